@@ -1,0 +1,96 @@
+# Everything a person or a CI run does with this checkout. `make` alone lists the targets.
+# A stack from outside, Docker or plain processes: see `make doctor` and deploy/stack/ways.py.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+N ?= 2
+PY := .venv/bin/python
+STACK := $(PY) -m deploy.stack
+STAMP := .venv/.installed
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(STAMP) ## make .venv with the pinned packages
+
+$(STAMP): requirements.lock pyproject.toml deploy/stack/venv.sh
+	@PYTHON=$(PYTHON) sh deploy/stack/venv.sh
+	@touch $@
+
+.PHONY: lock
+lock: venv ## write requirements.lock anew from pyproject.toml
+	@$(PY) -m pip install --quiet uv
+	@.venv/bin/uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --no-header \
+	  --quiet --output-file requirements.lock
+
+.PHONY: stack
+stack: venv ## bring up MySQL, MariaDB, Kafka and Kubernetes on 127.0.0.1
+	@$(STACK) up
+
+.PHONY: stack-status
+stack-status: venv ## show the processes of the stack
+	@$(STACK) status
+
+.PHONY: stack-down
+stack-down: venv ## stop the stack (PURGE=1: remove its data too)
+	@$(STACK) down $(if $(PURGE),--purge)
+
+.PHONY: stack-env
+stack-env: $(STAMP) ## print exports for clients: eval "$$(make -s stack-env)"
+	@$(STACK) env
+
+.PHONY: doctor
+doctor: venv ## tell how the stack would run here and what is missing
+	@$(STACK) doctor
+
+.PHONY: lint
+lint: venv ## check style, types, layers and shape
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PY) .ci/check_shape.py
+
+.PHONY: unit
+unit: venv ## run the tests that need no server
+	@.venv/bin/pytest tests/unit tests/contract
+
+.PHONY: e2e
+e2e: stack ## run the end-to-end tests
+	@.venv/bin/pytest tests/e2e
+
+.PHONY: faults
+faults: stack ## kill and stop real processes (ROWPLANE_FAULT_RUNS: how often)
+	@.venv/bin/pytest tests/fault -m fault
+
+.PHONY: test
+test: lint stack ## run everything
+	@.venv/bin/pytest tests
+
+.PHONY: demo
+demo: stack ## show the product at work (KEEP=1: leave it running)
+	@.venv/bin/rowplane demo $(if $(KEEP),--keep)
+
+.PHONY: up
+up: stack ## run one capture and N=2 reconcilers against the stack
+	@$(STACK) product-up --reconcilers $(N)
+
+.PHONY: down
+down: venv ## stop the capture and the reconcilers
+	@$(STACK) product-down
+
+.PHONY: crds
+crds: venv ## write the custom resource definitions anew
+	@.venv/bin/rowplane crds --write deploy/crds
+
+.PHONY: clean
+clean: ## remove what builds and tests left here (.venv and the stack stay)
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,171 @@
+"""Connections to MySQL and MariaDB, and the server's errors as our own.
+
+Fed by: logins. Feeds: the other SQL adapters. Never: lets a client library's exception through, or prints a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import pymysql
+from pymysql import converters
+from pymysql.cursors import Cursor
+
+from cdc.core.identity import ServerFacts
+from cdc.ports import Login
+from shared.errors import SourceError, SourceRefused, SourceUnfit, SourceUnreachable
+from shared.model.position import Flavour, MariadbGtids, MysqlGtids, file_number
+
+__all__ = ["Connection", "connect", "connection_settings", "log_end", "quoted", "server_facts", "translated"]
+
+Connection: TypeAlias = "pymysql.connections.Connection[Cursor]"
+
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 10
+
+_ENCODERS: Any = {key: value for key, value in converters.conversions.items() if not isinstance(key, int)}
+"""Parameters are escaped, results stay the server's own text: see cdc.core.values."""
+
+_UNREACHABLE = {1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 2002, 2003, 2005, 2006, 2013, 2014, 2055}
+_REASONS = {
+    1044: "DatabaseRefused",
+    1045: "DatabaseRefused",
+    1049: "TableMissing",
+    1054: "ColumnMissing",
+    1142: "DatabaseRefused",
+    1143: "DatabaseRefused",
+    1146: "TableMissing",
+    1227: "DatabaseRefused",
+}
+
+
+def connection_settings(login: Login) -> dict[str, Any]:
+    """Arguments of pymysql.connect that every connection shares."""
+    return {
+        "host": login.host,
+        "port": login.port,
+        "user": login.user,
+        "password": login.password,
+        "charset": "utf8mb4",
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "read_timeout": READ_TIMEOUT_S,
+        "write_timeout": READ_TIMEOUT_S,
+    }
+
+
+@contextmanager
+def translated(login: Login) -> Generator[None, None, None]:
+    """Errors of the client library become SourceUnreachable, SourceRefused or SourceUnfit."""
+    server = f"database {login.host}:{login.port}"
+    try:
+        yield
+    except pymysql.err.Error as error:
+        raise _source_error(server, login, error) from error
+    except OSError as error:
+        raise SourceUnreachable(f"{server} cannot be reached: {error}") from error
+
+
+def _source_error(server: str, login: Login, error: pymysql.err.Error) -> SourceError:
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    text = str(error.args[1]) if len(error.args) > 1 else str(error)
+    if "same server_uuid/server_id" in text:
+        return SourceRefused(f"{server} gave our replica id to another connection", reason="ReplicaIdTaken")
+    if code == 1236:
+        return SourceUnfit(f"{server} cannot send the binlog from our position: {text}", reason="BinlogLost")
+    if code in _UNREACHABLE or not code or isinstance(error, pymysql.err.InterfaceError):
+        return SourceUnreachable(f"{server} cannot be reached: {text} ({code})", mend="Check that it is up")
+    mend = "Check the user name and the Secret that passwordRef names" if code == 1045 else ""
+    return SourceRefused(f"{server} refused user {login.user}: {text} ({code})", mend=mend, reason=_REASONS.get(code, ""))
+
+
+@contextmanager
+def connect(login: Login, cursor: type[Cursor] = Cursor) -> Generator[Connection, None, None]:
+    """A connection whose results are text, in UTC, without session habits of the account. Raises SourceError."""
+    with translated(login):
+        connection: Connection = pymysql.connect(
+            **connection_settings(login), autocommit=True, conv=_ENCODERS, cursorclass=cursor
+        )
+        try:
+            with connection.cursor() as setup:
+                setup.execute("SET SESSION time_zone = '+00:00', sql_mode = ''")
+            yield connection
+        finally:
+            connection.close()
+
+
+def query(connection: Connection, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    """All rows of a small result."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters or None)
+        return list(cursor.fetchall())
+
+
+def quoted(name: str) -> str:
+    """An identifier in back-ticks."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def is_mariadb(connection: Connection) -> bool:
+    """By the version text of the handshake."""
+    return "mariadb" in str(connection.get_server_info()).lower()
+
+
+def _status(connection: Connection) -> tuple[Any, ...]:
+    statements = ("SHOW MASTER STATUS",) if is_mariadb(connection) else ("SHOW BINARY LOG STATUS", "SHOW MASTER STATUS")
+    for statement in statements:
+        try:
+            rows = query(connection, statement)
+        except pymysql.err.ProgrammingError as error:
+            if error.args[0] != 1064 or statement == statements[-1]:
+                raise
+            continue
+        if rows:
+            return rows[0]
+        break
+    raise SourceUnfit(
+        "the server writes no binlog", mend="Set log_bin in the server's configuration and restart it", reason="BinlogUnfit"
+    )
+
+
+def log_end(connection: Connection) -> tuple[int, int]:
+    """(file number, offset) of the end of the binlog now."""
+    row = _status(connection)
+    return file_number(str(row[0])), int(row[1])
+
+
+def server_facts(login: Login) -> ServerFacts:
+    """Identity, sets and end of the log. Raises SourceError."""
+    with connect(login) as connection:
+        return _mariadb_facts(connection) if is_mariadb(connection) else _mysql_facts(connection)
+
+
+def _mysql_facts(connection: Connection) -> ServerFacts:
+    status = _status(connection)
+    uuid, purged = query(connection, "SELECT @@global.server_uuid, @@global.gtid_purged")[0]
+    return ServerFacts(
+        flavour=Flavour.MYSQL,
+        uuid=str(uuid),
+        executed=MysqlGtids.parse(str(status[4])),
+        purged=MysqlGtids.parse(str(purged)),
+        file=str(status[0]),
+        end=int(status[1]),
+    )
+
+
+def _mariadb_facts(connection: Connection) -> ServerFacts:
+    status = _status(connection)
+    file, end = str(status[0]), int(status[1])
+    uids = query(connection, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
+    uuid = str(uids[0][1]) if uids else f"server-{query(connection, 'SELECT @@global.server_id')[0][0]}"
+    oldest = str(query(connection, "SHOW BINARY LOGS")[0][0])
+    executed, purged = query(connection, "SELECT BINLOG_GTID_POS(%s, %s), BINLOG_GTID_POS(%s, 4)", (file, end, oldest))[0]
+    return ServerFacts(
+        flavour=Flavour.MARIADB,
+        uuid=uuid,
+        executed=MariadbGtids.parse(str(executed or "")),
+        purged=MariadbGtids.parse(str(purged or "")),
+        file=file,
+        end=end,
+    )

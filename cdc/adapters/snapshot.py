@@ -1,0 +1,124 @@
+"""Read a table by SELECT, in key order, a chunk at a time; values as the binlog would tell them.
+
+Each chunk is one statement of its own: memory and the server's undo log stay small however large the table is.
+Fed by: full publishes. Feeds: rows as cdc.core.values writes them. Never: writes, or locks a row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
+
+from cdc.adapters.mysql import Connection, connect, is_mariadb, log_end, query, quoted
+from cdc.core.columns import declared
+from cdc.core.plan import TableSpec
+from cdc.core.values import ColumnType, Kind, from_select, key_text
+from cdc.ports import Login, Row
+from shared.errors import SourceRefused, SourceUnreachable
+from shared.model.position import MysqlGtids, Position, file_number
+
+__all__ = ["SqlTableReader", "SqlTables", "column_types"]
+
+_VISIBLE_TIMEOUT_S = 30.0
+_VISIBLE_STEP_S = 0.005
+
+
+def column_types(connection: Connection, database: str, table: str) -> dict[str, ColumnType]:
+    """Column name to type, in definition order; empty when the table does not exist or may not be seen."""
+    rows = query(
+        connection,
+        "SELECT column_name, data_type, column_type, datetime_precision FROM information_schema.columns"
+        " WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
+        (database, table),
+    )
+    return {
+        str(name): declared(_text(data_type), _text(column_type), int(digits) if digits is not None else None)
+        for name, data_type, column_type, digits in rows
+    }
+
+
+def _text(raw: str | bytes) -> str:
+    return raw.decode() if isinstance(raw, bytes) else raw
+
+
+class SqlTableReader:
+    """One connection, one table."""
+
+    def __init__(self, connection: Connection, spec: TableSpec) -> None:
+        self._connection = connection
+        self._spec = spec
+        known = column_types(connection, *spec.id)
+        missing = [column for column in spec.columns if column not in known]
+        if missing or not known:
+            what = f"column {missing[0]} of {spec.id}" if known else f"table {spec.id}"
+            raise SourceRefused(f"{what} does not exist", reason="ColumnMissing" if known else "TableMissing")
+        self._types = {column: known[column] for column in spec.columns}
+        self._select = ", ".join(_expression(column, self._types[column]) for column in spec.columns)
+        self._from = f"{quoted(spec.id.database)}.{quoted(spec.id.table)}"
+        self._uid = quoted(spec.uid_column)
+
+    def wait_visible(self, passed: Position) -> None:
+        """Return when a SELECT sees every transaction of `passed`; raises SourceUnreachable after 30 s.
+
+        A transaction is in the binlog before its commit is visible (MySQL manual, "sync_binlog" and group commit).
+        """
+        deadline_s = time.monotonic() + _VISIBLE_TIMEOUT_S
+        while not self._sees(passed):
+            if time.monotonic() > deadline_s:
+                raise SourceUnreachable(f"transactions up to {passed.file}:{passed.end} do not become visible")
+            time.sleep(_VISIBLE_STEP_S)
+
+    def _sees(self, passed: Position) -> bool:
+        if isinstance(passed.gtids, MysqlGtids):
+            executed = MysqlGtids.parse(str(query(self._connection, "SELECT @@global.gtid_executed")[0][0]))
+            return executed.contains(passed.gtids)
+        if not is_mariadb(self._connection):
+            raise SourceRefused("the server is of another kind than its binlog")
+        query(self._connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        status = dict(query(self._connection, "SHOW STATUS LIKE 'binlog_snapshot_%'"))
+        query(self._connection, "COMMIT")
+        file = str(status.get("Binlog_snapshot_file", ""))
+        return bool(file) and (file_number(file), int(status["Binlog_snapshot_position"])) >= passed.reached
+
+    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row]], object | None]:
+        """Up to `limit` (uid text, row) behind the key `after`, and the last key (None: nothing is left)."""
+        where = f" WHERE {self._uid} > %s" if after is not None else ""
+        sql = f"SELECT {self._uid}, {self._select} FROM {self._from}{where} ORDER BY {self._uid} LIMIT {limit}"  # noqa: S608  # names are quoted
+        raw = query(self._connection, sql, () if after is None else (after,))
+        rows = [self._row(cells[1:]) for cells in raw]
+        return rows, raw[-1][0] if len(raw) == limit else None
+
+    def holds(self, uids: Collection[str]) -> set[str]:
+        """Those of the uid texts that the table holds now."""
+        if not uids:
+            return set()
+        marks = ", ".join(["%s"] * len(uids))
+        sql = f"SELECT {self._select} FROM {self._from} WHERE {self._uid} IN ({marks})"  # noqa: S608  # names are quoted
+        return {self._row(cells)[0] for cells in query(self._connection, sql, tuple(uids))}
+
+    def log_end(self) -> tuple[int, int]:
+        """(file number, offset) of the end of the server's log now."""
+        return log_end(self._connection)
+
+    def _row(self, cells: Sequence[str | bytes | None]) -> tuple[str, Row]:
+        row = {
+            column: from_select(kind, cell) for (column, kind), cell in zip(self._types.items(), cells, strict=True)
+        }
+        return key_text(row[self._spec.uid_column]), row
+
+
+class SqlTables:
+    """Opens readers."""
+
+    @contextmanager
+    def open(self, login: Login, spec: TableSpec) -> Generator[SqlTableReader, None, None]:
+        """A reader with a connection of its own. Raises SourceError."""
+        with connect(login) as connection:
+            yield SqlTableReader(connection, spec)
+
+
+def _expression(column: str, kind: ColumnType) -> str:
+    """FLOAT is shown with six digits only; as DOUBLE it is exact."""
+    name = quoted(column)
+    return f"CAST({name} AS DOUBLE)" if kind.kind is Kind.FLOAT else name

@@ -1,0 +1,102 @@
+"""What a binlog tells, reduced to eight words; the vocabulary between the binlog adapter and the fold.
+
+Fed by: the binlog adapter. Feeds: cdc.core.transaction and the pipeline. Never: holds a library's object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.model.envelope import Row
+from shared.model.position import TableId
+
+__all__ = ["Beat", "Begin", "End", "Event", "Image", "Prepare", "Rotate", "Rows", "Statement", "Unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The GTID event: a transaction starts."""
+
+    gtid: str
+    """Empty when the server's GTID cannot be read (tagged GTIDs)."""
+    file: str
+    offset: int
+    """Byte offset of this event in the file."""
+    end: int
+    """Byte offset behind it."""
+    ts_s: int
+    """Commit time by the server's clock, whole seconds."""
+    opens_block: bool
+    """MariaDB: the GTID event itself is the BEGIN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One row of a rows event, reduced to the published columns."""
+
+    before: Row | None
+    after: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Row changes of one table."""
+
+    table: TableId
+    images: tuple[Image, ...]
+    flaw: str = ""
+    """Why the images could not be read in full; empty when they could."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A query event: transaction control, DDL, or a change logged as a statement."""
+
+    database: str
+    """Default database of the session."""
+    text: str
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """The XA PREPARE event; with `one_phase` it is the commit."""
+
+    xid: str
+    """As XA COMMIT writes it."""
+    one_phase: bool
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The XID event: commit."""
+
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """The log goes on in another file."""
+
+    file: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A heartbeat: everything before this point has been sent."""
+
+    file: str
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An event that could carry rows and cannot be decoded."""
+
+    reason: str
+    end: int
+
+
+Event = Begin | Rows | Statement | Prepare | End | Rotate | Beat | Unreadable

@@ -1,0 +1,148 @@
+"""Records as they go to Kafka: envelope, key, partition and headers of a change or of a row that was read.
+
+Fed by: folded changes, rows of a full publish. Feeds: the publisher. Never: picks a version; its callers do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cdc.core.plan import TableSpec
+from cdc.core.transaction import Change, Transaction
+from shared.model.envelope import Envelope, Op, Row, Source, encode_key
+from shared.model.names import HEADER_BULK, HEADER_VERSION, partition_of
+from shared.model.position import Flavour, Position, file_number
+from shared.model.version import KIND_CHANGE, KIND_READ, Version
+
+__all__ = [
+    "ChangeSite",
+    "Origin",
+    "ReadSite",
+    "Record",
+    "change_record",
+    "change_version",
+    "read_record",
+    "read_version",
+]
+
+_OVERHEAD_BYTES = 100
+"""Batch header and record framing, rounded up (Kafka documentation, "Message Format")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record, ready to be sent."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    uid: str
+    """For messages about the record."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of a batch that holds this record alone, rounded up."""
+        return _OVERHEAD_BYTES + len(self.key) + len(self.value) + sum(len(n) + len(v) + 10 for n, v in self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all records of a capture share."""
+
+    server: str
+    """`host:port`."""
+    flavour: Flavour
+    incarnation: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSite:
+    """What the rows of one step of a full publish share."""
+
+    origin: Origin
+    spec: TableSpec
+    partitions: int
+    file: str
+    """Binlog file of the position that the stream had passed."""
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSite:
+    """What the changes of one table in one transaction share."""
+
+    origin: Origin
+    spec: TableSpec
+    partitions: int
+    transaction: Transaction
+    now_ms: int
+    """Milliseconds since 1970 when capture handles them."""
+
+
+def change_version(origin: Origin, transaction: Transaction, change: Change) -> Version:
+    """Version of a row change."""
+    number = file_number(transaction.file)
+    return Version(origin.incarnation, number, transaction.offset, KIND_CHANGE, change.ordinal, change.b)
+
+
+def read_version(origin: Origin, passed: Position, counter: int) -> Version:
+    """Version of a row that was read when the stream had passed `passed`."""
+    return Version(origin.incarnation, file_number(passed.file), passed.offset, KIND_READ, origin.epoch, counter)
+
+
+def change_record(site: ChangeSite, change: Change) -> Record:
+    """The record of one folded change."""
+    origin, transaction = site.origin, site.transaction
+    source = Source(
+        connector=origin.flavour.value,
+        server=origin.server,
+        db=change.table.database,
+        table=change.table.table,
+        gtid=transaction.gtid,
+        file=transaction.file,
+        pos=transaction.offset,
+        row=change.ordinal,
+        ts_ms=transaction.ts_s * 1000,
+    )
+    headers = [(HEADER_VERSION, change_version(origin, transaction, change).text().encode("ascii"))]
+    if transaction.is_bulk:
+        headers.append((HEADER_BULK, b"1"))
+    envelope = Envelope(change.op, change.before, change.after, source, site.now_ms)
+    return _record(site.spec, site.partitions, change.uid, envelope, headers)
+
+
+def read_record(site: ReadSite, uid: str, row: Row | None, version: Version) -> Record:
+    """The record of a row that was read (`r`), or, without a row, of a key that the table no longer holds (`d`)."""
+    origin, spec = site.origin, site.spec
+    source = Source(
+        connector=origin.flavour.value,
+        server=origin.server,
+        db=spec.id.database,
+        table=spec.id.table,
+        gtid="",
+        file=site.file,
+        pos=version.offset,
+        row=0,
+        ts_ms=site.now_ms,
+        snapshot=True,
+    )
+    op = Op.DELETE if row is None else Op.READ
+    before: Row | None = {spec.uid_column: uid} if row is None else None
+    headers = [(HEADER_VERSION, version.text().encode("ascii"))]
+    return _record(spec, site.partitions, uid, Envelope(op, before, row, source, site.now_ms), headers)
+
+
+def _record(
+    spec: TableSpec, partitions: int, uid: str, envelope: Envelope, headers: list[tuple[str, bytes]]
+) -> Record:
+    return Record(
+        topic=spec.topic,
+        partition=partition_of(uid, partitions),
+        key=encode_key(spec.uid_column, uid),
+        value=envelope.encode(),
+        headers=tuple(headers),
+        uid=uid,
+    )

@@ -1,0 +1,84 @@
+"""Which tables a logged statement may have changed: a careful guess by words, never a parser.
+
+A server in row format logs statements for transaction control, for DDL, and where a session chose another format
+(MySQL manual, "Binary Logging Formats"). A wrong guess must cost a table read, never a change.
+Fed by: statement events. Feeds: cdc.core.transaction. Never: says "nothing" about a statement it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum, auto
+
+from shared.model.position import TableId
+
+__all__ = ["Role", "affected", "role_of", "xa_id"]
+
+
+class Role(Enum):
+    """What a statement means for the transaction it stands in."""
+
+    BEGIN = auto()
+    COMMIT = auto()
+    ROLLBACK_TO = auto()
+    """Part of what was logged before is void."""
+    ROLLBACK = auto()
+    """Ends the transaction; what was logged before holds only where the engine could not undo it."""
+    XA_COMMIT = auto()
+    XA_ROLLBACK = auto()
+    NEUTRAL = auto()
+    """Changes no row: savepoints, grants, statistics."""
+    DDL = auto()
+    DATA = auto()
+    """A change logged as a statement."""
+
+
+_COMMENT = re.compile(r"/\*(?![!M]).*?\*/", re.DOTALL)
+_DATA_WORDS = {"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "DO", "WITH", "SELECT"}
+_NEUTRAL_WORDS = {"SAVEPOINT", "RELEASE", "GRANT", "REVOKE", "FLUSH", "ANALYZE", "OPTIMIZE", "CHECK", "REPAIR", "SET"}
+_NEUTRAL_OBJECTS = {"USER", "ROLE", "SERVER", "RESOURCE", "EVENT"}
+
+
+def role_of(text: str) -> Role:
+    """The role by the first words."""
+    words = _COMMENT.sub(" ", text[:400]).upper().split(None, 3)
+    first = words[0] if words else ""
+    second = words[1] if len(words) > 1 else ""
+    match first, second:
+        case ("BEGIN", _) | ("START", "TRANSACTION") | ("XA", "START") | ("XA", "BEGIN"):
+            return Role.BEGIN
+        case ("COMMIT", _):
+            return Role.COMMIT
+        case ("ROLLBACK", "TO"):
+            return Role.ROLLBACK_TO
+        case ("XA", "COMMIT"):
+            return Role.XA_COMMIT
+        case ("XA", "ROLLBACK"):
+            return Role.XA_ROLLBACK
+        case ("ROLLBACK", _):
+            return Role.ROLLBACK
+        case ("XA", "END"):
+            return Role.NEUTRAL
+    if first in _NEUTRAL_WORDS or (first in {"CREATE", "ALTER", "DROP"} and second in _NEUTRAL_OBJECTS):
+        return Role.NEUTRAL
+    return Role.DATA if first in _DATA_WORDS else Role.DDL
+
+
+def affected(text: str, tables: Iterable[TableId]) -> tuple[TableId, ...]:
+    """The tables that DDL may concern: those whose table or database name stands in it as a word, in any case."""
+    words = {word.casefold() for word in re.findall(r"[\w$-]+", text)} | {
+        word.casefold() for word in re.findall(r"`([^`]+)`", text)
+    }
+    is_database = re.match(r"\s*(DROP|ALTER)\s+(DATABASE|SCHEMA)\b", text, re.IGNORECASE) is not None
+    return tuple(
+        table
+        for table in tables
+        if table.table.casefold() in words or (is_database and table.database.casefold() in words)
+    )
+
+
+def xa_id(text: str) -> str:
+    """The identifier of an `XA COMMIT …` or `XA ROLLBACK …` statement as the server logs it, `X'61',X'',1`."""
+    found = re.match(r"\s*XA\s+\w+\s+(\S+)", text, re.IGNORECASE)
+    return found[1] if found else ""

@@ -1,0 +1,256 @@
+"""Fold the events of one transaction into the records that say what it did, at its end and not before.
+
+Per key: delete then insert is an update; a changed uid is a delete of the old key and a create of the new one; what
+came and went inside is nothing; an update of unpublished columns only is nothing. Whatever could carry rows and was
+not understood names the tables that must be read anew.
+Fed by: binlog events in log order. Feeds: the pipeline. Never: drops an event without a reason in `unread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cdc.core.events import Begin, End, Event, Image, Prepare, Rows, Statement, Unreadable
+from cdc.core.statements import Role, affected, role_of, xa_id
+from cdc.core.values import Value, key_text
+from shared.errors import InvalidError
+from shared.model.envelope import Op, Row
+from shared.model.position import TableId
+
+__all__ = ["BULK_ROWS", "Change", "Transaction", "TransactionFold"]
+
+BULK_ROWS = 100
+"""A transaction with more records than this is bulk: single changes overtake it downstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a transaction did to one key."""
+
+    table: TableId
+    uid: str
+    op: Op
+    before: Row | None
+    after: Row | None
+    ordinal: int
+    """Of the row among its table's rows in the transaction, from 0."""
+    b: int
+    """1 for the second record of a changed uid, else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A committed transaction."""
+
+    gtid: str
+    file: str
+    offset: int
+    end: int
+    ts_s: int
+    changes: tuple[Change, ...]
+    """In publishing order."""
+    unread: Mapping[TableId, str] = field(default_factory=dict)
+    """Tables that must be read anew, and why."""
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether single changes should overtake this one."""
+        return len(self.changes) > BULK_ROWS
+
+
+class _Key(NamedTuple):
+    table: TableId
+    uid: str
+
+
+@dataclass(slots=True)
+class _Fate:
+    """First image before and last image after, of one key in one transaction."""
+
+    before: Row | None
+    after: Row | None
+    order: tuple[int, int]
+
+
+@dataclass(slots=True)
+class _Open:
+    begin: Begin
+    is_block: bool
+    fates: dict[_Key, _Fate] = field(default_factory=dict)
+    ordinals: dict[TableId, int] = field(default_factory=dict)
+    unread: dict[TableId, str] = field(default_factory=dict)
+    end: int = 0
+
+
+class TransactionFold:
+    """Feed events; a Transaction comes out at each commit. `tables` names the uid column of every captured table."""
+
+    def __init__(self, tables: Mapping[TableId, str]) -> None:
+        self._tables = dict(tables)
+        self._open: _Open | None = None
+        self._prepared: dict[str, frozenset[TableId]] = {}
+        self._unread_outside: dict[TableId, str] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction has begun and not ended."""
+        return self._open is not None
+
+    def feed(self, event: Event) -> Transaction | None:
+        """One event further; the transaction that it ends, if any. Rotate and Beat do not concern the fold."""
+        match event:
+            case Begin():
+                self._open = _Open(event, event.opens_block, unread=self._unread_outside, end=event.end)
+                self._unread_outside = {}
+            case Rows():
+                self._rows(event)
+            case Statement():
+                return self._statement(event)
+            case Prepare():
+                return self._prepare(event)
+            case Unreadable():
+                self._all_unread(event.reason)
+                open_ = self._open
+                if open_ is None or not open_.is_block:
+                    return self._close(event.end)
+            case End():
+                return self._close(event.end)
+            case _:
+                pass
+        return None
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def _rows(self, event: Rows) -> None:
+        if event.table not in self._tables:
+            return
+        if self._open is None:
+            raise InvalidError(f"rows of {event.table} stand outside a transaction")
+        if event.flaw:
+            self._open.unread[event.table] = event.flaw
+            return
+        uid_column = self._tables[event.table]
+        for image in event.images:
+            ordinal = self._open.ordinals.get(event.table, 0)
+            self._open.ordinals[event.table] = ordinal + 1
+            try:
+                self._image(event.table, uid_column, image, ordinal)
+            except (KeyError, InvalidError) as error:
+                self._open.unread[event.table] = f"column {error} is missing or NULL in a row"
+
+    def _image(self, table: TableId, uid_column: str, image: Image, ordinal: int) -> None:
+        old = None if image.before is None else _Key(table, key_text(_value(image.before, uid_column)))
+        new = None if image.after is None else _Key(table, key_text(_value(image.after, uid_column)))
+        if old is not None and old == new:
+            self._touch(old, image.before, image.after, (ordinal, 0))
+            return
+        if old is not None:
+            self._touch(old, image.before, None, (ordinal, 0))
+        if new is not None:
+            self._touch(new, None, image.after, (ordinal, 0 if old is None else 1))
+
+    def _touch(self, key: _Key, before: Row | None, after: Row | None, order: tuple[int, int]) -> None:
+        open_ = self._open
+        if open_ is None:
+            return
+        fate = open_.fates.get(key)
+        if fate is None:
+            open_.fates[key] = _Fate(before, after, order)
+        else:
+            fate.after, fate.order = after, order
+
+    # -- statements ------------------------------------------------------------------------------------------------
+
+    def _statement(self, event: Statement) -> Transaction | None:
+        role = role_of(event.text)
+        open_ = self._open
+        if role is Role.BEGIN:
+            if open_ is not None:
+                open_.is_block = True
+            return None
+        if role is Role.COMMIT:
+            return self._close(event.end)
+        if role in (Role.ROLLBACK, Role.ROLLBACK_TO):
+            self._void("part of a transaction was rolled back in the log")
+            return self._close(event.end) if role is Role.ROLLBACK else None
+        if role is Role.XA_COMMIT:
+            known = self._prepared.pop(xa_id(event.text), None)
+            for table in self._tables if known is None else known:
+                self._mark(table, "an XA transaction was committed")
+            return self._close(event.end)
+        if role is Role.XA_ROLLBACK:
+            self._prepared.pop(xa_id(event.text), None)
+            return self._close(event.end)
+        if role is Role.DATA:
+            self._all_unread("a change was logged as a statement")
+        elif role is Role.DDL:
+            for table in affected(event.text, self._tables):
+                self._mark(table, f"statement {' '.join(event.text.split(None, 2)[:2]).upper()} may concern the table")
+        return None if open_ is not None and open_.is_block else self._close(event.end)
+
+    def _prepare(self, event: Prepare) -> Transaction | None:
+        if event.one_phase or self._open is None:
+            return self._close(event.end)
+        touched = frozenset(key.table for key in self._open.fates) | frozenset(self._open.unread)
+        self._prepared[event.xid] = touched
+        self._open.fates.clear()
+        self._open.unread.clear()
+        return self._close(event.end)
+
+    def _void(self, reason: str) -> None:
+        if self._open is None:
+            return
+        for table in {key.table for key in self._open.fates}:
+            self._mark(table, reason)
+        self._open.fates.clear()
+
+    def _mark(self, table: TableId, reason: str) -> None:
+        marks = self._unread_outside if self._open is None else self._open.unread
+        marks[table] = reason
+
+    def _all_unread(self, reason: str) -> None:
+        for table in self._tables:
+            self._mark(table, reason)
+
+    # -- end -------------------------------------------------------------------------------------------------------
+
+    def _close(self, end: int) -> Transaction | None:
+        open_, self._open = self._open, None
+        if open_ is None:
+            return None
+        begin = open_.begin
+        return Transaction(
+            gtid=begin.gtid,
+            file=begin.file,
+            offset=begin.offset,
+            end=max(end, open_.end),
+            ts_s=begin.ts_s,
+            changes=_changes({key: fate for key, fate in open_.fates.items() if key.table not in open_.unread}),
+            unread=open_.unread,
+        )
+
+
+def _value(row: Row, column: str) -> Value:
+    value = row[column]
+    return value if isinstance(value, str | int) else None
+
+
+def _changes(fates: Mapping[_Key, _Fate]) -> tuple[Change, ...]:
+    changes: list[Change] = []
+    for key, fate in sorted(fates.items(), key=lambda item: (item[1].order, item[0])):
+        op = _op(fate)
+        if op is None:
+            continue
+        ordinal, b = fate.order
+        changes.append(Change(key.table, key.uid, op, fate.before, fate.after, ordinal, b))
+    return tuple(changes)
+
+
+def _op(fate: _Fate) -> Op | None:
+    if fate.before is None:
+        return None if fate.after is None else Op.CREATE
+    if fate.after is None:
+        return Op.DELETE
+    return None if fate.before == fate.after else Op.UPDATE

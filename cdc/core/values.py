@@ -1,0 +1,213 @@
+"""One text for one value: column values of the binlog and of SELECT become the same JSON value.
+
+docs/dataformat.md is the table of types. SELECT hands over the server's own text (bytes for binary columns), the
+binlog decoder hands over Python objects; both meet here.
+Fed by: the binlog adapter and the table reader. Feeds: envelopes and record keys. Never: guesses a column's type.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum, auto
+from typing import Any
+
+from shared.errors import InvalidError
+
+__all__ = ["ColumnType", "Kind", "Value", "from_binlog", "from_select", "key_text"]
+
+Value = str | int | None
+
+
+class Kind(Enum):
+    """Families of column types that share a text form."""
+
+    INTEGER = auto()
+    DECIMAL = auto()
+    FLOAT = auto()
+    DOUBLE = auto()
+    DATE = auto()
+    DATETIME = auto()
+    TIMESTAMP = auto()
+    TIME = auto()
+    YEAR = auto()
+    BIT = auto()
+    SET = auto()
+    JSON = auto()
+    TEXT = auto()
+    """CHAR, VARCHAR, TEXT, ENUM."""
+    BINARY = auto()
+    """BINARY, VARBINARY, BLOB, GEOMETRY and types without a rule of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """What the normaliser needs to know of a column."""
+
+    kind: Kind
+    digits: int = 0
+    """TIME: fraction digits. BINARY(n): n, else 0."""
+    labels: tuple[str, ...] = ()
+    """SET: labels in definition order."""
+
+
+def key_text(value: Value) -> str:
+    """The uid as text. Raises InvalidError for NULL, which a uid column must not hold."""
+    if value is None:
+        raise InvalidError("uid column holds NULL", mend="Declare the column NOT NULL")
+    return str(value)
+
+
+def from_select(column: ColumnType, raw: str | bytes | None) -> Value:
+    """The value of a column as the server's text protocol writes it (session time zone +00:00, no converters)."""
+    if raw is None:
+        return None
+    if column.kind is Kind.BIT:
+        return int.from_bytes(raw if isinstance(raw, bytes) else raw.encode("latin-1"), "big")
+    if isinstance(raw, bytes):
+        return _base64(raw)
+    rule = _SELECT_RULES.get(column.kind)
+    return raw if rule is None else rule(raw)
+
+
+def from_binlog(column: ColumnType, value: Any, is_empty_set: bool = False) -> Value:
+    """The value of a column as mysql-replication 1.0 decodes it; `is_empty_set` tells '' of a SET from NULL.
+
+    Raises InvalidError for a value whose form is unknown, such as a partial JSON document.
+    """
+    if value is None:
+        return "" if is_empty_set else None
+    try:
+        return _binlog_rule(column, value)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidError(f"{column.kind.name} value of form {type(value).__name__} is not readable") from error
+
+
+def _binlog_rule(column: ColumnType, value: Any) -> Value:
+    match column.kind:
+        case Kind.INTEGER:
+            return int(value)
+        case Kind.YEAR:
+            return 0 if value == 1900 else int(value)
+        case Kind.DECIMAL:
+            return format(value, "f")
+        case Kind.FLOAT | Kind.DOUBLE:
+            return _single(value) if column.kind is Kind.FLOAT else _plain(repr(value))
+        case Kind.DATE:
+            return f"{value.isoformat()}T00:00:00Z"
+        case Kind.DATETIME | Kind.TIMESTAMP:
+            is_zero = column.kind is Kind.TIMESTAMP and value == _EPOCH
+            return None if is_zero else _zulu(value)
+        case Kind.TIME:
+            return _time_text(value, column.digits)
+        case Kind.BIT:
+            return int(value, 2)
+        case Kind.SET:
+            return ",".join(label for label in column.labels if label in value)
+        case Kind.JSON:
+            return _json_text(_json_plain(value))
+        case Kind.TEXT:
+            if not isinstance(value, str):
+                raise TypeError("text in a charset that cannot be decoded")
+            return value
+        case Kind.BINARY:
+            return _base64(value.ljust(column.digits, b"\0") if isinstance(value, bytes) else str(value).encode())
+
+
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # the decoder's TIMESTAMP is naive UTC
+_TEMPORAL = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d)(\.\d+)?)?")
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
+
+
+def _temporal(text: str) -> str | None:
+    """RFC 3339 in UTC, fraction without trailing zeros; zero dates and dates with a zero part are NULL."""
+    found = _TEMPORAL.fullmatch(text)
+    if found is None:
+        raise InvalidError(f"date {text[:40]!r} is not year-month-day")
+    date, time, fraction = found.groups()
+    if date[:4] == "0000" or date[5:7] == "00" or date[8:] == "00":
+        return None
+    return f"{date}T{time or '00:00:00'}{(fraction or '').rstrip('0').rstrip('.')}Z"
+
+
+def _zulu(value: dt.datetime) -> str:
+    fraction = f".{value.microsecond:06d}".rstrip("0").rstrip(".")
+    return f"{value.replace(microsecond=0).isoformat()}{fraction}Z"
+
+
+def _plain(text: str) -> str:
+    """Digits without an exponent, no trailing `.0`."""
+    plain = format(Decimal(text), "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def _single(value: float) -> str:
+    """The shortest digits that give the same 4-byte float."""
+    wanted = struct.pack("<f", value)
+    for precision in range(1, 10):
+        text = f"{value:.{precision}g}"
+        if struct.pack("<f", float(text)) == wanted:
+            return _plain(text)
+    return _plain(repr(value))
+
+
+def _time_text(value: dt.timedelta, digits: int) -> str:
+    """`[-]HH:MM:SS[.fraction]`, as the server writes it.
+
+    mysql-replication 1.0.17 reads a negative TIME with a fraction as -(s + 1 - f) where -(s + f) was stored.
+    """
+    micros = (value.days * 86400 + value.seconds) * 1_000_000 + value.microseconds
+    sign, size = ("-", -micros) if micros < 0 else ("", micros)
+    seconds, fraction = divmod(size, 1_000_000)
+    if sign and fraction:
+        fraction = 1_000_000 - fraction
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    tail = f".{fraction:06d}"[: digits + 1] if digits else ""
+    return f"{sign}{hour:02d}:{minute:02d}:{second:02d}{tail}"
+
+
+def _json_plain(value: Any) -> Any:
+    """The decoder's JSON: keys and strings are bytes, opaque values are Python objects."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_json_plain(key): _json_plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_plain(item) for item in value]
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dt.datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S.%f")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"JSON value of form {type(value).__name__}")
+
+
+def _json_text(document: Any) -> str | None:
+    """Compact JSON in the server's key order; the JSON value null is NULL (the binlog decoder cannot tell them apart)."""
+    if document is None:
+        return None
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+_SELECT_RULES = {
+    Kind.INTEGER: int,
+    Kind.YEAR: int,
+    Kind.FLOAT: lambda text: _single(float(text)),
+    Kind.DOUBLE: lambda text: _plain(repr(float(text))),
+    Kind.DATE: _temporal,
+    Kind.DATETIME: _temporal,
+    Kind.TIMESTAMP: _temporal,
+    Kind.JSON: lambda text: _json_text(json.loads(text)),
+    Kind.BINARY: lambda text: _base64(text.encode()),
+}

@@ -1,0 +1,156 @@
+"""What the pipeline, the full publish and the control thread need from outside, as protocols.
+
+Fed by: adapters, which fulfil them; tests, with fakes. Feeds: every module of capture that is not an adapter.
+Never: names a client library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cdc.core.events import Event
+from cdc.core.identity import ServerFacts
+from cdc.core.plan import TableSpec
+from cdc.core.records import Record
+from cdc.core.values import Value
+from shared.model.position import CaptureState, Position, TableId
+
+__all__ = [
+    "Binlog",
+    "ChangeLog",
+    "ChangeStream",
+    "Login",
+    "Row",
+    "StateStore",
+    "StreamOrder",
+    "TableReader",
+    "Tables",
+    "TopicKeys",
+    "Topics",
+]
+
+Row = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account on one server."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOrder:
+    """What to stream."""
+
+    login: Login
+    position: Position
+    tables: Mapping[TableId, TableSpec]
+    replica_id: int
+    """server_id to register with; unique among the server's replicas."""
+
+
+class ChangeStream(Protocol):
+    """An open binlog stream; iterating blocks, and ends only by an error or by `wake`."""
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events in log order. Raises SourceUnreachable when the connection is lost, SourceError otherwise."""
+        ...
+
+    def wake(self) -> None:
+        """End the iteration at once, from any thread, with SourceUnreachable."""
+        ...
+
+
+class Binlog(Protocol):
+    """A server's binlog."""
+
+    def facts(self, login: Login) -> ServerFacts:
+        """Identity and sets, asked anew. Raises SourceError."""
+        ...
+
+    def open(self, order: StreamOrder) -> AbstractContextManager[ChangeStream]:
+        """Connect. Raises SourceError."""
+        ...
+
+
+class TableReader(Protocol):
+    """A connection that reads one table in key order."""
+
+    def wait_visible(self, passed: Position) -> None:
+        """Return when a SELECT sees every transaction of `passed`. Raises SourceError."""
+        ...
+
+    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row]], object | None]:
+        """Up to `limit` (uid text, row) behind the key `after`, and the last key (None: nothing is left)."""
+        ...
+
+    def log_end(self) -> tuple[int, int]:
+        """(file number, offset) of the end of the server's log now."""
+        ...
+
+    def holds(self, uids: Collection[str]) -> set[str]:
+        """Those of the uid texts that the table holds now."""
+        ...
+
+
+class Tables(Protocol):
+    """Opens table readers."""
+
+    def open(self, login: Login, spec: TableSpec) -> AbstractContextManager[TableReader]:
+        """Raises SourceError."""
+        ...
+
+
+class ChangeLog(Protocol):
+    """The change topics, for writing."""
+
+    def publish(self, records: Sequence[Record], position: Position) -> int:
+        """Hand over the records of one step of the log; blocks while too much is in flight. Its entry's index."""
+        ...
+
+    def wait_stored(self, entry: int, timeout_s: float) -> bool:
+        """Whether the entry and all before it are stored, within the time."""
+        ...
+
+    def floor(self) -> Position | None:
+        """The last position that is stored together with all before it."""
+        ...
+
+
+class TopicKeys(Protocol):
+    """The change topics, for reading back."""
+
+    def live_keys(self, topic: str) -> set[str]:
+        """uid texts whose last record in the topic is not a delete. Raises LogError."""
+        ...
+
+    def highest_incarnation(self, topic: str) -> int:
+        """Of the last record of each partition; 0 for an empty or missing topic. Raises LogError."""
+        ...
+
+
+class Topics(Protocol):
+    """Creation of topics."""
+
+    def ensure_table_topic(self, topic: str) -> int:
+        """Create the topic unless it exists; its number of partitions. Raises LogError."""
+        ...
+
+
+class StateStore(Protocol):
+    """One server's records in the state topic."""
+
+    def load(self) -> list[CaptureState]:
+        """All of them, in log order. Raises LogError."""
+        ...
+
+    def append(self, state: CaptureState) -> None:
+        """Return when the record is stored. Raises LogError."""
+        ...

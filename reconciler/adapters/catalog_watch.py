@@ -1,0 +1,137 @@
+"""Hubs and forms of all namespaces, kept as the current view; forms are compiled once a generation.
+
+Fed by: watches of LynqHub and LynqForm. Feeds: ViewHolder, and the `Valid` condition of each form. Never: lets one bad
+hub or form keep the others from the view.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import structlog
+
+from reconciler.adapters.openapi import OpenApi
+from reconciler.core.catalog import Catalog
+from reconciler.core.form_status import form_status
+from reconciler.core.render import CompiledForm, compile_form
+from reconciler.view import CatalogView, ViewHolder
+from shared.clock import Clock, rfc3339
+from shared.errors import ClusterError, InvalidError
+from shared.kube import FORMS, HUBS, KubeClient
+from shared.kube_watch import EventType, Reflector
+from shared.model.api import parse_object
+from shared.model.form import Form
+from shared.model.hub import Hub
+from shared.model.names import API_VERSION, COORDINATOR_MANAGER
+
+__all__ = ["CatalogWatch"]
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S = 2.0
+
+
+class CatalogWatch:
+    """Two reflectors and a thread that rebuilds the view after each change."""
+
+    def __init__(self, client: KubeClient, prefix: str, holder: ViewHolder, clock: Clock) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._holder = holder
+        self._clock = clock
+        self._openapi = OpenApi(client)
+        self._lock = threading.Lock()
+        self._hubs: dict[tuple[str, str], Hub] = {}
+        self._forms: dict[tuple[str, str], Form] = {}
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._watch_hubs = Reflector(client, HUBS, self._on_hub)
+        self._watch_forms = Reflector(client, FORMS, self._on_form)
+        self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
+        self.synced = threading.Event()
+        """Set once the first complete view is published."""
+
+    def start(self) -> None:
+        """Begin."""
+        self._watch_hubs.start()
+        self._watch_forms.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        self._changed.set()
+        self._watch_hubs.stop()
+        self._watch_forms.stop()
+
+    def _on_hub(self, event: EventType, raw: dict[str, Any]) -> None:
+        self._keep(self._hubs, Hub, event, raw)
+
+    def _on_form(self, event: EventType, raw: dict[str, Any]) -> None:
+        self._keep(self._forms, Form, event, raw)
+
+    def _keep(self, store: dict[tuple[str, str], Any], model: type[Any], event: EventType, raw: dict[str, Any]) -> None:
+        metadata = raw["metadata"]
+        key = metadata.get("namespace", ""), metadata["name"]
+        try:
+            parsed = None if event is EventType.DELETED else parse_object(model, raw)
+        except InvalidError as error:
+            log.error("object cannot be read, it is left out", error=str(error))
+            parsed = None
+        with self._lock:
+            if parsed is None:
+                store.pop(key, None)
+            else:
+                store[key] = parsed
+        self._changed.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._changed.wait()
+            if not (self._watch_hubs.synced.wait(0.1) and self._watch_forms.synced.wait(0.1)):
+                continue
+            self._changed.clear()
+            if self._stop.is_set():
+                return
+            try:
+                self._rebuild()
+                self.synced.set()
+            except ClusterError as error:
+                log.warning("catalog cannot be rebuilt, trying again", error=str(error))
+                self._stop.wait(_RETRY_S)
+                self._changed.set()
+
+    def _rebuild(self) -> None:
+        with self._lock:
+            catalog = Catalog(self._prefix, dict(self._hubs), dict(self._forms))
+        schemas = self._openapi.schemas_for(catalog.kinds())
+        before = self._holder.view.compiled
+        compiled: dict[tuple[str, str], CompiledForm] = {}
+        for key, form in catalog.forms.items():
+            known = before.get(key)
+            same = known is not None and _identity(known.form) == _identity(form)
+            compiled[key] = known if known is not None and same else compile_form(form, schemas)
+        self._holder.publish(CatalogView(catalog, compiled, catalog.topics()))
+        for form_key, entry in compiled.items():
+            self._tell(catalog.forms[form_key], entry, catalog)
+
+    def _tell(self, form: Form, compiled: CompiledForm, catalog: Catalog) -> None:
+        """Write the form's `Valid` condition if it says something else."""
+        status = form_status(form, compiled, form.hub_key in catalog.hubs, rfc3339(self._clock.wall_s()))
+        if status is None:
+            return
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "LynqForm",
+            "metadata": {"namespace": form.metadata.namespace, "name": form.metadata.name},
+            "status": status,
+        }
+        try:
+            self._client.apply(FORMS, body, manager=COORDINATOR_MANAGER, subresource="status")
+        except ClusterError as error:
+            log.warning("form status cannot be written", form=form.metadata.name, error=str(error))
+
+
+def _identity(form: Form) -> tuple[str, int]:
+    return form.metadata.uid, form.metadata.generation

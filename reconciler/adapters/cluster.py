@@ -1,0 +1,110 @@
+"""Fenced writes of children and LynqNodes, and single reads (port `Cluster`).
+
+The fence (Kubernetes API, "Server-Side Apply"; behaviours pinned by tests/component/test_fence.py): an update carries
+metadata.uid and metadata.resourceVersion of what it was computed from; a create carries resourceVersion "1", which
+applies only if the object is absent; a delete carries both as preconditions.
+Fed by: reconcile.py. Feeds: the API server. Never: retries or reads before it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from reconciler.core.objects import ANNOTATION_LEFT, Absent, Delete, ObjectRef, ObservedObject, Write
+from reconciler.core.record import NodeRecord, ObservedNode, observe_node
+from reconciler.core.slim import slim
+from shared.errors import ObjectNotFound
+from shared.kube import NODES, KubeClient, ResourceType
+from shared.model.names import ANNOTATION_APPLIED_HASH, ANNOTATION_ROW_VERSION, API_VERSION, FIELD_MANAGER
+from shared.model.version import Version
+
+__all__ = ["KubeCluster"]
+
+ONLY_IF_ABSENT: Final = "1"
+"""No live object ever has this resourceVersion, so the apply fails unless there is none."""
+
+
+class KubeCluster:
+    """Port `Cluster` over the Kubernetes API."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+
+    def _type(self, ref: ObjectRef) -> ResourceType:
+        return self._client.resource_type(ref.api_version, ref.kind)
+
+    def look(self, ref: ObjectRef) -> ObservedObject | Absent:
+        """GET by name."""
+        try:
+            return slim(self._client.get(self._type(ref), ref.namespace, ref.name))
+        except ObjectNotFound as error:
+            if not error.status:
+                raise
+            return Absent(ref)
+
+    def write(self, write: Write, version: Version) -> ObservedObject:
+        """Server-side apply with stamps and fence."""
+        wanted = write.object
+        metadata = dict(wanted.manifest["metadata"])
+        annotations = dict(metadata.get("annotations") or {})
+        annotations[ANNOTATION_APPLIED_HASH] = wanted.hash
+        annotations[ANNOTATION_ROW_VERSION] = version.text()
+        left = write.left if write.left is not None else (write.base.left if write.base else ())
+        if left:
+            annotations[ANNOTATION_LEFT] = ",".join(left)
+        metadata["annotations"] = annotations
+        _fence(metadata, write.base)
+        body = {**wanted.manifest, "metadata": metadata}
+        return slim(self._client.apply(self._type(wanted.ref), body, manager=FIELD_MANAGER, force=write.force))
+
+    def delete(self, delete: Delete) -> None:
+        """Delete in the background with preconditions."""
+        ref = delete.base.ref
+        try:
+            self._client.delete(
+                self._type(ref),
+                ref.namespace,
+                ref.name,
+                uid=delete.base.uid,
+                resource_version=delete.base.resource_version,
+            )
+        except ObjectNotFound:
+            return
+
+    def look_node(self, namespace: str, name: str) -> ObservedNode | None:
+        """GET of a LynqNode."""
+        try:
+            return observe_node(self._client.get(NODES, namespace, name))
+        except ObjectNotFound:
+            return None
+
+    def write_node(self, record: NodeRecord, base: ObservedNode | None) -> ObservedNode:
+        """Apply a LynqNode."""
+        body = record.body()
+        _fence(body["metadata"], base)
+        return observe_node(self._client.apply(NODES, body, manager=FIELD_MANAGER, force=True))
+
+    def write_status(self, node: ObservedNode, status: Mapping[str, Any]) -> ObservedNode:
+        """Apply the status subresource."""
+        metadata = {"name": node.name, "namespace": node.key.namespace}
+        _fence(metadata, node)
+        body = {"apiVersion": API_VERSION, "kind": "LynqNode", "metadata": metadata, "status": dict(status)}
+        return observe_node(self._client.apply(NODES, body, manager=FIELD_MANAGER, force=True, subresource="status"))
+
+    def delete_node(self, node: ObservedNode) -> None:
+        """Delete a LynqNode; its children are gone by then or follow by their ownerReferences."""
+        try:
+            self._client.delete(
+                NODES, node.key.namespace, node.name, uid=node.uid, resource_version=node.resource_version
+            )
+        except ObjectNotFound:
+            return
+
+
+def _fence(metadata: dict[str, Any], base: ObservedObject | ObservedNode | None) -> None:
+    if base is None:
+        metadata["resourceVersion"] = ONLY_IF_ABSENT
+    else:
+        metadata["uid"] = base.uid
+        metadata["resourceVersion"] = base.resource_version

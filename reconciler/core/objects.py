@@ -1,0 +1,274 @@
+"""The values that `next` works on: what is desired, what is observed, what to write, what is waited for.
+
+Fed by: render.py (desired), slim.py (observed). Feeds: next.py and the applier. Never: performs I/O.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from shared.model.form import ConflictPolicy, CreationPolicy, DeletionPolicy, PatchStrategy
+from shared.model.version import Version
+
+__all__ = [
+    "Absent",
+    "Delete",
+    "Desired",
+    "DesiredObject",
+    "Failure",
+    "Look",
+    "ObjectRef",
+    "Observed",
+    "ObservedObject",
+    "Readiness",
+    "Step",
+    "Wait",
+    "WaitReason",
+    "Workload",
+    "Write",
+    "applied_hash",
+]
+
+
+class ObjectRef(NamedTuple):
+    """Which object: namespace is empty for cluster-scoped kinds."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """`Deployment shop/acme-blue`."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def applied_hash(manifest: Mapping[str, Any]) -> str:
+    """First 16 hex digits of SHA-256 over the manifest as sorted compact JSON: Lynq's `lynq.sh/applied-hash` form."""
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredObject:
+    """One rendered resource of a node, complete but for the stamps that the applier adds (hash, row-version, uid)."""
+
+    id: str
+    ref: ObjectRef
+    manifest: Mapping[str, Any]
+    """The body to apply: apiVersion, kind, metadata (name, namespace, labels, annotations, owners), the rest."""
+    hash: str
+    """`applied_hash(manifest)`."""
+    depend_ids: tuple[str, ...] = ()
+    skip_on_dependency_failure: bool = True
+    creation_policy: CreationPolicy = CreationPolicy.WHEN_NEEDED
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    conflict_policy: ConflictPolicy = ConflictPolicy.STUCK
+    patch_strategy: PatchStrategy = PatchStrategy.APPLY
+    wait_for_ready: bool = True
+    timeout_s: int = 300
+
+    def with_replicas(self, replicas: int) -> DesiredObject:
+        """The same object asking for `replicas`; manifest and hash are of what will be sent."""
+        manifest = copy.deepcopy(dict(self.manifest))
+        manifest["spec"]["replicas"] = replicas
+        return replace(self, manifest=manifest, hash=applied_hash(manifest))
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What the row and the form want for one node; an absent or inactive row wants no objects."""
+
+    row_version: Version
+    objects: tuple[DesiredObject, ...]
+    """In collection order; ids are unique; dependencies may point anywhere but form no cycle."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Resource id → why it could not be rendered; such a resource is left as it is and counts as failed."""
+    scale_down_delay_s: int = 10
+
+
+class Readiness(StrEnum):
+    """How an object stands by the rules of its kind."""
+
+    READY = "Ready"
+    PROGRESSING = "Progressing"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The counters of a Deployment, StatefulSet or DaemonSet, from its spec and status."""
+
+    wanted: int
+    """spec.replicas (1 when absent); DaemonSet: desiredNumberScheduled."""
+    replicas: int
+    """status.replicas; DaemonSet: currentNumberScheduled."""
+    updated: int
+    """updatedReplicas; DaemonSet: updatedNumberScheduled."""
+    available: int
+    """availableReplicas; DaemonSet: numberAvailable."""
+    observed_generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedObject:
+    """The slim record of a live object: what decisions need, and nothing else."""
+
+    ref: ObjectRef
+    uid: str
+    resource_version: str
+    generation: int
+    readiness: Readiness
+    applied_hash: str = ""
+    """Annotation `lynq.sh/applied-hash`, empty when it is not ours."""
+    row_version: Version | None = None
+    """Annotation `lynq.sh/row-version`."""
+    managed_hash: str = ""
+    """Hash of the managedFields entry of our manager (its fieldsV1), to notice drift; empty when there is none."""
+    node: tuple[str, str] | None = None
+    """(namespace, name) of the LynqNode that the tracking labels name."""
+    deleting: bool = False
+    retain: bool = False
+    """Annotation `lynq.sh/deletion-policy` is Retain: outlives its node and its place in the form."""
+    selector: Mapping[str, str] | None = None
+    """Service: spec.selector."""
+    backends: tuple[str, ...] = ()
+    """Ingress, HTTPRoute: names of the Services behind it, in its namespace."""
+    pod_labels: Mapping[str, str] | None = None
+    """Workloads: spec.template.metadata.labels."""
+    template_hash: str = ""
+    """Workloads: annotation `lynq.sh/pod-template-hash`: applied_hash of the spec.template that was last sent."""
+    workload: Workload | None = None
+    left: tuple[str, ...] = ()
+    """Routes: annotation `lynq.sh/left`, the resource ids whose workloads the last move left."""
+    message: str = ""
+    """Why it is not ready, in words, when the object says so."""
+
+
+class Absent(NamedTuple):
+    """Known not to exist: a GET by name answered 404, or our own delete did."""
+
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last write of a resource failed."""
+
+    text: str
+    retry_at_s: float
+    """Monotonic seconds; not tried again before, unless the desired hash changed."""
+    hash: str
+    """The hash that was refused."""
+    conflicted: bool = False
+    """Another field manager owns a field (conflictPolicy Stuck)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything known about a node's objects: the watch cache overlaid with the answers to our own writes."""
+
+    objects: Mapping[ObjectRef, ObservedObject | Absent]
+    """A ref that is not in here is unknown: look before deciding."""
+    inventory: tuple[tuple[str, ObjectRef], ...] = ()
+    """(resource id, ref) that were applied, or are on their way, in that order; what is listed but absent was deleted
+    by somebody else, so an object that was never written must not be listed yet."""
+    left_since_s: Mapping[ObjectRef, float] = field(default_factory=dict)
+    """Route → monotonic seconds at which its present `left` was first seen by this process."""
+    applied_at_s: Mapping[ObjectRef, float] = field(default_factory=dict)
+    """Object → monotonic seconds of our last write of it while it has not been ready since (readiness time-out)."""
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    """Resource id → its last failed write."""
+    switch_now: Version | None = None
+    """Annotation `lynq.sh/switch-now` of the LynqNode: routes of this row version move without waiting."""
+    doubtful: frozenset[ObjectRef] = frozenset()
+    """Objects to be written once more even if nothing differs (a write without an answer, a takeover)."""
+    held_since_s: Mapping[ObjectRef, float] = field(default_factory=dict)
+    """Route → monotonic seconds at which it was first in `Step.held` without a break, as seen by this process."""
+    node: tuple[str, str] | None = None
+    """The LynqNode as the tracking labels name it: what another node tracks is neither written nor deleted.
+    None: every tracked object passes for ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Create or update by server-side apply, fenced by what it was computed from."""
+
+    object: DesiredObject
+    """As it is to be sent (a held workload carries its live replicas)."""
+    base: ObservedObject | None
+    """The observed object; None: create only if absent."""
+    left: tuple[str, ...] | None = None
+    """Routes: what `lynq.sh/left` is to say; None leaves what is there."""
+    force: bool = False
+    """Take over fields that another manager owns (conflictPolicy Force, or fields that were ours)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete with preconditions uid and resourceVersion."""
+
+    id: str
+    base: ObservedObject
+
+
+class Look(NamedTuple):
+    """GET by name: the cache does not know."""
+
+    ref: ObjectRef
+
+
+class WaitReason(StrEnum):
+    """Why a resource is not (fully) written yet."""
+
+    DEPENDENCY = "Dependency"
+    TRAFFIC_HELD = "TrafficHeld"
+    NO_BACKENDS = "NoBackends"
+    FROZEN = "Frozen"
+    SHRINK_HELD = "ShrinkHeld"
+    RETRY = "Retry"
+    NOT_READY = "NotReady"
+    TIMED_OUT = "TimedOut"
+    SKIPPED = "Skipped"
+    TERMINATING = "Terminating"
+    FAILED = "Failed"
+    FOREIGN = "Foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One resource and what it waits for; the text is fit for a condition."""
+
+    id: str
+    reason: WaitReason
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What `next` answers: writes that may go out now, in parallel; what is waited for; when to look again."""
+
+    writes: tuple[Write | Delete | Look, ...]
+    waits: tuple[Wait, ...]
+    timer_at_s: float | None
+    """Monotonic seconds of the next moment that matters without any event; None: only events matter."""
+    ready: tuple[str, ...] = ()
+    """Ids of desired resources that are as wanted and ready."""
+    done: bool = False
+    """Nothing to write, nothing held back: the row is applied completely (readiness may still be outstanding)."""
+    held: tuple[ObjectRef, ...] = ()
+    """Routes whose move the gate holds; the caller keeps since when (`Observed.held_since_s`)."""
+    retained: tuple[ObjectRef, ...] = ()
+    """Objects no longer rendered that are left in place: deletion policy Retain, or not tracked by this node."""
+
+
+ANNOTATION_TEMPLATE_HASH: Final = "lynq.sh/pod-template-hash"
+ANNOTATION_LEFT: Final = "lynq.sh/left"
+ANNOTATION_ALLOW_NO_BACKENDS: Final = "lynq.sh/allow-no-backends"
+ANNOTATION_SWITCH_NOW: Final = "lynq.sh/switch-now"

@@ -1,0 +1,166 @@
+"""The LynqNode as the record of a node: row, version, inventory; and the labels that lead back to it.
+
+Fed by: rows and rendered objects. Feeds: the applier; read back by a reconciler that takes over. Never: holds rendered
+manifests.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.core.catalog import NodeKey
+from reconciler.core.objects import ObjectRef
+from reconciler.core.variables import NodeRow
+from shared.model.names import (
+    ANNOTATION_HUB_ID,
+    ANNOTATION_ROW_VERSION,
+    ANNOTATION_SOURCE_POSITION,
+    ANNOTATION_TEMPLATE_GENERATION,
+    API_VERSION,
+    LABEL_DELETE_REQUESTED,
+    LABEL_HUB,
+    LABEL_NODE,
+    LABEL_NODE_NAMESPACE,
+    LABEL_SHARD,
+    LABEL_UID,
+)
+from shared.model.version import Version
+
+__all__ = ["Inventory", "NodeRecord", "ObservedNode", "label_value", "observe_node", "tracking_labels"]
+
+Inventory = tuple[tuple[str, ObjectRef], ...]
+_LABEL_MAX = 63
+
+
+def label_value(text: str) -> str:
+    """A legal label value: the text itself, or its head and a checksum when it is longer than 63 characters."""
+    return text if len(text) <= _LABEL_MAX else f"{text[:54]}-{zlib.crc32(text.encode()):08x}"
+
+
+def tracking_labels(key: NodeKey, shard: str) -> dict[str, str]:
+    """Labels that every object of a node carries: which node, which shard."""
+    return {
+        LABEL_NODE: label_value(key.name),
+        LABEL_NODE_NAMESPACE: key.namespace,
+        LABEL_SHARD: shard,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """What the LynqNode is to say."""
+
+    key: NodeKey
+    row: NodeRow
+    version: Version
+    source_position: str
+    """`gtid file:offset` of the change, for people."""
+    hub: str
+    hub_uid: str
+    form_generation: int
+    shard: str
+    inventory: Inventory = ()
+    delete_cause: str = ""
+    """Why the node is to go; empty while it is wanted."""
+
+    def body(self) -> dict[str, Any]:
+        """The object for server-side apply; texts are equal for equal records."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "LynqNode",
+            "metadata": {
+                "name": self.key.name,
+                "namespace": self.key.namespace,
+                "labels": {
+                    LABEL_HUB: self.hub,
+                    LABEL_UID: label_value(self.row.uid),
+                    LABEL_SHARD: self.shard,
+                    **({LABEL_DELETE_REQUESTED: "true"} if self.delete_cause else {}),
+                },
+                "annotations": {
+                    **self.row.annotations(),
+                    ANNOTATION_HUB_ID: self.hub,
+                    ANNOTATION_TEMPLATE_GENERATION: str(self.form_generation),
+                    ANNOTATION_ROW_VERSION: self.version.text(),
+                    ANNOTATION_SOURCE_POSITION: self.source_position,
+                    **({LABEL_DELETE_REQUESTED: self.delete_cause} if self.delete_cause else {}),
+                },
+                "ownerReferences": [
+                    {
+                        "apiVersion": API_VERSION,
+                        "kind": "LynqHub",
+                        "name": self.hub,
+                        "uid": self.hub_uid,
+                        "controller": True,
+                        "blockOwnerDeletion": True,
+                    }
+                ],
+            },
+            "spec": {
+                "uid": self.row.uid,
+                "templateRef": self.key.form,
+                "inventory": [
+                    {
+                        "id": resource_id,
+                        "apiVersion": ref.api_version,
+                        "kind": ref.kind,
+                        "name": ref.name,
+                        **({"namespace": ref.namespace} if ref.namespace else {}),
+                    }
+                    for resource_id, ref in self.inventory
+                ],
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedNode:
+    """The slim record of a live LynqNode."""
+
+    key: NodeKey
+    name: str
+    uid: str
+    resource_version: str
+    shard: str
+    row_version: Version | None
+    form_generation: int
+    source_position: str
+    annotations: Mapping[str, str]
+    inventory: Inventory
+    hub: str
+    status: Mapping[str, Any] = field(default_factory=dict)
+    deleting: bool = False
+    delete_requested: bool = False
+    """The record of a row that is gone or inactive; a later active row takes it back."""
+
+
+def observe_node(raw: Mapping[str, Any]) -> ObservedNode:
+    """A live LynqNode as the record that decisions need. Raises InvalidError when its row-version is not a version."""
+    metadata = raw["metadata"]
+    annotations = metadata.get("annotations") or {}
+    labels = metadata.get("labels") or {}
+    spec = raw.get("spec") or {}
+    text = annotations.get(ANNOTATION_ROW_VERSION)
+    generation = annotations.get(ANNOTATION_TEMPLATE_GENERATION) or "0"
+    return ObservedNode(
+        key=NodeKey(metadata.get("namespace", ""), spec.get("templateRef", ""), spec.get("uid", "")),
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+        resource_version=metadata.get("resourceVersion", ""),
+        shard=labels.get(LABEL_SHARD, ""),
+        row_version=Version.parse(text) if text else None,
+        form_generation=int(generation) if generation.isdigit() else 0,
+        source_position=annotations.get(ANNOTATION_SOURCE_POSITION, ""),
+        annotations=annotations,
+        inventory=tuple(
+            (item["id"], ObjectRef(item["apiVersion"], item["kind"], item.get("namespace", ""), item["name"]))
+            for item in spec.get("inventory") or ()
+        ),
+        hub=labels.get(LABEL_HUB, ""),
+        status=raw.get("status") or {},
+        deleting="deletionTimestamp" in metadata,
+        delete_requested=LABEL_DELETE_REQUESTED in labels,
+    )

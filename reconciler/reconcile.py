@@ -1,0 +1,359 @@
+"""One node, top to bottom: what is desired, what is observed, what `next` says, write it, tell how it stands.
+
+Level-driven: it takes a node's key and never sees what woke it. A kill at any line is healed by the next call.
+Fed by: workers. Feeds: the cluster, the registry, offsets that are done. Never: waits for readiness; it asks for a
+timer or for an event and returns.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+import structlog
+
+from reconciler.core.catalog import NodeKey
+from reconciler.core.graph import order
+from reconciler.core.next import next_step
+from reconciler.core.objects import Absent, Delete, Desired, Failure, Look, ObjectRef, Observed, Step, Write
+from reconciler.core.record import NodeRecord, ObservedNode
+from reconciler.core.render import CompiledForm, Owner, render_node
+from reconciler.core.status import node_status, same_status
+from reconciler.core.variables import NodeRow, is_active, node_row_of_annotations, variables_of
+from reconciler.metrics import Metrics
+from reconciler.ports import Cluster, Partition
+from reconciler.registry import NodeState, Registry, RowState
+from reconciler.view import ViewHolder
+from shared.backoff import Backoff
+from shared.clock import Clock, rfc3339
+from shared.errors import (
+    ClusterBusy,
+    ClusterError,
+    FieldConflict,
+    ObjectConflict,
+    ObjectNotFound,
+)
+from shared.model.hub import Hub
+from shared.model.names import shard_label
+from shared.model.version import Version
+
+__all__ = ["Outcome", "Reconciler"]
+
+log = structlog.get_logger(__name__)
+
+_MAX_ROUNDS = 12
+"""Rounds of decide-and-write in one run; more means that somebody else writes as fast as we do."""
+_STATUS_PAUSE_S = 1.0
+_RETRY = Backoff(first_s=0.25, cap_s=30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run leaves behind."""
+
+    done: Sequence[tuple[Partition, int]]
+    """Records whose row the LynqNode holds now."""
+    again_at_s: float | None
+    """Monotonic seconds of the next run without an event."""
+    gone: bool = False
+    """The node exists neither in the database nor in the cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Row, form and hub of a node at one moment; `wanted` is whether it is to exist."""
+
+    row: NodeRow | None
+    version: Version
+    source_position: str
+    compiled: CompiledForm | None
+    hub: Hub | None
+    from_log: RowState | None
+
+    @property
+    def wanted(self) -> bool:
+        """An active row with form and hub."""
+        return self.row is not None and self.compiled is not None and is_active(self.row.activate)
+
+
+class Reconciler:
+    """Stateless but for the registry, which can be rebuilt from log and cluster."""
+
+    def __init__(  # what a reconciler is made of
+        self,
+        registry: Registry,
+        view: ViewHolder,
+        cluster: Cluster,
+        pool: Executor,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._registry = registry
+        self._view = view
+        self._cluster = cluster
+        self._pool = pool
+        self._clock = clock
+        self._metrics = metrics
+
+    def reconcile(self, key: NodeKey) -> Outcome:
+        """Bring one node as far as it can go now. Raises ClusterError when its LynqNode cannot be read or written."""
+        state = self._registry.state(key)
+        self._ensure_node(state)
+        for _ in range(_MAX_ROUNDS):
+            goal = self._goal(state)
+            if goal is None:
+                return self._gone(state, None)
+            if not goal.wanted and state.node is None:
+                return self._gone(state, goal.from_log)
+            try:
+                desired = self._desired(state, goal)
+                step = next_step(desired, self._observed(state, desired), self._clock.monotonic_s())
+                if not goal.wanted and step.done and not step.writes:
+                    self._delete_node(state)
+                    continue
+                if not self._execute(state, goal, desired, step):
+                    return self._finish(state, goal, desired, step)
+            except (ObjectConflict, ObjectNotFound):
+                state.node, state.node_known = None, False
+                self._ensure_node(state)
+        log.warning("node does not settle, somebody else writes it too", node=str(key))
+        return Outcome(done=(), again_at_s=self._clock.monotonic_s() + 1.0)
+
+    # -- what is to be -------------------------------------------------------------------------------------------
+
+    def _ensure_node(self, state: NodeState) -> None:
+        if not state.node_known:
+            state.node = self._cluster.look_node(state.key.namespace, state.key.name)
+            state.node_known = True
+
+    def _goal(self, state: NodeState) -> Goal | None:
+        """The newer of the log's row and the LynqNode's own; None when there is neither."""
+        logged, node = state.row, state.node
+        found = self._view.view.of(state.key)
+        compiled, hub = found if found else (None, None)
+        if logged is not None and (node is None or node.row_version is None or logged.version > node.row_version):
+            return Goal(logged.row, logged.version, logged.source_position, compiled, hub, logged)
+        if node is None or node.row_version is None:
+            return None
+        row = None if node.delete_requested else node_row_of_annotations(state.key.uid, node.annotations)
+        return Goal(row, node.row_version, node.source_position, compiled, hub, logged)
+
+    def _desired(self, state: NodeState, goal: Goal) -> Desired:
+        if not goal.wanted or goal.row is None or goal.compiled is None or goal.hub is None:
+            return Desired(row_version=goal.version, objects=())
+        owner = Owner(state.key, state.node.uid if state.node else "", self._shard(state))
+        variables = variables_of(goal.row, goal.hub.metadata.name, state.key.form)
+        with self._metrics.stage("render"):
+            return render_node(goal.compiled, owner, variables, goal.version)
+
+    def _observed(self, state: NodeState, desired: Desired) -> Observed:
+        inventory = state.node.inventory if state.node else ()
+        refs = [o.ref for o in desired.objects] + [ref for _, ref in inventory]
+        self._registry.claim(state.key, refs)
+        objects = self._registry.snapshot(refs)
+        now_s = self._clock.monotonic_s()
+        for ref, seen in objects.items():
+            left = () if isinstance(seen, Absent) else seen.left
+            known = state.left_since_s.get(ref)
+            if not left:
+                state.left_since_s.pop(ref, None)
+            elif known is None or known[0] != left:
+                state.left_since_s[ref] = (left, now_s)
+        return Observed(
+            objects=objects,
+            inventory=inventory,
+            left_since_s={ref: at_s for ref, (_, at_s) in state.left_since_s.items()},
+            applied_at_s=dict(state.applied_at_s),
+            failures=dict(state.failures),
+            doubtful=frozenset(state.doubtful),
+        )
+
+    def _record(self, state: NodeState, goal: Goal, desired: Desired) -> NodeRecord | None:
+        """What the LynqNode is to say, or None when it says so already."""
+        node = state.node
+        if goal.compiled is None or goal.hub is None:
+            return None
+        row = goal.row
+        if row is None:
+            if node is None:
+                return None
+            row = node_row_of_annotations(state.key.uid, node.annotations)
+        refs = {o.id: o.ref for o in desired.objects}
+        current = [(i, refs[i]) for i in order(desired.objects)]
+        kept = []
+        if node is not None:
+            names = {ref for _, ref in current}
+            live = self._registry.snapshot([ref for _, ref in node.inventory])
+            kept = [(i, ref) for i, ref in node.inventory if ref not in names and not isinstance(live.get(ref), Absent)]
+        record = NodeRecord(
+            key=state.key,
+            row=row,
+            version=goal.version,
+            delete_cause="" if goal.wanted else ("row deleted" if goal.row is None else "row inactive"),
+            source_position=goal.source_position,
+            hub=goal.hub.metadata.name,
+            hub_uid=goal.hub.metadata.uid,
+            form_generation=goal.compiled.form.metadata.generation,
+            shard=self._shard(state),
+            inventory=tuple(kept + current),
+        )
+        return None if node is not None and _says(node, record) else record
+
+    def _shard(self, state: NodeState) -> str:
+        if state.partition is not None:
+            return shard_label(*state.partition)
+        return state.node.shard if state.node else ""
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def _execute(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> bool:
+        """Write what may go out now; False when there was nothing to write.
+
+        The LynqNode goes out together with the first writes; a new node's goes first, its uid is needed below it.
+        """
+        record = self._record(state, goal, desired)
+        if record is not None and state.node is None:
+            self._write_node(state, record)
+            return True
+        if record is None and not step.writes:
+            return False
+        node_write = self._pool.submit(self._write_node, state, record) if record is not None else None
+        others: list[Future[None]] = [
+            self._pool.submit(self._perform, state, write, goal.version) for write in step.writes[1:]
+        ]
+        try:
+            if step.writes:
+                self._perform(state, step.writes[0], goal.version)
+        finally:
+            for future in others:
+                future.result()
+            if node_write is not None:
+                node_write.result()
+        return True
+
+    def _write_node(self, state: NodeState, record: NodeRecord) -> None:
+        with self._metrics.write("LynqNode"):
+            state.node = self._cluster.write_node(record, state.node)
+            state.node_known = True
+
+    def _perform(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
+        """One call for one object; failures are remembered on the node, never raised past it."""
+        resource_id, ref, digest = _subject(action)
+        try:
+            with self._metrics.write(ref.kind):
+                self._call(state, action, version)
+        except (ObjectConflict, ObjectNotFound) as error:
+            self._registry.forget(ref)
+            if isinstance(error, ObjectNotFound) and isinstance(action, Write):
+                self._fail(state, resource_id, error, digest)
+        except ClusterError as error:
+            if error.retriable:
+                self._registry.forget(ref)
+                state.doubtful.add(ref)
+            if isinstance(action, Look):
+                raise
+            self._fail(state, resource_id, error, digest)
+        else:
+            state.failures.pop(resource_id, None)
+
+    def _call(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
+        match action:
+            case Look():
+                self._registry.put(self._cluster.look(action.ref))
+            case Delete():
+                self._cluster.delete(action)
+                self._registry.forget(action.base.ref)
+            case Write():
+                self._registry.put(self._cluster.write(action, version))
+                state.applied_at_s[action.object.ref] = self._clock.monotonic_s()
+                state.doubtful.discard(action.object.ref)
+
+    def _fail(self, state: NodeState, resource_id: str, error: ClusterError, digest: str) -> None:
+        before = state.failures.get(resource_id)
+        state.tries = state.tries + 1 if before is not None and before.hash == digest else 0
+        pause_s = _RETRY.delay_s(state.tries, random.random())  # noqa: S311  # jitter
+        if isinstance(error, ClusterBusy):
+            pause_s = max(pause_s, error.retry_after_s)
+        state.failures[resource_id] = Failure(
+            text=str(error),
+            retry_at_s=self._clock.monotonic_s() + pause_s,
+            hash=digest,
+            conflicted=isinstance(error, FieldConflict),
+        )
+        log.warning("write refused", node=str(state.key), resource=resource_id, error=str(error))
+
+    # -- the end of a run ----------------------------------------------------------------------------------------
+
+    def _finish(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> Outcome:
+        done = self._registry.take_offsets(state, goal.from_log)
+        known = {o.id for o in desired.objects}
+        waiting = {o.ref for o in desired.objects if o.id not in step.ready}
+        for ref in [r for r in state.applied_at_s if r not in waiting]:
+            del state.applied_at_s[ref]
+        for resource_id in [i for i in state.failures if i not in known]:
+            del state.failures[resource_id]
+        if goal.row is not None and goal.wanted:
+            self._metrics.node_stands(state.key, goal.row.extra, step, len(desired.objects) + len(desired.failed))
+        again_at_s = self._write_status(state, desired, step)
+        if step.timer_at_s is not None:
+            again_at_s = step.timer_at_s if again_at_s is None else min(again_at_s, step.timer_at_s)
+        return Outcome(done=done, again_at_s=again_at_s)
+
+    def _write_status(self, state: NodeState, desired: Desired, step: Step) -> float | None:
+        """Write the status if it differs: at once when a condition changed, else at most once a second.
+
+        Returns the monotonic seconds at which a status that was held back is due.
+        """
+        node = state.node
+        if node is None:
+            return None
+        status = node_status(desired, step, state.failures, node.status, rfc3339(self._clock.wall_s()))
+        if same_status(status, node.status):
+            return None
+        now_s = self._clock.monotonic_s()
+        due_s = state.status_at_s + _STATUS_PAUSE_S
+        if now_s < due_s and status["conditions"] == node.status.get("conditions"):
+            return due_s
+        try:
+            with self._metrics.write("LynqNodeStatus"):
+                state.node = self._cluster.write_status(node, status)
+            state.status_at_s = now_s
+        except (ObjectConflict, ObjectNotFound):
+            state.node, state.node_known = None, False
+            return now_s
+        return None
+
+    def _delete_node(self, state: NodeState) -> None:
+        if state.node is not None:
+            self._cluster.delete_node(state.node)
+        state.node, state.node_known = None, False
+        self._ensure_node(state)
+
+    def _gone(self, state: NodeState, upto: RowState | None) -> Outcome:
+        done = self._registry.take_offsets(state, state.row if upto is None else upto)
+        self._metrics.node_gone(state.key)
+        return Outcome(done=done, again_at_s=None, gone=True)
+
+
+def _says(node: ObservedNode, record: NodeRecord) -> bool:
+    """Whether the live LynqNode holds the record already."""
+    annotations = record.body()["metadata"]["annotations"]
+    return (
+        node.inventory == record.inventory
+        and node.shard == record.shard
+        and node.delete_requested == bool(record.delete_cause)
+        and all(node.annotations.get(k) == v for k, v in annotations.items())
+    )
+
+
+def _subject(action: Write | Delete | Look) -> tuple[str, ObjectRef, str]:
+    """(resource id, object, hash of what is sent); a look has no id."""
+    match action:
+        case Look():
+            return "", action.ref, ""
+        case Delete():
+            return action.id, action.base.ref, ""
+        case Write():
+            return action.object.id, action.object.ref, action.object.hash

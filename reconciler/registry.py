@@ -1,0 +1,207 @@
+"""What this process knows of its nodes: newest row, LynqNode, live objects, and the memory that decisions need.
+
+Fed by: the consumer (rows), the watches (objects, LynqNodes), the answers to our own writes. Feeds: reconcile.py.
+Never: claims that an object is absent because it has not heard of it; a miss means "look".
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from reconciler.core.catalog import NodeKey
+from reconciler.core.objects import Absent, Failure, ObjectRef, ObservedObject
+from reconciler.core.record import ObservedNode
+from reconciler.core.variables import NodeRow
+from reconciler.ports import Partition
+from shared.model.version import Version
+
+__all__ = ["NodeState", "Registry", "RowState"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """A row as of one version."""
+
+    row: NodeRow | None
+    """None: the row was deleted."""
+    version: Version
+    source_position: str
+    """GTID or file:offset, for people."""
+    commit_ms: int
+    """Milliseconds since 1970 of the commit, by the database's clock; 0 when unknown."""
+
+
+@dataclass(slots=True)
+class NodeState:
+    """One node; changed only by the worker that holds it, but for `row` and `offsets` (under the registry's lock)."""
+
+    key: NodeKey
+    partition: Partition | None = None
+    row: RowState | None = None
+    """Newest row that the log has told; None: none yet, the LynqNode's own row counts."""
+    offsets: list[tuple[Partition, int]] = field(default_factory=list)
+    """Records that are done once the LynqNode holds `row`."""
+    node: ObservedNode | None = None
+    """The LynqNode; None: absent, if `node_known`."""
+    node_known: bool = False
+    applied_at_s: dict[ObjectRef, float] = field(default_factory=dict)
+    left_since_s: dict[ObjectRef, tuple[tuple[str, ...], float]] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    doubtful: set[ObjectRef] = field(default_factory=set)
+    tries: int = 0
+    """Failed runs in a row."""
+    status_at_s: float = float("-inf")
+    """When the status was last written."""
+
+
+def _is_older(candidate: str, known: str) -> bool:
+    """Whether resourceVersion `candidate` is older than `known`: both are decimal numbers of one etcd."""
+    return candidate.isdigit() and known.isdigit() and int(candidate) < int(known)
+
+
+class Registry:
+    """Thread-safe."""
+
+    def __init__(self, wake: Callable[[NodeKey], None]) -> None:
+        self._lock = threading.RLock()
+        self._nodes: dict[NodeKey, NodeState] = {}
+        self._objects: dict[ObjectRef, ObservedObject | Absent] = {}
+        self._owner: dict[ObjectRef, NodeKey] = {}
+        self._claimed: dict[NodeKey, set[ObjectRef]] = {}
+        self._by_name: dict[tuple[str, str], NodeKey] = {}
+        self._wake = wake
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def offer_row(self, key: NodeKey, row: RowState, partition: Partition, offset: int) -> None:
+        """A newer row of the log; the record is done when the node has taken it, or a newer one, over."""
+        with self._lock:
+            state = self._nodes.setdefault(key, NodeState(key))
+            state.partition = partition
+            if state.row is None or row.version > state.row.version:
+                state.row = row
+            state.offsets.append((partition, offset))
+
+    def take_offsets(self, state: NodeState, upto: RowState | None) -> list[tuple[Partition, int]]:
+        """Records that are done now that `upto` is taken over; none if a newer row has come meanwhile."""
+        with self._lock:
+            if state.row is not upto:
+                return []
+            done, state.offsets = state.offsets, []
+            return done
+
+    # -- nodes ---------------------------------------------------------------------------------------------------
+
+    def state(self, key: NodeKey) -> NodeState:
+        """The node's state; made if there is none."""
+        with self._lock:
+            return self._nodes.setdefault(key, NodeState(key))
+
+    def forget_node(self, key: NodeKey) -> None:
+        """The node is gone from database and cluster."""
+        with self._lock:
+            state = self._nodes.get(key)
+            if state is not None and not state.offsets:
+                self._drop(key)
+
+    def keys(self) -> list[NodeKey]:
+        """All nodes."""
+        with self._lock:
+            return list(self._nodes)
+
+    def states(self) -> list[NodeState]:
+        """All states."""
+        with self._lock:
+            return list(self._nodes.values())
+
+    def node_seen(self, node: ObservedNode, *, gone: bool, partition: Partition | None) -> None:
+        """The watch of LynqNodes told something."""
+        with self._lock:
+            state = self._nodes.setdefault(node.key, NodeState(node.key))
+            if partition is not None:
+                state.partition = partition
+            known = state.node
+            if known is not None and _is_older(node.resource_version, known.resource_version):
+                return
+            if not gone and known is not None and known.resource_version == node.resource_version:
+                return
+            state.node, state.node_known = (None, False) if gone else (node, True)
+            self._by_name[node.key.namespace, node.name] = node.key
+        self.claim(node.key, (ref for _, ref in node.inventory))
+        self._wake(node.key)
+
+    def node_gone(self, namespace: str, name: str) -> None:
+        """A LynqNode vanished between two lists: look it up again."""
+        with self._lock:
+            key = self._by_name.get((namespace, name))
+            state = self._nodes.get(key) if key else None
+            if state is None:
+                return
+            state.node, state.node_known = None, False
+        self._wake(state.key)
+
+    # -- objects -------------------------------------------------------------------------------------------------
+
+    def claim(self, key: NodeKey, refs: Iterable[ObjectRef]) -> None:
+        """These objects belong to the node: their events wake it."""
+        with self._lock:
+            claimed = self._claimed.setdefault(key, set())
+            for ref in refs:
+                self._owner[ref] = key
+                claimed.add(ref)
+
+    def snapshot(self, refs: Iterable[ObjectRef]) -> dict[ObjectRef, ObservedObject | Absent]:
+        """What is known of these objects; a ref that is missing in the answer is unknown."""
+        with self._lock:
+            return {ref: known for ref in refs if (known := self._objects.get(ref)) is not None}
+
+    def put(self, seen: ObservedObject | Absent) -> None:
+        """The answer to our own write or read."""
+        with self._lock:
+            self._objects[seen.ref] = seen
+
+    def forget(self, ref: ObjectRef) -> None:
+        """What we know of the object is doubtful: look before deciding."""
+        with self._lock:
+            self._objects.pop(ref, None)
+
+    def object_seen(self, seen: ObservedObject, *, gone: bool) -> None:
+        """A watch told something; older news than what we hold is dropped, an echo of our own write wakes nobody."""
+        with self._lock:
+            known = self._objects.get(seen.ref)
+            if isinstance(known, ObservedObject):
+                if _is_older(seen.resource_version, known.resource_version):
+                    return
+                if not gone and seen.resource_version == known.resource_version:
+                    return
+            if gone:
+                self._objects.pop(seen.ref, None)
+            else:
+                self._objects[seen.ref] = seen
+            owner = self._owner.get(seen.ref)
+        if owner is not None:
+            self._wake(owner)
+
+    def forget_kind(self, api_version: str, kind: str) -> None:
+        """The watch of this kind starts anew: nothing that it told before is sure any more."""
+        with self._lock:
+            for ref in [r for r in self._objects if r.api_version == api_version and r.kind == kind]:
+                del self._objects[ref]
+
+    def drop_partitions(self, partitions: Iterable[Partition]) -> None:
+        """These shards belong to somebody else now."""
+        gone = set(partitions)
+        with self._lock:
+            for key in [k for k, s in self._nodes.items() if s.partition in gone]:
+                self._drop(key)
+
+    def _drop(self, key: NodeKey) -> None:
+        state = self._nodes.pop(key)
+        if state.node is not None:
+            self._by_name.pop((key.namespace, state.node.name), None)
+        for ref in self._claimed.pop(key, ()):
+            if self._owner.get(ref) == key:
+                del self._owner[ref]
+                self._objects.pop(ref, None)

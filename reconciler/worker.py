@@ -1,0 +1,107 @@
+"""The workers: threads that take nodes from the queue and reconcile them; one of the process's two supervisors.
+
+Fed by: the queue. Feeds: the loop (records that are done), the queue (timers, retries). Never: lets one node's
+failure end a worker.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from time import perf_counter
+
+import structlog
+
+from reconciler.core.catalog import NodeKey
+from reconciler.loop import Loop
+from reconciler.metrics import Metrics
+from reconciler.queue import NodeQueue
+from reconciler.reconcile import Outcome
+from reconciler.registry import Registry
+from shared.backoff import Backoff
+from shared.clock import Clock
+from shared.errors import ClusterError, InvalidError, ObjectInvalid
+
+__all__ = ["Workers"]
+
+log = structlog.get_logger(__name__)
+
+_RETRY = Backoff(first_s=0.25, cap_s=30.0)
+
+
+class Workers:
+    """A fixed number of threads."""
+
+    def __init__(  # what a worker joins
+        self,
+        queue: NodeQueue,
+        registry: Registry,
+        loop: Loop,
+        reconcile: Callable[[NodeKey], Outcome],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._queue = queue
+        self._registry = registry
+        self._loop = loop
+        self._reconcile = reconcile
+        self._clock = clock
+        self._metrics = metrics
+        self._failures: dict[NodeKey, int] = {}
+        self._threads: list[threading.Thread] = []
+
+    def start(self, count: int) -> None:
+        """Begin with `count` threads."""
+        self._threads = [threading.Thread(target=self._run, name=f"worker-{i}", daemon=True) for i in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Close the queue and wait for the nodes in hand."""
+        self._queue.close()
+        for thread in self._threads:
+            thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (key := self._queue.take()) is not None:
+            try:
+                self._one(key)
+            finally:
+                self._queue.release(key)
+
+    def _one(self, key: NodeKey) -> None:
+        if not self._loop.is_ready(self._registry.state(key).partition):
+            return
+        began_s = perf_counter()
+        result = "error"
+        try:
+            outcome = self._reconcile(key)
+            result = "success"
+            self._after(key, outcome)
+        except (ObjectInvalid, InvalidError) as error:
+            log.error("node can not be written, it waits for another row", node=str(key), error=str(error))
+            state = self._registry.state(key)
+            self._loop.done(self._registry.take_offsets(state, state.row))
+        except ClusterError as error:
+            log.warning("node is tried again", node=str(key), error=str(error))
+            self._again(key)
+        except Exception:
+            log.exception("node failed unexpectedly, it is tried again", node=str(key))
+            self._again(key)
+        finally:
+            self._metrics.reconciles.labels(result).observe(perf_counter() - began_s)
+
+    def _after(self, key: NodeKey, outcome: Outcome) -> None:
+        self._failures.pop(key, None)
+        self._loop.done(outcome.done)
+        if outcome.gone:
+            self._registry.forget_node(key)
+        elif outcome.again_at_s is not None:
+            self._queue.offer_at(key, outcome.again_at_s)
+
+    def _again(self, key: NodeKey) -> None:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay_s = _RETRY.delay_s(failures, random.random())  # noqa: S311  # jitter
+        self._queue.offer_at(key, self._clock.monotonic_s() + delay_s)

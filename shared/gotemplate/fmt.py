@@ -1,0 +1,66 @@
+"""Flags, padding and the float verbs of Go's fmt.
+
+Fed by: printf. Feeds: text. Never: rounds twice; Python's own conversion is exact, as strconv's is.
+Source of the rules: Go package fmt, "Printing" (flags), "Floating-point and complex constituents"; strconv.FormatFloat.
+"""
+
+from dataclasses import dataclass
+
+from shared.gotemplate.printing import digits_of, exponent_form, plain_form, special_float
+
+_LARGE_EXPONENT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags, width and precision of one verb."""
+
+    plus: bool = False
+    minus: bool = False
+    sharp: bool = False
+    space: bool = False
+    zero: bool = False
+    width: int | None = None
+    precision: int | None = None
+
+
+def padded(text: str, flags: Flags) -> str:
+    """The text at the width of the flags, filled by spaces, or by zeros on the left."""
+    if flags.width is None:
+        return text
+    if flags.minus:
+        return text.ljust(flags.width)
+    return text.rjust(flags.width, "0" if flags.zero else " ")
+
+
+def float_text(verb: str, flags: Flags, value: float) -> str:
+    """A float by %v or one of e E f F g G, at its width."""
+    width = flags.width or 0
+    special = special_float(value)
+    if special is not None:
+        if special == "NaN":
+            special = "+NaN" if flags.plus else " NaN" if flags.space else "NaN"
+        elif flags.space and not flags.plus:
+            special = special.replace("+", " ")
+        return special.ljust(width) if flags.minus else special.rjust(width)
+    sign = "-" if str(value).startswith("-") else "+" if flags.plus else " " if flags.space else ""
+    body = _body("g" if verb == "v" else verb, flags, abs(value))
+    if flags.minus:
+        return (sign + body).ljust(width)
+    if flags.zero:
+        return sign + body.zfill(width - len(sign))
+    return (sign + body).rjust(width)
+
+
+def _body(verb: str, flags: Flags, value: float) -> str:
+    precision = 6 if flags.precision is None else flags.precision
+    sharp = "#" if flags.sharp else ""
+    if verb in "gG" and flags.precision is None and not flags.sharp:
+        digits, point = digits_of(value)
+        large = point - 1 < -4 or point - 1 >= _LARGE_EXPONENT
+        text = exponent_form(digits, point - 1) if large and value else plain_form(digits, point)
+    elif verb in "gG":
+        text = f"{value:{sharp}.{max(precision, 1)}g}"
+    else:
+        text = f"{value:{sharp}.{precision}{verb.lower()}}"
+    return text.upper() if verb in "EG" else text

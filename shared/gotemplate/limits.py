@@ -1,0 +1,43 @@
+"""Every limit of the template engine, named in one place.
+
+Fed by: nothing. Feeds: the parser, the compiler, the runtime and the functions. Never: changes at run time; a template
+that meets a limit fails with a `TemplateError` that names it.
+"""
+
+from typing import Final
+
+MAX_OUTPUT_CHARS: Final = 1 << 20
+"""Longest rendered text, and longest string that any function may make."""
+
+MAX_LOOP_STEPS: Final = 100_000
+"""Iterations of `range` plus calls of `template`, summed over one rendering."""
+
+MAX_WORK: Final = 32 << 20
+"""Characters and list items handed to functions, summed over one rendering: a bound on time without a clock."""
+
+MAX_TEMPLATE_DEPTH: Final = 100
+"""How deep `{{ template }}` may call itself."""
+
+MAX_LIST_ITEMS: Final = 100_000
+"""Longest list that a function (until, seq, splitList, regexFindAll, ...) may make, and most nodes it may walk."""
+
+MAX_PAD: Final = 65_536
+"""Widest field of printf, deepest indent, widest wrap."""
+
+MAX_TEMPLATE_CHARS: Final = 1 << 20
+"""Longest template text."""
+
+MAX_BLOCK_NESTING: Final = 18
+"""Deepest nesting of if, range, with (the compiled Python function may not nest loops deeper than 20)."""
+
+MAX_EXPRESSION_NESTING: Final = 40
+"""Deepest nesting of parentheses, and most stages of one pipeline."""
+
+MAX_ELSE_IF: Final = 200
+"""Longest chain of `else if`."""
+
+MAX_DATA_NESTING: Final = 200
+"""Deepest nesting of lists and maps that printing, comparing or encoding will follow."""
+
+CACHED_TEMPLATES: Final = 4096
+"""Compiled templates kept, least recently used first out."""

@@ -1,0 +1,285 @@
+"""Go's fmt.Sprintf over template values.
+
+Fed by: the `printf` builtin and functions that format. Feeds: text. Never: fails on a wrong verb or a missing argument;
+as in Go the complaint is part of the text (`%!d(string=x)`). Only a width beyond the limit is a Fault.
+Source of the rules: Go package fmt, "Printing", "Format errors", "Explicit argument indexes".
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from shared.gotemplate import limits
+from shared.gotemplate.errors import Fault
+from shared.gotemplate.fmt import Flags, float_text, padded
+from shared.gotemplate.literals import to_bytes
+from shared.gotemplate.printing import quote, text_of
+from shared.gotemplate.values import UNSIGNED, Struct, is_integer, type_name
+
+_INTEGER_BASES = {"d": 10, "b": 2, "o": 8, "O": 8, "x": 16, "X": 16}
+_BAD_WIDTH_ABOVE = 1_000_000
+
+
+class _Arguments:
+    """The arguments, and which of them comes next."""
+
+    __slots__ = ("_args", "at", "good", "reordered")
+
+    def __init__(self, args: Sequence[object]) -> None:
+        self._args = args
+        self.at = 0
+        self.reordered = False
+        self.good = True
+
+    def __len__(self) -> int:
+        return len(self._args)
+
+    def next(self) -> object:
+        self.at += 1
+        return self._args[self.at - 1]
+
+    def more(self) -> bool:
+        return self.at < len(self._args)
+
+    def rest(self) -> Sequence[object]:
+        return self._args[self.at :]
+
+
+def sprintf(form: str, args: Sequence[object]) -> str:
+    """The arguments in the places of the verbs. Raises Fault when it grows beyond the limits."""
+    out: list[str] = []
+    given = _Arguments(args)
+    size = pos = 0
+    while pos < len(form):
+        percent = form.find("%", pos)
+        if percent < 0:
+            out.append(form[pos:])
+            break
+        if percent > pos:
+            out.append(form[pos:percent])
+        pos, piece = _verb(form, percent + 1, given)
+        out.append(piece)
+        size += len(piece)
+        if size > limits.MAX_OUTPUT_CHARS:
+            raise Fault(f"the result is longer than {limits.MAX_OUTPUT_CHARS} characters")
+    if not given.reordered and given.more():
+        extra = ", ".join([_with_type(arg) for arg in given.rest()])
+        out.append(f"%!(EXTRA {extra})")
+    return "".join(out)
+
+
+def _with_type(value: object) -> str:
+    return "<nil>" if value is None else f"{type_name(value)}={text_of(value)}"
+
+
+def _verb(form: str, pos: int, given: _Arguments) -> tuple[int, str]:
+    """One verb from behind its %: the position behind it, and its text."""
+    given.good = True
+    flags, pos = _flags(form, pos)
+    after_index = False
+    complaint = ""
+    pos, after_index = _argument_number(form, pos, given)
+    width, pos, bad = _number(form, pos, given, after_index)
+    if bad:
+        complaint += "%!(BADWIDTH)"
+    if isinstance(width, int) and form[pos - 1] == "*":
+        after_index = False
+        if width < 0:
+            width, flags = -width, replace(flags, minus=True, zero=False)
+    elif width is not None and after_index:
+        given.good = False
+    precision: int | None = None
+    if form.startswith(".", pos):
+        pos += 1
+        if after_index:
+            given.good = False
+        pos, after_index = _argument_number(form, pos, given)
+        start = pos
+        precision, pos, bad = _number(form, pos, given, after_index)
+        if pos > start and form[pos - 1] == "*":
+            after_index = False
+        if bad or (precision is not None and precision < 0):
+            precision = None
+            complaint += "%!(BADPREC)"
+        elif precision is None:
+            precision = 0
+    if not after_index:
+        pos, after_index = _argument_number(form, pos, given)
+    if pos >= len(form):
+        return pos, complaint + "%!(NOVERB)"
+    verb = form[pos]
+    return pos + 1, complaint + _apply(verb, replace(flags, width=width, precision=precision), given)
+
+
+def _apply(verb: str, flags: Flags, given: _Arguments) -> str:
+    if verb == "%":
+        return "%"
+    if not given.good:
+        return f"%!{verb}(BADINDEX)"
+    if not given.more():
+        return f"%!{verb}(MISSING)"
+    for limited in (flags.width, flags.precision):
+        if limited is not None and limited > limits.MAX_PAD:
+            raise Fault(f"a width of {limited} is above {limits.MAX_PAD}")
+    return formatted(verb, flags, given.next())
+
+
+def _flags(form: str, pos: int) -> tuple[Flags, int]:
+    seen = set()
+    while pos < len(form) and form[pos] in "+-# 0":
+        seen.add(form[pos])
+        pos += 1
+    return Flags("+" in seen, "-" in seen, "#" in seen, " " in seen, "0" in seen), pos
+
+
+def _number(form: str, pos: int, given: _Arguments, _after_index: bool) -> tuple[int | None, int, bool]:
+    """A width or precision: digits, or `*` for an argument; (value, position, whether it was bad)."""
+    if form.startswith("*", pos):
+        if not given.more():
+            return None, pos + 1, True
+        value = given.next()
+        if not is_integer(value) or not isinstance(value, int) or abs(value) > _BAD_WIDTH_ABOVE:
+            return None, pos + 1, True
+        return int(value), pos + 1, False
+    start = pos
+    while pos < len(form) and form[pos] in "0123456789":
+        pos += 1
+    if pos == start:
+        return None, pos, False
+    if pos - start > 7 or int(form[start:pos]) > _BAD_WIDTH_ABOVE:
+        return None, pos, False
+    return int(form[start:pos]), pos, False
+
+
+def _argument_number(form: str, pos: int, given: _Arguments) -> tuple[int, bool]:
+    """An explicit argument index, `[2]`, if there is one."""
+    if not form.startswith("[", pos):
+        return pos, False
+    given.reordered = True
+    end = form.find("]", pos)
+    if end < 0:
+        given.good = False
+        return pos + 1, False
+    digits = form[pos + 1 : end]
+    if digits.isascii() and digits.isdigit() and len(digits) < 8 and 1 <= int(digits) <= len(given):
+        given.at = int(digits) - 1
+        return end + 1, True
+    given.good = False
+    return end + 1, True
+
+
+def formatted(verb: str, flags: Flags, value: object) -> str:
+    """One value by one verb."""
+    if verb == "T":
+        return padded(type_name(value), flags)
+    if value is None:
+        return padded("<nil>", flags) if verb == "v" else f"%!{verb}(<nil>)"
+    if isinstance(value, (list, dict)):
+        return _container(verb, flags, value)
+    if verb == "v" and flags.sharp:
+        return padded(_go_syntax(value), flags)
+    if isinstance(value, Struct):
+        value = value.text()
+    text: str | None = None
+    if isinstance(value, bool):
+        text = padded("true" if value else "false", flags) if verb in "tv" else None
+    elif isinstance(value, str):
+        text = _string(verb, flags, value)
+    elif isinstance(value, float):
+        text = float_text(verb, flags, value) if verb in "veEfFgG" else None
+    elif isinstance(value, int):
+        text = _integer(verb, flags, value)
+    if text is not None:
+        return text
+    return f"%!{verb}({type_name(value)}={formatted('v', replace(flags, sharp=False), value)})"
+
+
+def _container(verb: str, flags: Flags, value: list[object] | dict[str, object]) -> str:
+    if verb == "v" and flags.sharp:
+        return _go_syntax(value)
+    text_of(value)  # refuses what is too large or too deep to print
+    if isinstance(value, list):
+        return "[" + " ".join([formatted(verb, flags, item) for item in value]) + "]"
+    pairs = [f"{formatted(verb, flags, key)}:{formatted(verb, flags, value[key])}" for key in sorted(value)]
+    return "map[" + " ".join(pairs) + "]"
+
+
+def _go_syntax(value: object) -> str:
+    """%#v: the value as a Go expression."""
+    text_of(value)
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, list):
+        return type_name(value) + "{" + ", ".join([_nested_syntax(item) for item in value]) + "}"
+    if isinstance(value, dict):
+        pairs = [f"{quote(key)}:{_nested_syntax(value[key])}" for key in sorted(value)]
+        return type_name(value) + "{" + ", ".join(pairs) + "}"
+    if type(value) in UNSIGNED and isinstance(value, int):
+        return f"0x{int(value):x}"
+    return text_of(value)
+
+
+def _nested_syntax(value: object) -> str:
+    return "interface {}(nil)" if value is None else _go_syntax(value)
+
+
+def _string(verb: str, flags: Flags, text: str) -> str | None:
+    if flags.precision is not None and verb in "svq":
+        text = text[: flags.precision]
+    if verb in "sv":
+        return padded(text, flags)
+    if verb == "q":
+        if flags.sharp and "`" not in text and all(char.isprintable() or char == "\t" for char in text):
+            return padded(f"`{text}`", flags)
+        return padded(quote(text, ascii_only=flags.plus), flags)
+    if verb in "xX":
+        return padded(_hex_bytes(verb, flags, to_bytes(text)), flags)
+    return None
+
+
+def _hex_bytes(verb: str, flags: Flags, data: bytes) -> str:
+    if flags.precision is not None:
+        data = data[: flags.precision]
+    prefix = f"0{verb}" if flags.sharp and data else ""
+    text = (" " + prefix).join([f"{byte:02x}" for byte in data]) if flags.space else data.hex()
+    return prefix + (text.upper().replace("0X", f"0{verb}") if verb == "X" else text)
+
+
+def _integer(verb: str, flags: Flags, value: int) -> str | None:
+    number = int(value)
+    if verb == "v":
+        verb = "d"
+    if verb in _INTEGER_BASES:
+        return _based(verb, flags, number)
+    if verb == "c":
+        return padded(_rune(number), flags)
+    if verb == "q":
+        return padded(quote(_rune(number), ascii_only=flags.plus, mark="'"), flags)
+    if verb == "U":
+        text = f"U+{number % (1 << 64):0{max(4, flags.precision or 0)}X}"
+        if flags.sharp and 0 <= number <= 0x10FFFF and _rune(number).isprintable():
+            text += f" '{_rune(number)}'"
+        return padded(text, replace(flags, zero=False))
+    return None
+
+
+def _rune(number: int) -> str:
+    return chr(number) if 0 <= number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF else "\ufffd"
+
+
+def _based(verb: str, flags: Flags, number: int) -> str:
+    base = _INTEGER_BASES[verb]
+    spelling = {10: "d", 2: "b", 8: "o", 16: verb if verb in "xX" else "x"}[base]
+    digits = format(abs(number), spelling)
+    sign = "-" if number < 0 else "+" if flags.plus else " " if flags.space else ""
+    prefix = {"b": "0b", "x": "0x", "X": "0X"}.get(verb, "") if flags.sharp else ""
+    if flags.precision is not None:
+        if flags.precision == 0 and number == 0:
+            return " " * (flags.width or 0)
+        digits = digits.zfill(flags.precision)
+    elif flags.zero and not flags.minus and flags.width is not None:
+        digits = digits.zfill(flags.width - len(sign))
+    if verb == "o" and flags.sharp and not digits.startswith("0"):
+        prefix = "0"
+    if verb == "O":
+        prefix = "0o"
+    return padded(sign + prefix + digits, replace(flags, zero=False))

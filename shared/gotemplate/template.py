@@ -1,0 +1,90 @@
+"""Templates ready to render, and the cache of them.
+
+Fed by: callers, with template text and variables. Feeds: callers, with text. Never: parses variables' values as template
+text; never keeps them.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from shared.gotemplate import limits
+from shared.gotemplate.compiler import Compiled, compile_tree, run
+from shared.gotemplate.errors import Fault, TemplateError
+from shared.gotemplate.funcs import FUNCTIONS, MUTATING, REFUSED
+from shared.gotemplate.parser import error_at, parse
+from shared.gotemplate.state import State
+from shared.gotemplate.values import deep_copy
+from shared.gotemplate.variables import variables_of
+
+
+class Template:
+    """A compiled template; immutable, safe to use from many threads at once."""
+
+    __slots__ = ("_compiled", "_copies", "_source", "variables")
+
+    variables: frozenset[str]
+    """Top-level variables that the template names (`.uid`, `$.uid`, `index . "uid"`)."""
+
+    def __init__(self, source: str, compiled: Compiled | None, variables: frozenset[str]) -> None:
+        self._source = source
+        self._compiled = compiled
+        self._copies = any(name in source for name in MUTATING)
+        self.variables = variables
+
+    def render(self, variables: Mapping[str, object]) -> str:
+        """The text for these variables, which are left unchanged.
+
+        Values are str, bool, int, float, None, and lists and dicts (string keys) of them. Raises TemplateError, also
+        for a variable that the template names and the mapping has not.
+        """
+        if self._compiled is None:
+            return self._source
+        state = State(self._compiled.defined)
+        try:
+            data: object = dict(variables)
+            text = run(self._compiled.root, deep_copy(data) if self._copies else data, state)
+        except Fault as fault:
+            raise error_at(self._source, self._compiled.sites[state.site], str(fault)) from None
+        except RecursionError:
+            reason = "values or templates are nested too deep"
+            raise error_at(self._source, self._compiled.sites[state.site], reason) from None
+        return text if text.isascii() else _valid(text)
+
+    def __repr__(self) -> str:
+        return f"Template({self._source!r})"
+
+
+def _valid(text: str) -> str:
+    """Text that can be encoded: bytes that are not UTF-8 (a string cut inside a character) become U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        joined = text.encode("utf-8", "surrogatepass" if _has_real_surrogates(text) else "surrogateescape")
+        return "".join(
+            "\ufffd" if "\ud800" <= char <= "\udfff" else char for char in joined.decode("utf-8", "surrogateescape")
+        )
+    return text
+
+
+def _has_real_surrogates(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" and not "\udc80" <= char <= "\udcff" for char in text)
+
+
+@lru_cache(maxsize=limits.CACHED_TEMPLATES)
+def compile_template(template: str) -> Template:
+    """The compiled form of a template text, from the cache if it is there. Raises TemplateError."""
+    if "{{" not in template:
+        return Template(template, None, frozenset())
+    tree = parse(template, FUNCTIONS, REFUSED)
+    try:
+        compiled = compile_tree(tree)
+    except (RecursionError, SyntaxError, MemoryError):
+        raise TemplateError(1, 1, "", "the template is nested too deep, or too long, to compile") from None
+    return Template(template, compiled, variables_of(tree))
+
+
+def render(template: str, variables: Mapping[str, object]) -> str:
+    """The text of a template for these variables. Raises TemplateError."""
+    if "{{" not in template:
+        return template
+    return compile_template(template).render(variables)

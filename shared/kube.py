@@ -1,0 +1,318 @@
+"""The Kubernetes API as plain dictionaries: get, list, server-side apply, delete, watch; errors as our own tree.
+
+Uses the official client for configuration, authentication (token refresh, exec plugins) and its urllib3 pool, and
+none of its models (they reject fields that a newer server adds).
+Fed by: settings, adapters. Feeds: adapters of both processes. Never: retries; that is its callers' decision.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes import config as kube_config
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+
+from shared.errors import ClusterError, ClusterUnreachable, ObjectNotFound, UsageError, WatchExpired
+from shared.kube_errors import error_of
+from shared.model.names import API_VERSION
+from shared.settings import KubeSettings
+
+__all__ = ["CRDS", "FORMS", "HUBS", "LEASES", "NODES", "SECRETS", "KubeClient", "ResourceType"]
+
+_TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
+_APPLY = "application/apply-patch+yaml"
+
+
+class ResourceType(NamedTuple):
+    """A kind as the API serves it."""
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path of the collection or of one object."""
+        base = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
+        parts = [base]
+        if self.namespaced and namespace:
+            parts.append(f"namespaces/{namespace}")
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
+
+
+HUBS: Final = ResourceType(API_VERSION, "LynqHub", "lynqhubs")
+FORMS: Final = ResourceType(API_VERSION, "LynqForm", "lynqforms")
+NODES: Final = ResourceType(API_VERSION, "LynqNode", "lynqnodes")
+SECRETS: Final = ResourceType("v1", "Secret", "secrets")
+LEASES: Final = ResourceType("coordination.k8s.io/v1", "Lease", "leases")
+CRDS: Final = ResourceType(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
+
+
+class KubeClient:
+    """Thread-safe; one pool of connections."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._client = ApiClient(configuration)
+        self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
+        self._types: dict[tuple[str, str], ResourceType] = {}
+        self._types_lock = threading.Lock()
+
+    @classmethod
+    def connect(cls, settings: KubeSettings, *, pool_size: int = 64) -> KubeClient:
+        """A client for the kubeconfig, or for the pod's service account. Raises UsageError when there is neither."""
+        configuration = Configuration()
+        try:
+            if settings.kubeconfig:
+                kube_config.load_kube_config(  # type: ignore[no-untyped-call]  # the client has no annotation here
+                    config_file=settings.kubeconfig,
+                    context=settings.context or None,
+                    client_configuration=configuration,
+                )
+            else:
+                kube_config.load_config(  # type: ignore[no-untyped-call]  # the client has no annotation here
+                    client_configuration=configuration
+                )
+        except (kube_config.ConfigException, OSError, ValueError) as error:
+            raise UsageError(
+                f"Kubernetes configuration cannot be used: {error}",
+                mend="Set KUBECONFIG to the path of a kubeconfig file",
+            ) from error
+        configuration.connection_pool_maxsize = pool_size
+        configuration.retries = False
+        return cls(configuration)
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self._configuration.host)
+
+    def close(self) -> None:
+        """Close pooled connections."""
+        self._pool.clear()
+
+    # -- verbs ---------------------------------------------------------------------------------------------------
+
+    def get(self, kind: ResourceType, namespace: str, name: str) -> dict[str, Any]:
+        """One object. Raises ObjectNotFound and the other Cluster errors."""
+        return self._json("GET", kind.path(namespace, name))
+
+    def get_path(self, path: str) -> dict[str, Any]:
+        """Any JSON document of the API server, such as discovery and OpenAPI."""
+        return self._json("GET", path)
+
+    def list(
+        self, kind: ResourceType, namespace: str = "", label_selector: str = "", page: int = 500
+    ) -> tuple[list[dict[str, Any]], str]:
+        """(all items with apiVersion and kind filled in, resourceVersion of the list), read page by page."""
+        items: list[dict[str, Any]] = []
+        query = {"limit": str(page)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        while True:
+            answer = self._json("GET", kind.path(namespace), query=query)
+            for item in answer.get("items") or ():
+                item["apiVersion"], item["kind"] = kind.api_version, kind.kind
+                items.append(item)
+            token = answer["metadata"].get("continue")
+            if not token:
+                return items, str(answer["metadata"].get("resourceVersion", ""))
+            query["continue"] = token
+
+    def apply(
+        self,
+        kind: ResourceType,
+        body: Mapping[str, Any],
+        *,
+        manager: str,
+        force: bool = True,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Server-side apply (Kubernetes API reference, "Server-Side Apply"); the answer is the live object.
+
+        Raises FieldConflict when another manager owns a field, ObjectConflict when metadata.resourceVersion or uid
+        in the body is not the live one, ObjectInvalid, ClusterRefused, ClusterBusy, ClusterUnreachable.
+        """
+        metadata = body["metadata"]
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = kind.path(metadata.get("namespace", ""), metadata["name"], subresource)
+        return self._json("PATCH", path, query=query, body=body, content_type=_APPLY)
+
+    def merge_patch(self, kind: ResourceType, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON merge patch (RFC 7386)."""
+        return self._json("PATCH", kind.path(namespace, name), body=body, content_type="application/merge-patch+json")
+
+    def create(self, kind: ResourceType, body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST. Raises ObjectConflict when it exists."""
+        return self._json("POST", kind.path(body["metadata"].get("namespace", "")), body=body)
+
+    def replace(self, kind: ResourceType, body: Mapping[str, Any]) -> dict[str, Any]:
+        """PUT with the resourceVersion in the body. Raises ObjectConflict when it is not the live one."""
+        metadata = body["metadata"]
+        return self._json("PUT", kind.path(metadata.get("namespace", ""), metadata["name"]), body=body)
+
+    def delete(
+        self, kind: ResourceType, namespace: str, name: str, *, uid: str = "", resource_version: str = ""
+    ) -> dict[str, Any]:
+        """DELETE in the background, with preconditions. Raises ObjectConflict when they do not hold, ObjectNotFound."""
+        preconditions = {k: v for k, v in (("uid", uid), ("resourceVersion", resource_version)) if v}
+        body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        if preconditions:
+            body["preconditions"] = preconditions
+        return self._json("DELETE", kind.path(namespace, name), body=body)
+
+    def watch(
+        self, kind: ResourceType, resource_version: str, *, label_selector: str = "", silence_s: float = 70.0
+    ) -> KubeWatch:
+        """Open a watch with bookmarks; a connection without a byte for `silence_s` is dead."""
+        query = {"watch": "1", "resourceVersion": resource_version, "allowWatchBookmarks": "true"}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        response = self._request(
+            "GET", kind.path(), query=query, timeout=urllib3.Timeout(connect=3.0, read=silence_s), stream=True
+        )
+        return KubeWatch(response, f"watch of {kind.plural}")
+
+    def resource_type(self, api_version: str, kind: str) -> ResourceType:
+        """Plural and scope by discovery, cached; a miss asks again. Raises ObjectNotFound for a kind not served."""
+        with self._types_lock:
+            known = self._types.get((api_version, kind))
+        if known:
+            return known
+        path = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+        try:
+            answer = self.get_path(path)
+        except ObjectNotFound as error:
+            raise ObjectNotFound(
+                f"{api_version} {kind} is not served by the API server", mend="Install its CRD", status=404
+            ) from error
+        found = {
+            (api_version, r["kind"]): ResourceType(api_version, r["kind"], r["name"], bool(r["namespaced"]))
+            for r in answer.get("resources") or ()
+            if "/" not in r["name"]
+        }
+        with self._types_lock:
+            self._types.update(found)
+        if (api_version, kind) not in found:
+            raise ObjectNotFound(
+                f"{api_version} {kind} is not served by the API server", mend="Install its CRD", status=404
+            )
+        return found[api_version, kind]
+
+    # -- HTTP ----------------------------------------------------------------------------------------------------
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json"}
+        settings: Any = self._configuration.auth_settings()
+        for auth in settings.values():
+            if auth["in"] == "header" and auth["value"]:
+                headers[auth["key"]] = auth["value"]
+        return headers
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        response = self._request(method, path, query=query, body=body, content_type=content_type)
+        try:
+            document: dict[str, Any] = json.loads(response.data)
+        except (ValueError, urllib3.exceptions.HTTPError) as error:
+            raise ClusterUnreachable(f"{method} {path}: the answer of {self.server} is not JSON") from error
+        return document
+
+    def _request(  # noqa: PLR0913  # the one place that speaks HTTP
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        timeout: urllib3.Timeout = _TIMEOUT,
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
+        url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = self._headers()
+        data: bytes | None = None
+        if body is not None:
+            data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            headers["Content-Type"] = content_type
+        try:
+            response = self._pool.request(
+                method, url, body=data, headers=headers, timeout=timeout, preload_content=not stream, retries=False
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise ClusterUnreachable(
+                f"API server {self.server} does not answer {method} {path}: {type(error).__name__}",
+                mend="Check that it is up and that the kubeconfig names it",
+            ) from error
+        if response.status >= 400:
+            raise error_of(method, path, response.status, response.data, response.headers.get("Retry-After") or "1")
+        return response
+
+
+class KubeWatch:
+    """An open watch: iterate (type, object); `close` ends it from any thread."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, subject: str) -> None:
+        self._response = response
+        self._subject = subject
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Events in order; ends when the server ends the watch. Raises WatchExpired, ClusterUnreachable."""
+        pending = b""
+        try:
+            for chunk in self._response.stream(amt=None, decode_content=False):
+                lines = (pending + chunk).split(b"\n")
+                pending = lines.pop()
+                for line in lines:
+                    if line:
+                        yield self._event(line)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+            if self._closed.is_set():
+                return
+            raise ClusterUnreachable(f"{self._subject} broke off: {type(error).__name__}") from error
+
+    def _event(self, line: bytes) -> tuple[str, dict[str, Any]]:
+        event = json.loads(line)
+        if event["type"] == "ERROR":
+            status = event["object"]
+            if status.get("code") == 410:
+                raise WatchExpired(f"{self._subject} is too old", status=410)
+            raise ClusterError(f"{self._subject}: {status.get('message')}", status=int(status.get("code") or 0))
+        return event["type"], event["object"]
+
+    def close(self) -> None:
+        """End the watch; the iterating thread returns."""
+        self._closed.set()
+        connection = getattr(self._response, "_connection", None)
+        sock = getattr(connection, "sock", None)
+        if sock is not None:
+            try:
+                sock.shutdown(2)
+            except OSError:
+                return
+        else:
+            self._response.close()

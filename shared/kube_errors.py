@@ -1,0 +1,64 @@
+"""What an HTTP status of the API server means, as an error of our own tree.
+
+Fed by: kube.py. Feeds: its callers. Never: performs I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from shared.errors import (
+    ClusterBusy,
+    ClusterError,
+    ClusterRefused,
+    ClusterUnreachable,
+    FieldConflict,
+    ObjectConflict,
+    ObjectInvalid,
+    ObjectNotFound,
+    WatchExpired,
+)
+
+__all__ = ["error_of"]
+
+_MANAGER = re.compile(r'conflict with "([^"]+)"')
+_BY_CODE: dict[int, type[ClusterError]] = {
+    400: ObjectInvalid,
+    404: ObjectNotFound,
+    409: ObjectConflict,
+    410: WatchExpired,
+    413: ObjectInvalid,
+    415: ObjectInvalid,
+    422: ObjectInvalid,
+}
+
+
+def error_of(method: str, path: str, code: int, body: bytes, retry_after: str) -> ClusterError:
+    """The error for a status of 400 and above; the text is the server's message, which names the object."""
+    status = _status(body)
+    message = str(status.get("message") or f"{method} {path} answered {code}").rstrip(".")
+    causes = (status.get("details") or {}).get("causes") or []
+    conflicts = [c for c in causes if c.get("reason") == "FieldManagerConflict"]
+    if code == 409 and conflicts:
+        found = [m for c in conflicts if (m := _MANAGER.search(c.get("message", "")))]
+        managers = tuple(sorted({m[1] for m in found}))
+        return FieldConflict(message, managers=managers, fields=tuple(c.get("field", "") for c in conflicts))
+    if code == 422 and any(c.get("field") == "metadata.uid" for c in causes):
+        return ObjectConflict(message, status=code)
+    if code in (401, 403):
+        return ClusterRefused(message, status=code, mend="Grant the right or check the credentials")
+    if code == 429:
+        return ClusterBusy(message, retry_after_s=float(retry_after) if retry_after.isdigit() else 1.0)
+    if code >= 500:
+        return ClusterUnreachable(message, status=code)
+    return _BY_CODE.get(code, ClusterError)(message, status=code)
+
+
+def _status(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,142 @@
+"""The wire contract: Debezium's change envelope as JSON without schemas, one record per row change.
+
+Value: `{"before": row|null, "after": row|null, "source": {...}, "op": "c"|"u"|"d"|"r", "ts_ms": int}`; key:
+`{"<uid column>": "<text>"}`; header `rowplane-version`. (Debezium documentation, "data change events".)
+Rows map column name to a JSON value: text, integer, or null; docs/dataformat.md has the table of types.
+Fed by: capture. Feeds: reconcilers and anyone who reads Debezium. Never: knows hubs or forms.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from shared.errors import InvalidError
+from shared.model.version import Version
+
+__all__ = ["Envelope", "Op", "Row", "Source", "decode", "decode_key", "encode_key"]
+
+Row = Mapping[str, str | int | float | bool | None]
+
+
+class Op(StrEnum):
+    """Debezium's letters."""
+
+    CREATE = "c"
+    UPDATE = "u"
+    DELETE = "d"
+    READ = "r"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Debezium's `source` block: where the change comes from."""
+
+    connector: str
+    """`mysql` or `mariadb`."""
+    server: str
+    """Server id, `host:port`; written as `name`."""
+    db: str
+    table: str
+    gtid: str
+    """GTID of the transaction, empty for reads."""
+    file: str
+    """Binlog file name."""
+    pos: int
+    """Byte offset of the transaction's first event."""
+    row: int
+    """Ordinal of the row in its transaction."""
+    ts_ms: int
+    """Milliseconds since 1970 of the commit, by the server's clock (whole seconds)."""
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One change of one row."""
+
+    op: Op
+    before: Row | None
+    after: Row | None
+    source: Source
+    ts_ms: int
+    """Milliseconds since 1970 when capture handled it."""
+
+    def encode(self) -> bytes:
+        """Compact JSON, UTF-8."""
+        s = self.source
+        document: dict[str, Any] = {
+            "before": self.before,
+            "after": self.after,
+            "source": {
+                "version": "rowplane",
+                "connector": s.connector,
+                "name": s.server,
+                "ts_ms": s.ts_ms,
+                "snapshot": "true" if s.snapshot else "false",
+                "db": s.db,
+                "table": s.table,
+                "gtid": s.gtid or None,
+                "file": s.file,
+                "pos": s.pos,
+                "row": s.row,
+            },
+            "op": self.op.value,
+            "ts_ms": self.ts_ms,
+        }
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def encode_key(uid_column: str, uid: str) -> bytes:
+    """`{"node_id":"acme"}`."""
+    return json.dumps({uid_column: uid}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def decode_key(data: bytes) -> tuple[str, str]:
+    """(uid column, uid). Raises InvalidError."""
+    try:
+        document = json.loads(data)
+        ((column, uid),) = document.items()
+    except (ValueError, AttributeError) as error:
+        raise InvalidError(f"record key {data[:80]!r} is not one column and its text") from error
+    if not isinstance(uid, str):
+        uid = str(uid)
+    return column, uid
+
+
+def decode(data: bytes) -> Envelope:
+    """Parse a record value; unknown fields are ignored. Raises InvalidError."""
+    try:
+        document = json.loads(data)
+        source = document["source"]
+        return Envelope(
+            op=Op(document["op"]),
+            before=document.get("before"),
+            after=document.get("after"),
+            source=Source(
+                connector=source.get("connector", ""),
+                server=source.get("name", ""),
+                db=source.get("db", ""),
+                table=source.get("table", ""),
+                gtid=source.get("gtid") or "",
+                file=source.get("file", ""),
+                pos=int(source.get("pos") or 0),
+                row=int(source.get("row") or 0),
+                ts_ms=int(source.get("ts_ms") or 0),
+                snapshot=source.get("snapshot") not in (None, False, "false"),
+            ),
+            ts_ms=int(document.get("ts_ms") or 0),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidError(f"record value is not a Debezium envelope: {type(error).__name__} {error}") from error
+
+
+def version_header(headers: Mapping[str, bytes], name: str) -> Version:
+    """The record's version. Raises InvalidError when the header is missing or malformed."""
+    raw = headers.get(name)
+    if raw is None:
+        raise InvalidError(f"record has no header {name}")
+    return Version.parse(raw.decode("ascii", "replace"))

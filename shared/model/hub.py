@@ -1,0 +1,104 @@
+"""LynqHub: which table of which server holds the rows, and which column means what.
+
+Fed by: the cluster, or a YAML file. Feeds: capture (what to read) and reconcilers (how to read a row).
+Never: holds a password; it names the Secret.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.model.api import ApiModel, Condition, Int32, Int64, Metadata
+from shared.model.names import server_id_of, table_topic
+
+__all__ = ["Hub", "HubSpec", "HubStatus", "MysqlSource", "SecretKeyRef", "ValueMappings"]
+
+
+class SecretKeyRef(ApiModel):
+    """A key of a Secret in the hub's namespace."""
+
+    name: str
+    key: str
+
+
+class MysqlSource(ApiModel):
+    """One table or view of a MySQL or MariaDB server."""
+
+    host: str
+    port: Annotated[Int32, Field(ge=1, le=65535)] = 3306
+    username: str
+    password_ref: SecretKeyRef | None = None
+    database: str
+    table: str
+
+
+class HubSource(ApiModel):
+    """Where the rows come from."""
+
+    type: Literal["mysql"] = Field(json_schema_extra={"enum": ["mysql"]})
+    sync_interval: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h)$")] = "30s"
+    mysql: MysqlSource | None = None
+
+
+class ValueMappings(ApiModel):
+    """Columns with a fixed meaning."""
+
+    uid: str
+    activate: str
+    host_or_url: str | None = Field(
+        default=None, description="Deprecated: map the column in extraValueMappings instead."
+    )
+
+
+class HubSpec(ApiModel):
+    """What the user writes."""
+
+    source: HubSource
+    value_mappings: ValueMappings
+    extra_value_mappings: dict[str, str] = Field(default_factory=dict)
+
+
+class HubStatus(ApiModel):
+    """What rowplane reports."""
+
+    observed_generation: Int64 | None = None
+    referencing_templates: Int32 | None = None
+    desired: Int32 | None = None
+    ready: Int32 | None = None
+    failed: Int32 | None = None
+    conditions: list[Condition] = Field(default_factory=list)
+
+
+class Hub(ApiModel):
+    """A LynqHub of the cluster."""
+
+    metadata: Metadata
+    spec: HubSpec
+    status: HubStatus = HubStatus()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(namespace, name)."""
+        return self.metadata.namespace, self.metadata.name
+
+    @property
+    def server_id(self) -> str:
+        """`host:port` of the database server; empty without a mysql block."""
+        mysql = self.spec.source.mysql
+        return server_id_of(mysql.host, mysql.port) if mysql else ""
+
+    def topic(self, prefix: str) -> str:
+        """The change topic of the hub's table; empty without a mysql block."""
+        mysql = self.spec.source.mysql
+        return table_topic(prefix, self.server_id, mysql.database, mysql.table) if mysql else ""
+
+    def columns(self) -> tuple[str, ...]:
+        """Every column that a mapping names, once, uid first: all that is ever published."""
+        mappings = self.spec.value_mappings
+        named = [mappings.uid, mappings.activate]
+        if mappings.host_or_url:
+            named.append(mappings.host_or_url)
+        named += [self.spec.extra_value_mappings[k] for k in sorted(self.spec.extra_value_mappings)]
+        return tuple(dict.fromkeys(named))

@@ -1,0 +1,95 @@
+"""Labels, annotations, headers, managers and topic names: every name that two sides must spell alike.
+
+Fed by: nothing. Feeds: capture, reconciler, CLI, tests. Never: decides anything.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Final
+
+GROUP: Final = "operator.lynq.sh"
+API_VERSION: Final = f"{GROUP}/v1"
+
+FIELD_MANAGER: Final = "lynq-operator"
+"""Lynq's own manager, so that objects adopted from it stay ours."""
+CAPTURE_MANAGER: Final = "rowplane-cdc"
+COORDINATOR_MANAGER: Final = "rowplane-coordinator"
+
+# Labels and annotations of Lynq.
+LABEL_HUB: Final = "lynq.sh/hub"
+LABEL_UID: Final = "lynq.sh/uid"
+LABEL_NODE: Final = "lynq.sh/node"
+LABEL_NODE_NAMESPACE: Final = "lynq.sh/node-namespace"
+ANNOTATION_HOST_OR_URL: Final = "lynq.sh/hostOrUrl"
+ANNOTATION_ACTIVATE: Final = "lynq.sh/activate"
+ANNOTATION_EXTRA: Final = "lynq.sh/extra"
+ANNOTATION_HUB_ID: Final = "lynq.sh/hubId"
+ANNOTATION_TEMPLATE_GENERATION: Final = "lynq.sh/template-generation"
+ANNOTATION_DELETION_POLICY: Final = "lynq.sh/deletion-policy"
+ANNOTATION_APPLIED_HASH: Final = "lynq.sh/applied-hash"
+NODE_FINALIZER: Final = "lynqnode.operator.lynq.sh/finalizer"
+
+# Labels and annotations of rowplane.
+LABEL_SHARD: Final = "lynq.sh/shard"
+LABEL_DELETE_REQUESTED: Final = "lynq.sh/delete-requested"
+"""On a LynqNode whose row is gone or inactive; the annotation of the same name says why."""
+ANNOTATION_ROW_VERSION: Final = "lynq.sh/row-version"
+ANNOTATION_SOURCE_POSITION: Final = "lynq.sh/source-position"
+
+# Record headers.
+HEADER_VERSION: Final = "rowplane-version"
+HEADER_BULK: Final = "rowplane-bulk"
+HEADER_DEAD: Final = "rowplane-dead"
+HEADER_CONTROL: Final = "rowplane-control"
+
+POSITION_SUFFIX: Final = "position"
+
+_ILLEGAL = re.compile(r"[^A-Za-z0-9-]")
+_TOPIC_MAX_LENGTH = 249
+
+
+def server_id_of(host: str, port: int) -> str:
+    """The server's name in topics and state: lower-case `host:port`."""
+    return f"{host.lower()}:{port}"
+
+
+def _escape(part: str) -> str:
+    """Topic characters and `_` stay, the rest becomes `_x<hex>_`; a literal `_x…_` is escaped, so no two names meet."""
+    kept = re.sub(r"_(?=x[0-9a-f]+_)", "_x5f_", part)
+    return _ILLEGAL.sub(lambda m: m[0] if m[0] == "_" else f"_x{ord(m[0]):x}_", kept)
+
+
+def table_topic(prefix: str, server_id: str, database: str, table: str) -> str:
+    """`<prefix>.<server id>.<db>.<table>`, escaped to Kafka's `[A-Za-z0-9._-]`, at most 249 characters.
+
+    Dots inside the host are kept (they are legal and end at the escaped `:` of the port); dots inside the database
+    or table name are escaped, so that the last two dots always separate database and table.
+    """
+    host, _, port = server_id.rpartition(":")
+    server = ".".join(_escape(label) for label in host.split(".")) + _escape(f":{port}")
+    topic = f"{prefix}.{server}.{_escape(database)}.{_escape(table)}"
+    if len(topic) <= _TOPIC_MAX_LENGTH:
+        return topic
+    return f"{topic[: _TOPIC_MAX_LENGTH - 9]}-{zlib.crc32(topic.encode()):08x}"
+
+
+def position_topic(prefix: str) -> str:
+    """The compacted topic that holds each server's capture state."""
+    return f"{prefix}.{POSITION_SUFFIX}"
+
+
+def partition_of(uid: str, count: int) -> int:
+    """crc32 of the uid's UTF-8 bytes modulo `count`; computed here since client libraries disagree on partitioners."""
+    return zlib.crc32(uid.encode("utf-8", "surrogateescape")) % count
+
+
+def shard_label(topic: str, partition: int) -> str:
+    """`<8 hex of the topic name>-<partition>`, the value of `lynq.sh/shard`."""
+    return f"{zlib.crc32(topic.encode()):08x}-{partition}"
+
+
+def node_name(uid: str, form: str) -> str:
+    """`{uid}-{form}`, Lynq's name of a LynqNode."""
+    return f"{uid}-{form}"

@@ -1,0 +1,409 @@
+"""Random histories of one node against the rules of `next_step`: rows flip, pods break, people interfere.
+
+Each property is judged by what is true in the simulated cluster, not by what the product believes. Each rule is also
+replaced by a naive one, and the properties must notice.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import pytest
+
+from reconciler.core import gates, next as rules
+from reconciler.core.next import next_step
+from reconciler.core.objects import (
+    Delete,
+    Desired,
+    DesiredObject,
+    Failure,
+    Look,
+    ObjectRef,
+    Readiness,
+    Step,
+    WaitReason,
+    Write,
+)
+from reconciler.core.routes import Member, Route, Scene
+from reconciler.core.slim import pod_labels, route_backends, route_selector
+from tests.unit.reconciler.core.simulator import FORMS, SPACE, Cluster, Live, Row, desired_of
+
+HISTORIES = 200
+EVENTS = 40
+FIXED_SEED = 20261123
+
+
+class Violation(AssertionError):
+    """A property does not hold."""
+
+
+class History:
+    """One node's life; `run` raises Violation."""
+
+    def __init__(self, form: str, seed: str) -> None:
+        self.form = form
+        self.name = f"form {form}, seed {seed}"
+        self.dice = random.Random(seed)
+        self.cluster = Cluster(self.dice)
+        self.row = Row()
+        self.number = 1
+        self.delay_s = self.dice.choice((0, 10))
+        self.moved_at_s: dict[ObjectRef, float] = {}
+        self.log: list[str] = []
+
+    def run(self) -> None:
+        """Random events, then quiet, in which everything must come to rest."""
+        if self.dice.random() < 0.8:
+            self.come_to_rest()
+        actions: tuple[Callable[[], None], ...] = (
+            self.change_row, self.reconcile, self.pods_move, self.wait, self.trouble, self.interfere, self.take_over,
+        )  # fmt: skip
+        for action in self.dice.choices(actions, weights=(12, 42, 33, 4, 6, 2, 1), k=EVENTS):
+            action()
+        self.row = replace(self.row, color="blue" if self.row.color == "gren" else self.row.color, unrendered="")
+        self.number += 1
+        self.come_to_rest()
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def change_row(self) -> None:
+        """One UPDATE; now and then of two columns."""
+        self.number += 1
+        for _ in range(self.dice.choice((1, 1, 2))):
+            self.row = self._changed(self.row)
+        self._log(str(self.row))
+
+    def _changed(self, row: Row) -> Row:
+        roll = self.dice.random()
+        if roll < 0.55:
+            return replace(row, color="gren" if roll < 0.04 else "green" if row.color == "blue" else "blue")
+        if roll < 0.65:
+            return replace(row, blue_version=self.dice.randint(1, 3))
+        if roll < 0.75:
+            return replace(row, green_version=self.dice.randint(1, 3))
+        if roll < 0.85:
+            return replace(row, replicas=self.dice.choice((2, 3, 5)), idle=self.dice.choice((0, 1, 2)))
+        if roll < 0.90:
+            return replace(row, host=self.dice.choice(("a.example.com", "b.example.com")))
+        if roll < 0.94:
+            return replace(row, extra=not row.extra, renamed=self.dice.random() < 0.3)
+        if roll < 0.97:
+            return replace(row, unrendered=self.dice.choice(("", "blue-deployment", "green-deployment", "settings")))
+        return replace(row, active=not row.active)
+
+    def pods_move(self) -> None:
+        """The Deployment controller works on one workload."""
+        if self.cluster.live:
+            self.cluster.tick(self.dice.choice(list(self.cluster.live)), self.dice.randint(1, 6))
+
+    def wait(self) -> None:
+        """Time passes."""
+        self.cluster.now_s += self.dice.uniform(0.1, 8)
+
+    def trouble(self) -> None:
+        """An image breaks or heals; running pods may crash."""
+        image = f"app:{self.dice.choice(('blue', 'green'))}-{self.dice.randint(1, 3)}"
+        if image in self.cluster.broken:
+            self.cluster.broken.discard(image)
+            return
+        self.cluster.broken.add(image)
+        for ref, live in self._workloads().items():
+            if self.cluster.is_broken(live.seen.template_hash, live) and self.dice.random() < 0.5:
+                self._log(f"{ref} crashes")
+                self.cluster.crash(ref)
+
+    def interfere(self) -> None:
+        """Somebody deletes an object or scales a workload."""
+        if not self.cluster.live:
+            return
+        ref = self.dice.choice(list(self.cluster.live))
+        if ref.kind == "Deployment" and self.dice.random() < 0.5:
+            self.cluster.scale_by_hand(ref, self.dice.randint(0, 5))
+        else:
+            self._log(f"{ref} is deleted by hand")
+            self.cluster.delete_by_hand(ref)
+
+    def take_over(self) -> None:
+        """Another process goes on."""
+        self.cluster.take_over()
+
+    def reconcile(self, *, losses: bool = True) -> Step:
+        """One call of `next_step` and its writes, in any order, some of them refused or without an answer."""
+        desired = desired_of(self.form, self.row, self.number, delay_s=self.delay_s)
+        step = next_step(desired, self.cluster.observed(desired), self.cluster.now_s)
+        self._check_rollback(desired, step)
+        writes = list(step.writes)
+        self.dice.shuffle(writes)
+        applied = {ref for _, ref in self.cluster.inventory}
+        for action in writes:
+            match action:
+                case Look():
+                    self.cluster.look(action)
+                case Delete():
+                    self._check_delete(desired, action)
+                    self.cluster.delete(action)
+                case Write():
+                    self._write(desired, action, applied, losses=losses)
+        self.cluster.remember(desired, step)
+        return step
+
+    def _write(self, desired: Desired, action: Write, applied: set[ObjectRef], *, losses: bool) -> None:
+        ref, roll = action.object.ref, self.dice.random() if losses else 1.0
+        if roll < 0.03:
+            failure = Failure("refused", self.cluster.now_s + 2, action.object.hash)
+            self.cluster.failures[action.object.id] = failure
+            return
+        self._check_write(desired, action, applied)
+        self._log(f"{ref} written, left {action.left}")
+        if not self.cluster.write(action, desired.row_version):
+            self._fail(f"{ref}: refused by the fence within one step")
+        if action.left is not None:
+            self.moved_at_s[ref] = self.cluster.now_s
+        if roll < 0.05:
+            self.cluster.doubtful.add(ref)
+            self.cluster.unknown.add(ref)
+            self.cluster.known.discard(ref)
+
+    def come_to_rest(self) -> None:
+        """Pods heal, nothing else happens: the cluster must become what the row wants."""
+        self.cluster.broken.clear()
+        step = None
+        for _ in range(150):
+            step = self.reconcile(losses=False)
+            desired = desired_of(self.form, self.row, self.number, delay_s=self.delay_s)
+            if step.done and len(step.ready) == len(desired.objects):
+                self._check_rest(desired)
+                return
+            for ref in self._workloads():
+                self.cluster.tick(ref, 8)
+            self.cluster.now_s += 3
+        self._fail(f"never comes to rest: {step.waits if step else ''}")
+
+    # -- properties ----------------------------------------------------------------------------------------------
+
+    def _check_rest(self, desired: Desired) -> None:
+        if {o.ref for o in desired.objects} != set(self.cluster.live):
+            self._fail(f"at rest with other objects than wanted: {sorted(self.cluster.live)}")
+        for item in desired.objects:
+            if self.cluster.live[item.ref].seen.applied_hash != item.hash:
+                self._fail(f"at rest, but {item.ref} is not as wanted")
+
+    def _check_write(self, desired: Desired, action: Write, applied: set[ObjectRef]) -> None:
+        item, live = action.object, self.cluster.live.get(action.object.ref)
+        if live is None and item.ref not in applied:
+            self._check_creation(desired, item)
+        else:
+            self._check_update(desired, item)
+        if live is None:
+            return
+        if live.seen.workload:
+            self._check_serving(desired, item, live)
+            self._check_left(desired, item.ref, live, shrinks=item.manifest["spec"]["replicas"] < live.replicas)
+        else:
+            self._check_move(desired, item)
+
+    def _check_creation(self, desired: Desired, item: DesiredObject) -> None:
+        """Dependencies of a new object are ready."""
+        for dependency in self._dependencies(desired, item):
+            live = self.cluster.live.get(dependency.ref)
+            ready = live is not None and live.seen.readiness is Readiness.READY
+            if not ready and not self._serves_another(desired, dependency.ref):
+                self._fail(f"{item.ref} created before {dependency.ref} was ready")
+
+    def _check_update(self, desired: Desired, item: DesiredObject) -> None:
+        """Settings are written before what depends on them."""
+        for dependency in self._dependencies(desired, item):
+            live = self.cluster.live.get(dependency.ref)
+            if dependency.ref.kind == "ConfigMap" and (live is None or live.seen.applied_hash != dependency.hash):
+                self._fail(f"{item.ref} updated before {dependency.ref}")
+
+    def _check_serving(self, desired: Desired, item: DesiredObject, live: Live) -> None:
+        """What serves while the row wants another color keeps its size and its pods."""
+        shrinks = item.manifest["spec"]["replicas"] < live.replicas
+        template = item.manifest["metadata"]["annotations"]["lynq.sh/pod-template-hash"]
+        for route in self._leaving(desired, item.ref):
+            if item.id in self.cluster.live[route.ref].seen.left and self._aimed(route):
+                continue  # its picks change by the labels of pods: it has moved
+            if shrinks:
+                self._fail(f"{item.ref} shrunk while {route.ref} sends traffic to it")
+            taken = any(item.ref in self._wanted_picks(desired, r) for r in self._moving(desired))
+            if template != live.seen.template_hash and not taken:
+                self._fail(f"{item.ref} changed while {route.ref} sends traffic to it")
+
+    def _check_left(self, desired: Desired, ref: ObjectRef, live: Live, *, shrinks: bool) -> None:
+        """What a route has left keeps its size for a while, and until its successor is complete."""
+        for route in self._routes(desired):
+            seen = self.cluster.live.get(route.ref)
+            picks = self._wanted_picks(desired, route)
+            if not shrinks or seen is None or live.sent.id not in seen.seen.left or ref in picks:
+                continue
+            if self.cluster.now_s < self.moved_at_s[route.ref] + desired.scale_down_delay_s:
+                self._fail(f"{ref} shrunk too early after {route.ref} left it")
+            if sum(self._true_pods(p) for p in picks.values()) < sum(self._size(p) for p in picks.values()):
+                self._fail(f"{ref} shrunk before the successor behind {route.ref} was complete")
+
+    def _check_move(self, desired: Desired, item: DesiredObject) -> None:
+        """Traffic moves to pods that are there."""
+        if item not in self._moving(desired):
+            return
+        picks, left = self._wanted_picks(desired, item), self._left_behind(desired, item)
+        serving = sum(self._all_pods(ref) for ref in left)
+        have, want = sum(map(self._true_pods, picks.values())), sum(map(self._size, picks.values()))
+        if not picks:
+            self._fail(f"{item.ref} moved to nothing")
+        if have < min(want, max(1, serving)):
+            self._fail(f"{item.ref} moved from {serving} pods to {have} of {want}")
+
+    def _check_rollback(self, desired: Desired, step: Step) -> None:
+        """A route whose traffic ends nowhere moves as soon as one pod of the wanted color is there."""
+        if any(isinstance(a, Look) for a in step.writes):
+            return
+        written = {a.object.id for a in step.writes if isinstance(a, Write)}
+        retried = {w.id for w in step.waits if w.reason is WaitReason.RETRY}
+        waiting = {w.id for w in step.waits}
+        for route in self._routes(desired):
+            if route.id in written or route.id in retried:
+                continue
+            if route.ref not in self.cluster.live and (SPACE, route.ref) in [(SPACE, r) for _, r in self.cluster.inventory]:
+                self._fail(f"{route.ref} was deleted and does not come back")
+            if route.id not in waiting or route not in self._moving(desired) or not all(self._has_service(n) for n in route_backends(route.manifest)):
+                continue
+            picks, left = self._wanted_picks(desired, route), self._left_behind(desired, route)
+            fresh = all(self._is_fresh(p) for p in picks.values())
+            if fresh and not sum(map(self._all_pods, left)) and sum(map(self._true_pods, picks.values())):
+                self._fail(f"{route.ref} is held by pods that do not serve: {step.waits}")
+
+    def _check_delete(self, desired: Desired, action: Delete) -> None:
+        """Deletion is last, one after the other, from the end of the inventory."""
+        wanted = {o.ref for o in desired.objects}
+        gone = [r for i, r in self.cluster.inventory if r not in wanted and r in self.cluster.live]
+        if not gone or action.base.ref != gone[-1]:
+            self._fail(f"{action.base.ref} deleted out of order: {gone}")
+        for item in desired.objects:
+            live = self.cluster.live.get(item.ref)
+            if live is None:
+                self._fail(f"{action.base.ref} deleted before {item.ref} was there")
+        live = self.cluster.live[action.base.ref]
+        if live.seen.workload:
+            self._check_left(desired, action.base.ref, live, shrinks=True)
+
+    # -- what is true --------------------------------------------------------------------------------------------
+
+    def _workloads(self) -> dict[ObjectRef, Live]:
+        return {ref: live for ref, live in self.cluster.live.items() if live.seen.workload}
+
+    def _routes(self, desired: Desired) -> list[DesiredObject]:
+        return [o for o in desired.objects if o.ref.kind in ("Service", "Ingress")]
+
+    def _dependencies(self, desired: Desired, item: DesiredObject) -> list[DesiredObject]:
+        return [o for o in desired.objects if o.id in item.depend_ids]
+
+    def _has_service(self, name: str) -> bool:
+        return ObjectRef("v1", "Service", SPACE, name) in self.cluster.live
+
+    def _moving(self, desired: Desired) -> list[DesiredObject]:
+        return [r for r in self._routes(desired) if self._left_behind(desired, r)]
+
+    def _leaving(self, desired: Desired, ref: ObjectRef) -> list[DesiredObject]:
+        return [r for r in self._routes(desired) if ref in self._left_behind(desired, r)]
+
+    def _serves_another(self, desired: Desired, ref: ObjectRef) -> bool:
+        return bool(self._leaving(desired, ref))
+
+    def _aimed(self, route: DesiredObject) -> bool:
+        return self.cluster.live[route.ref].seen.applied_hash == route.hash
+
+    def _left_behind(self, desired: Desired, route: DesiredObject) -> set[ObjectRef]:
+        """Workloads that the live route picks and the wanted one does not."""
+        live = self.cluster.live.get(route.ref)
+        if live is None:
+            return set()
+        selectors: Iterable[object] = [live.seen.selector]
+        if live.seen.backends:
+            dropped = set(live.seen.backends) - set(route_backends(route.manifest))
+            services = [self.cluster.live.get(ObjectRef("v1", "Service", SPACE, name)) for name in dropped]
+            selectors = [s.seen.selector for s in services if s]
+        picked = {
+            ref
+            for ref, workload in self._workloads().items()
+            for selector in selectors
+            if isinstance(selector, dict) and selector.items() <= (workload.seen.pod_labels or {}).items()
+        }
+        return picked - set(self._wanted_picks(desired, route))
+
+    def _wanted_picks(self, desired: Desired, route: DesiredObject) -> dict[ObjectRef, DesiredObject | Live]:
+        """What the wanted route is to pick: wanted workloads, and live ones that could not be rendered."""
+        selectors = [route_selector(route.manifest)]
+        if names := route_backends(route.manifest):
+            selectors = [route_selector(o.manifest) for o in desired.objects if o.ref.name in names]
+        candidates: list[tuple[ObjectRef, object, DesiredObject | Live]] = [
+            (o.ref, pod_labels(o.manifest), o) for o in desired.objects
+        ]
+        for name, ref in self.cluster.inventory:
+            live = self.cluster.live.get(ref)
+            if live and name in desired.failed:
+                candidates.append((ref, live.seen.pod_labels, live))
+        return {
+            ref: what
+            for ref, labels, what in candidates
+            for selector in selectors
+            if selector and isinstance(labels, dict) and selector.items() <= labels.items()
+        }
+
+    def _size(self, what: DesiredObject | Live) -> int:
+        """Pods that are to be there; what somebody has scaled since it was applied stays so."""
+        if isinstance(what, Live):
+            return what.replicas
+        live, replicas = self.cluster.live.get(what.ref), int(what.manifest["spec"]["replicas"])
+        return max(live.replicas, min(1, replicas)) if live and live.seen.applied_hash == what.hash else replicas
+
+    def _true_pods(self, what: DesiredObject | Live) -> int:
+        """Available pods of the wanted template."""
+        live = what if isinstance(what, Live) else self.cluster.live.get(what.ref)
+        if live is None:
+            return 0
+        template = live.seen.template_hash
+        if isinstance(what, DesiredObject):
+            template = what.manifest["metadata"]["annotations"]["lynq.sh/pod-template-hash"]
+        return live.pods.get(template, [0, 0])[1]
+
+    def _all_pods(self, ref: ObjectRef) -> int:
+        return sum(available for _, available in self.cluster.live[ref].pods.values())
+
+    def _is_fresh(self, what: DesiredObject | Live) -> bool:
+        """The status speaks of the wanted template, and no old pod hides a new one in the counters."""
+        live = what if isinstance(what, Live) else self.cluster.live.get(what.ref)
+        if live is None or live.seen.workload is None:
+            return False
+        template = live.seen.template_hash
+        if isinstance(what, DesiredObject):
+            template = what.manifest["metadata"]["annotations"]["lynq.sh/pod-template-hash"]
+        only = all(not n for t, (n, _) in live.pods.items() if t != template)
+        return only and live.seen.workload.observed_generation == live.seen.generation
+
+    def _log(self, line: str) -> None:
+        self.log.append(line)
+
+    def _fail(self, text: str) -> None:
+        raise Violation(f"{self.name}: {text}\n" + "\n".join(self.log[-25:]))
+
+
+def first_violation(form: str, seed: object, histories: int) -> Violation | None:
+    """The first history that breaks a property."""
+    for number in range(histories):
+        try:
+            History(form, f"{seed}-{number}").run()
+        except Violation as violation:
+            return violation
+    return None
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("seed", ["fixed", "random"])
+def test_no_history_breaks_a_rule(form: str, seed: str) -> None:
+    """2,000 histories in all; a failure names its seed."""
+    start = FIXED_SEED if seed == "fixed" else random.SystemRandom().randrange(10**9)
+    violation = first_violation(form, start, HISTORIES)
+    assert violation is None, violation
