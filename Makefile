@@ -27,8 +27,8 @@ $(STAMP): requirements.lock pyproject.toml deploy/stack/venv.sh
 .PHONY: lock
 lock: venv ## write requirements.lock anew from pyproject.toml
 	@$(PY) -m pip install --quiet uv
-	@.venv/bin/uv pip compile pyproject.toml --extra dev --generate-hashes --no-annotate --no-header \
-	  --quiet --output-file requirements.lock
+	@.venv/bin/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
+	  --no-header --quiet --output-file requirements.lock
 
 .PHONY: stack
 stack: venv ## bring up MySQL, MariaDB, Kafka and Kubernetes on 127.0.0.1

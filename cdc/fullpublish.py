@@ -28,7 +28,7 @@ from cdc.live import Live, MovedOn, Watch
 from cdc.ports import ChangeLog, Login, Row, TableReader, Tables, TopicKeys
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.errors import SourceError
+from shared.errors import InvalidError, RowplaneError, SourceError
 from shared.model.position import CaptureState, Position, Publish, TableId, TableState
 
 __all__ = ["FullPublisher", "FullPublisherParts"]
@@ -49,7 +49,7 @@ class FullPublisherParts:
     keeper: Keeper
     live: Live
     clock: Clock
-    on_result: Callable[[TableId, SourceError | None], None]
+    on_result: Callable[[TableId, RowplaneError | None], None]
     """A table is done (None), or why it is not yet."""
 
 
@@ -93,7 +93,7 @@ class FullPublisher:
             self._publish(watch)
         except MovedOn:
             log.info("full publish starts over", table=str(table))
-        except SourceError as error:
+        except (SourceError, InvalidError) as error:
             failures = self._failures[table] = self._failures.get(table, 0) + 1
             delay_s = self._backoff.delay_s(failures, random.random())  # noqa: S311  # jitter
             self._not_before_s[table] = parts.clock.monotonic_s() + delay_s
@@ -118,7 +118,7 @@ class FullPublisher:
             reader.wait_visible(watch.since)
             seen, entry = self._rows(watch, spec, reader)
             if state.deletes:
-                gone = self._gone(state, spec, seen, reader)
+                gone = self._gone(state, spec, seen)
                 entry = self._deletes(watch, spec, gone, reader) if gone else entry
         if entry is not None:
             while not parts.change_log.wait_stored(entry, timeout_s=0.5):
@@ -149,7 +149,7 @@ class FullPublisher:
             entry = self._step(watch, spec, [(uid, None) for uid in absent], reader.log_end())
         return entry
 
-    def _gone(self, state: TableState, spec: TableSpec, seen: set[str], reader: TableReader) -> set[str]:
+    def _gone(self, state: TableState, spec: TableSpec, seen: set[str]) -> set[str]:
         gone = self._parts.topic_keys.live_keys(spec.topic) - seen
         if gone and not seen and not state.reason.startswith(_TRUNCATED):
             log.warning("empty read deletes nothing", table=str(spec.id), keys=len(gone), reason=state.reason)

@@ -20,7 +20,7 @@ from shared.model.position import Position, TableId, file_number
 __all__ = ["Assignment", "Live", "MovedOn", "Watch"]
 
 
-class MovedOn(Exception):  # noqa: N818  # not an error: the reading must start over
+class MovedOn(Exception):
     """The table, the plan or the incarnation changed while a table was being read."""
 
 
@@ -113,9 +113,7 @@ class Live:
 
     # -- the stream ------------------------------------------------------------------------------------------------
 
-    def connected(
-        self, assignment: Assignment, origin: Origin, position: Position, wake: Callable[[], None]
-    ) -> None:
+    def connected(self, assignment: Assignment, origin: Origin, position: Position, wake: Callable[[], None]) -> None:
         """A stream begins behind `position`. Watches of tables that changed hands are void."""
         with self.changed:
             for watch in self._watches.values():

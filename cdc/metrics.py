@@ -5,7 +5,7 @@ Fed by: the modules of capture. Feeds: /metrics. Never: carries a label whose va
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 EVENTS = Counter("rowplane_capture_events_total", "Binlog events read", ["kind"])
 TRANSACTIONS = Counter("rowplane_capture_transactions_total", "Transactions passed, with and without published rows")
@@ -32,5 +32,12 @@ FLOOR_TIMESTAMP = Gauge(
     "rowplane_capture_floor_timestamp_seconds", "When the floor last held everything that had been passed"
 )
 HUBS = Gauge("rowplane_capture_hubs", "Hubs of this server", ["state"])
-CHILDREN = Gauge("rowplane_capture_children", "Capture processes that run, one per server")
-CHILD_RESTARTS = Counter("rowplane_capture_child_restarts_total", "Capture processes that ended by themselves", ["server"])
+SUPERVISOR = CollectorRegistry()
+"""Metrics of the supervisor itself; those above belong to the process of one server."""
+CHILDREN = Gauge("rowplane_capture_children", "Capture processes that run, one per server", registry=SUPERVISOR)
+CHILD_RESTARTS = Counter(
+    "rowplane_capture_child_restarts_total",
+    "Capture processes that ended by themselves",
+    ["server"],
+    registry=SUPERVISOR,
+)

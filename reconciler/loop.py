@@ -20,7 +20,7 @@ from reconciler.queue import Lane, NodeQueue
 from reconciler.registry import Registry, RowState
 from reconciler.view import CatalogView
 from shared.clock import Clock
-from shared.errors import InvalidError
+from shared.errors import InvalidError, LogError
 from shared.model.envelope import Envelope, Op, decode, decode_key, version_header
 from shared.model.hub import Hub
 from shared.model.names import HEADER_BULK, HEADER_VERSION, shard_label
@@ -30,7 +30,8 @@ __all__ = ["Loop"]
 
 log = structlog.get_logger(__name__)
 
-_POLL_S = 0.1
+_POLL_S = 0.5
+_POLL_CATCHING_UP_S = 0.1
 _COMMIT_S = 0.2
 _CATCH_UP_S = 10.0
 """At most this long do newly assigned partitions wait for the watches; what is unknown then is looked up one by one."""
@@ -67,14 +68,21 @@ class Loop:
         self._commit_at_s = 0.0
 
     def run(self, changes: Changes, stop: threading.Event) -> None:
-        """Until `stop` is set. Raises LogError when Kafka cannot be used."""
+        """Until `stop` is set. Raises LogError when Kafka cannot be used; no partition is ours any more then."""
+        try:
+            self._run(changes, stop)
+        except LogError:
+            self.revoked(list(self._assigned), lost=True)
+            raise
+
+    def _run(self, changes: Changes, stop: threading.Event) -> None:
         subscribed: frozenset[str] = frozenset()
         while not stop.is_set():
             view = self._view
             if subscribed != frozenset(view.topics):
                 subscribed = frozenset(view.topics)
                 changes.subscribe(subscribed)
-            for record in changes.poll(_POLL_S if self.all_ready() else _POLL_S / 5):
+            for record in changes.poll(_POLL_S if self.all_ready() else _POLL_CATCHING_UP_S):
                 self._take(record, view)
             self._release_caught_up()
             self._commit(changes)
@@ -200,6 +208,7 @@ class Loop:
             return
         now_s = self._clock.monotonic_s()
         synced = self._shards.is_synced()
+        ready: list[Partition] = []
         for partition, assigned in self._assigned.items():
             overdue = now_s - assigned.since_s > _CATCH_UP_S
             if assigned.ready or assigned.progress.read_upto < assigned.target or not (synced or overdue):
@@ -211,7 +220,9 @@ class Loop:
             for state in self._registry.states():
                 if state.partition == partition:
                     self._queue.offer(state.key, Lane.BULK)
-            log.info("partition caught up", topic=partition.topic, partition=partition.number)
+            ready.append(partition)
+        if ready:
+            log.info("partitions caught up", partitions=_texts(ready))
 
     def _commit(self, changes: Changes) -> None:
         with self._lock:

@@ -96,6 +96,8 @@ class Metrics:
         color = _COLORS.get(extra.get("activeColor", ""))
         if color is not None:
             self._color.labels(*labels).set(color)
+        else:
+            self._color.remove_by_labels(dict(zip(("lynqnode", "namespace", "form"), labels, strict=True)))
         status = extra.get("deploymentStatus", "")
         before = self._current_status.get(key)
         if before is not None and before != status:

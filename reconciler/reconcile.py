@@ -17,8 +17,19 @@ import structlog
 from reconciler.core.catalog import NodeKey
 from reconciler.core.graph import order
 from reconciler.core.next import next_step
-from reconciler.core.objects import Absent, Delete, Desired, Failure, Look, ObjectRef, Observed, Step, Write
-from reconciler.core.record import NodeRecord, ObservedNode
+from reconciler.core.objects import (
+    Absent,
+    Delete,
+    Desired,
+    Failure,
+    Look,
+    ObjectRef,
+    Observed,
+    ObservedObject,
+    Step,
+    Write,
+)
+from reconciler.core.record import NodeRecord, ObservedNode, label_value
 from reconciler.core.render import CompiledForm, Owner, render_node
 from reconciler.core.status import node_status, same_status
 from reconciler.core.variables import NodeRow, is_active, node_row_of_annotations, variables_of
@@ -44,7 +55,8 @@ __all__ = ["Outcome", "Reconciler"]
 log = structlog.get_logger(__name__)
 
 _MAX_ROUNDS = 12
-"""Rounds of decide-and-write in one run; more means that somebody else writes as fast as we do."""
+"""Rounds of decide-and-write in one run, and two more for each object that the node has, since objects are deleted one
+by one and looked for afterwards; more means that somebody else writes as fast as we do."""
 _STATUS_PAUSE_S = 1.0
 _RETRY = Backoff(first_s=0.25, cap_s=30.0)
 
@@ -101,7 +113,7 @@ class Reconciler:
         """Bring one node as far as it can go now. Raises ClusterError when its LynqNode cannot be read or written."""
         state = self._registry.state(key)
         self._ensure_node(state)
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(_MAX_ROUNDS + 2 * (len(state.node.inventory) if state.node else 0)):
             goal = self._goal(state)
             if goal is None:
                 return self._gone(state, None)
@@ -168,10 +180,14 @@ class Reconciler:
             applied_at_s=dict(state.applied_at_s),
             failures=dict(state.failures),
             doubtful=frozenset(state.doubtful),
+            node=(state.key.namespace, label_value(state.key.name)),
         )
 
-    def _record(self, state: NodeState, goal: Goal, desired: Desired) -> NodeRecord | None:
-        """What the LynqNode is to say, or None when it says so already."""
+    def _record(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> NodeRecord | None:
+        """What the LynqNode is to say, or None when it says so already.
+
+        Its inventory names what was applied or is on its way; what still waits was never there.
+        """
         node = state.node
         if goal.compiled is None or goal.hub is None:
             return None
@@ -181,12 +197,13 @@ class Reconciler:
                 return None
             row = node_row_of_annotations(state.key.uid, node.annotations)
         refs = {o.id: o.ref for o in desired.objects}
-        current = [(i, refs[i]) for i in order(desired.objects)]
-        kept = []
-        if node is not None:
-            names = {ref for _, ref in current}
-            live = self._registry.snapshot([ref for _, ref in node.inventory])
-            kept = [(i, ref) for i, ref in node.inventory if ref not in names and not isinstance(live.get(ref), Absent)]
+        listed = node.inventory if node is not None else ()
+        wanted = set(refs.values())
+        known = self._registry.snapshot([*refs.values(), *(ref for _, ref in listed)])
+        there = {ref for _, ref in listed} | {w.object.ref for w in step.writes if isinstance(w, Write)}
+        there |= {ref for ref, seen in known.items() if isinstance(seen, ObservedObject)}
+        current = [(i, refs[i]) for i in order(desired.objects) if refs[i] in there]
+        kept = [(i, ref) for i, ref in listed if ref not in wanted and not isinstance(known.get(ref), Absent)]
         record = NodeRecord(
             key=state.key,
             row=row,
@@ -213,7 +230,7 @@ class Reconciler:
 
         The LynqNode goes out together with the first writes; a new node's goes first, its uid is needed below it.
         """
-        record = self._record(state, goal, desired)
+        record = self._record(state, goal, desired, step)
         if record is not None and state.node is None:
             self._write_node(state, record)
             return True

@@ -21,7 +21,18 @@ from kafka.errors import (  # type: ignore[import-untyped]  # ships no types
 from shared.errors import LogError, LogRefused, LogUnreachable
 from shared.settings import KafkaSettings
 
-__all__ = ["TABLE_PARTITIONS", "connect_admin", "connect_consumer", "connect_producer", "ensure_topic", "read_all", "translated"]
+__all__ = [
+    "TABLE_PARTITIONS",
+    "connect_admin",
+    "connect_consumer",
+    "connect_producer",
+    "ensure_topic",
+    "log_error",
+    "partition_count",
+    "read_all",
+    "topic_limit_bytes",
+    "translated",
+]
 
 TABLE_PARTITIONS: Final = 8
 _FOREVER_MS: Final = 2**31 - 1
@@ -105,7 +116,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> Any:
 def ensure_topic(admin: Any, name: str, *, partitions: int, replication_factor: int, configs: dict[str, str]) -> int:
     """Create the topic unless it exists; its number of partitions. Raises LogError."""
     with translated(f"topic {name}"):
-        count = _partitions(admin, name)
+        count = partition_count(admin, name)
         if count:
             return count
         options = {"num_partitions": partitions, "replication_factor": replication_factor, "configs": configs}
@@ -113,10 +124,11 @@ def ensure_topic(admin: Any, name: str, *, partitions: int, replication_factor: 
             admin.create_topics({name: options}, timeout_ms=10_000, wait_for_metadata=True)
         except TopicAlreadyExistsError:
             admin.wait_for_topics([name])
-        return _partitions(admin, name)
+        return partition_count(admin, name)
 
 
-def _partitions(admin: Any, name: str) -> int:
+def partition_count(admin: Any, name: str) -> int:
+    """Partitions of the topic; 0 when it does not exist."""
     return sum(len(topic["partitions"]) for topic in admin.describe_topics([name]) if topic["error_code"] == 0)
 
 

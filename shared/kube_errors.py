@@ -24,6 +24,8 @@ from shared.errors import (
 __all__ = ["error_of"]
 
 _MANAGER = re.compile(r'conflict with "([^"]+)"')
+_UNTYPED = "failed to create typed patch object"
+"""How the API server begins its answer 500 to an applied field of a wrong type or name: the object is to blame."""
 _BY_CODE: dict[int, type[ClusterError]] = {
     400: ObjectInvalid,
     404: ObjectNotFound,
@@ -51,6 +53,8 @@ def error_of(method: str, path: str, code: int, body: bytes, retry_after: str) -
         return ClusterRefused(message, status=code, mend="Grant the right or check the credentials")
     if code == 429:
         return ClusterBusy(message, retry_after_s=float(retry_after) if retry_after.isdigit() else 1.0)
+    if code == 500 and message.startswith(_UNTYPED):
+        return ObjectInvalid(message, status=code)
     if code >= 500:
         return ClusterUnreachable(message, status=code)
     return _BY_CODE.get(code, ClusterError)(message, status=code)

@@ -38,7 +38,7 @@ class Reflector:
     """A thread that lists, then watches from there; 410 or an error lists again, and what vanished is DELETED.
 
     `on_event` runs in this thread and must be quick; the object of a DELETED that a list found out is its last
-    known metadata only.
+    known metadata only, with the resourceVersion of the list.
     """
 
     def __init__(self, client: KubeClient, kind: ResourceType, on_event: OnEvent, *, label_selector: str = "") -> None:
@@ -96,7 +96,9 @@ class Reflector:
             self._known[key] = _tombstone(self._kind, item)
             self._on_event(EventType.LISTED, item)
         for key in [k for k in self._known if k not in seen]:
-            self._on_event(EventType.DELETED, self._known.pop(key))
+            gone = self._known.pop(key)
+            gone["metadata"]["resourceVersion"] = version  # it is known to be gone as of the list
+            self._on_event(EventType.DELETED, gone)
         return version
 
     def _follow(self, version: str) -> str:

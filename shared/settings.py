@@ -56,12 +56,12 @@ class ProbeSettings:
     """`ROWPLANE_METRICS_HOST`."""
 
 
-def _number(env: Mapping[str, str], name: str, default: int, lowest: int) -> int:
+def _number(env: Mapping[str, str], name: str, default: int, lowest: int, highest: int = 2**31 - 1) -> int:
     text = env.get(name, "")
     if not text:
         return default
-    if not text.isdigit() or int(text) < lowest:
-        raise UsageError(f"{name} is {text!r}", mend=f"Set it to a whole number of at least {lowest}")
+    if not text.isdecimal() or not lowest <= int(text) <= highest:
+        raise UsageError(f"{name} is {text!r}", mend=f"Set it to a whole number, at least {lowest} and at most {highest}")
     return int(text)
 
 
@@ -86,7 +86,7 @@ def load_probes(env: Mapping[str, str] = os.environ) -> ProbeSettings:
     """Raises UsageError."""
     default = ProbeSettings()
     return ProbeSettings(
-        port=_number(env, "ROWPLANE_METRICS_PORT", default.port, 0),
+        port=_number(env, "ROWPLANE_METRICS_PORT", default.port, 0, 65535),
         host=env.get("ROWPLANE_METRICS_HOST") or default.host,
     )
 

@@ -7,6 +7,7 @@ Fed by: a stream order. Feeds: the pipeline. Never: swallows an event that could
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 from collections.abc import Callable, Generator, Iterator
@@ -14,7 +15,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pymysql
-from pymysql.cursors import Cursor
 from pymysqlreplication import BinLogStreamReader  # type: ignore[import-untyped]  # ships no types
 from pymysqlreplication import event as kinds
 from pymysqlreplication import row_event as row_kinds
@@ -83,7 +83,8 @@ def _skip_status_variables(event: Any, _key: int) -> None:
     event.packet.read(event.status_vars_length - 1)
 
 
-kinds.QueryEvent._read_status_vars_value_for_key = _skip_status_variables  # noqa: SLF001  # no other way in
+logging.getLogger("pymysqlreplication").setLevel(logging.ERROR)  # it warns of a reconnect that is refused here
+kinds.QueryEvent._read_status_vars_value_for_key = _skip_status_variables  # no other way in
 
 
 class BinlogStream:
@@ -120,7 +121,7 @@ class BinlogStream:
             raise SourceUnreachable("the binlog stream was woken")
         connection: Any = pymysql.connect(**settings)
         if not is_control:
-            self._sockets.append(connection._sock)  # noqa: SLF001  # a blocking read can only be woken by its socket
+            self._sockets.append(connection._sock)  # a blocking read can only be woken by its socket
         return connection
 
     def __iter__(self) -> Iterator[Event]:
@@ -273,7 +274,7 @@ class MysqlBinlog:
 
 
 def _where(order: StreamOrder) -> dict[str, Any]:
-    """How to tell the server where to begin: by GTID set, or by file and offset where the library cannot send the set."""
+    """Where to begin: by GTID set, or by file and offset where the library cannot send the set."""
     gtids, position = order.position.gtids, order.position
     if not isinstance(gtids, MysqlGtids):
         return {"is_mariadb": True, "auto_position": gtids.text()}
@@ -305,7 +306,9 @@ def _image(row: dict[str, Any], columns: list[tuple[str, ColumnType]], is_insert
     )
 
 
-def _values(values: dict[str, Any], none_sources: dict[str, str], columns: list[tuple[str, ColumnType]]) -> dict[str, Value]:
+def _values(
+    values: dict[str, Any], none_sources: dict[str, str], columns: list[tuple[str, ColumnType]]
+) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name, column in columns:
         why_none = none_sources.get(name)

@@ -102,9 +102,7 @@ class SqlTableReader:
         return log_end(self._connection)
 
     def _row(self, cells: Sequence[str | bytes | None]) -> tuple[str, Row]:
-        row = {
-            column: from_select(kind, cell) for (column, kind), cell in zip(self._types.items(), cells, strict=True)
-        }
+        row = {column: from_select(kind, cell) for (column, kind), cell in zip(self._types.items(), cells, strict=True)}
         return key_text(row[self._spec.uid_column]), row
 
 

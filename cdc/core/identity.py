@@ -49,20 +49,26 @@ def decide(known_uuid: str, floor: Position | None, facts: ServerFacts) -> Start
     if floor is None:
         return Start(fresh, "no position is stored", is_same_server=False)
     is_same = known_uuid == facts.uuid
+    gap = _gap(floor, facts, is_same)
+    if gap:
+        return Start(fresh, gap, is_same_server=is_same)
+    if is_same:
+        return Start(floor)
+    base = facts.file.rpartition(".")[0]
+    return Start(Position(floor.gtids, f"{base}.000000", 0, 0), "the server failed over", is_same_server=True)
+
+
+def _gap(floor: Position, facts: ServerFacts, is_same: bool) -> str:
     executed, purged, passed = (_comparable(s) for s in (facts.executed, facts.purged, floor.gtids))
     if type(executed) is not type(passed):
-        return Start(fresh, "the server is of another kind", is_same_server=False)
+        return "the server is of another kind"
     if not _contains(passed, purged):
-        return Start(fresh, "the server has purged transactions that were not read", is_same_server=is_same)
+        return "the server has purged transactions that were not read"
     if not _contains(executed, passed):
-        text = "the server's log was reset or lost its tail" if is_same else "another server answers at this address"
-        return Start(fresh, text, is_same_server=is_same)
+        return "the server's log was reset or lost its tail" if is_same else "another server answers at this address"
     if is_same and file_number(facts.file) < file_number(floor.file):
-        return Start(fresh, "the server's log files were numbered anew", is_same_server=True)
-    if not is_same:
-        base = facts.file.rpartition(".")[0]
-        return Start(Position(floor.gtids, f"{base}.000000", 0, 0), "the server failed over", is_same_server=True)
-    return Start(floor)
+        return "the server's log files were numbered anew"
+    return ""
 
 
 def _comparable(gtids: _Sets) -> _Sets:

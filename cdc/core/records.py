@@ -135,9 +135,7 @@ def read_record(site: ReadSite, uid: str, row: Row | None, version: Version) -> 
     return _record(spec, site.partitions, uid, Envelope(op, before, row, source, site.now_ms), headers)
 
 
-def _record(
-    spec: TableSpec, partitions: int, uid: str, envelope: Envelope, headers: list[tuple[str, bytes]]
-) -> Record:
+def _record(spec: TableSpec, partitions: int, uid: str, envelope: Envelope, headers: list[tuple[str, bytes]]) -> Record:
     return Record(
         topic=spec.topic,
         partition=partition_of(uid, partitions),

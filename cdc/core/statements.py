@@ -37,6 +37,18 @@ class Role(Enum):
 _COMMENT = re.compile(r"/\*(?![!M]).*?\*/", re.DOTALL)
 _DATA_WORDS = {"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "DO", "WITH", "SELECT"}
 _NEUTRAL_WORDS = {"SAVEPOINT", "RELEASE", "GRANT", "REVOKE", "FLUSH", "ANALYZE", "OPTIMIZE", "CHECK", "REPAIR", "SET"}
+_CONTROL = {
+    ("BEGIN", ""): Role.BEGIN,
+    ("START", "TRANSACTION"): Role.BEGIN,
+    ("XA", "START"): Role.BEGIN,
+    ("XA", "BEGIN"): Role.BEGIN,
+    ("COMMIT", ""): Role.COMMIT,
+    ("ROLLBACK", "TO"): Role.ROLLBACK_TO,
+    ("ROLLBACK", ""): Role.ROLLBACK,
+    ("XA", "COMMIT"): Role.XA_COMMIT,
+    ("XA", "ROLLBACK"): Role.XA_ROLLBACK,
+    ("XA", "END"): Role.NEUTRAL,
+}
 _NEUTRAL_OBJECTS = {"USER", "ROLE", "SERVER", "RESOURCE", "EVENT"}
 
 
@@ -45,21 +57,9 @@ def role_of(text: str) -> Role:
     words = _COMMENT.sub(" ", text[:400]).upper().split(None, 3)
     first = words[0] if words else ""
     second = words[1] if len(words) > 1 else ""
-    match first, second:
-        case ("BEGIN", _) | ("START", "TRANSACTION") | ("XA", "START") | ("XA", "BEGIN"):
-            return Role.BEGIN
-        case ("COMMIT", _):
-            return Role.COMMIT
-        case ("ROLLBACK", "TO"):
-            return Role.ROLLBACK_TO
-        case ("XA", "COMMIT"):
-            return Role.XA_COMMIT
-        case ("XA", "ROLLBACK"):
-            return Role.XA_ROLLBACK
-        case ("ROLLBACK", _):
-            return Role.ROLLBACK
-        case ("XA", "END"):
-            return Role.NEUTRAL
+    control = _CONTROL.get((first, second)) or _CONTROL.get((first, ""))
+    if control is not None:
+        return control
     if first in _NEUTRAL_WORDS or (first in {"CREATE", "ALTER", "DROP"} and second in _NEUTRAL_OBJECTS):
         return Role.NEUTRAL
     return Role.DATA if first in _DATA_WORDS else Role.DDL

@@ -137,8 +137,10 @@ class TransactionFold:
             self._open.ordinals[event.table] = ordinal + 1
             try:
                 self._image(event.table, uid_column, image, ordinal)
-            except (KeyError, InvalidError) as error:
-                self._open.unread[event.table] = f"column {error} is missing or NULL in a row"
+            except KeyError:
+                self._open.unread[event.table] = f"column {uid_column} is not in the binlog's row"
+            except InvalidError as error:
+                self._open.unread[event.table] = error.text
 
     def _image(self, table: TableId, uid_column: str, image: Image, ordinal: int) -> None:
         old = None if image.before is None else _Key(table, key_text(_value(image.before, uid_column)))

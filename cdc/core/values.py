@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
@@ -65,7 +65,10 @@ def key_text(value: Value) -> str:
 
 
 def from_select(column: ColumnType, raw: str | bytes | None) -> Value:
-    """The value of a column as the server's text protocol writes it (session time zone +00:00, no converters)."""
+    """The value of a column as the server's text protocol writes it (session time zone +00:00, no converters).
+
+    Raises InvalidError for a text that does not fit the type.
+    """
     if raw is None:
         return None
     if column.kind is Kind.BIT:
@@ -73,7 +76,10 @@ def from_select(column: ColumnType, raw: str | bytes | None) -> Value:
     if isinstance(raw, bytes):
         return _base64(raw)
     rule = _SELECT_RULES.get(column.kind)
-    return raw if rule is None else rule(raw)
+    try:
+        return raw if rule is None else rule(raw)
+    except (ValueError, ArithmeticError) as error:
+        raise InvalidError(f"{column.kind.name} text {raw[:40]!r} is not readable") from error
 
 
 def from_binlog(column: ColumnType, value: Any, is_empty_set: bool = False) -> Value:
@@ -84,43 +90,16 @@ def from_binlog(column: ColumnType, value: Any, is_empty_set: bool = False) -> V
     if value is None:
         return "" if is_empty_set else None
     try:
-        return _binlog_rule(column, value)
-    except (ValueError, TypeError, AttributeError) as error:
+        return _BINLOG_RULES[column.kind](column, value)
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise InvalidError(f"{column.kind.name} value of form {type(value).__name__} is not readable") from error
 
 
-def _binlog_rule(column: ColumnType, value: Any) -> Value:
-    match column.kind:
-        case Kind.INTEGER:
-            return int(value)
-        case Kind.YEAR:
-            return 0 if value == 1900 else int(value)
-        case Kind.DECIMAL:
-            return format(value, "f")
-        case Kind.FLOAT | Kind.DOUBLE:
-            return _single(value) if column.kind is Kind.FLOAT else _plain(repr(value))
-        case Kind.DATE:
-            return f"{value.isoformat()}T00:00:00Z"
-        case Kind.DATETIME | Kind.TIMESTAMP:
-            is_zero = column.kind is Kind.TIMESTAMP and value == _EPOCH
-            return None if is_zero else _zulu(value)
-        case Kind.TIME:
-            return _time_text(value, column.digits)
-        case Kind.BIT:
-            return int(value, 2)
-        case Kind.SET:
-            return ",".join(label for label in column.labels if label in value)
-        case Kind.JSON:
-            return _json_text(_json_plain(value))
-        case Kind.TEXT:
-            if not isinstance(value, str):
-                raise TypeError("text in a charset that cannot be decoded")
-            return value
-        case Kind.BINARY:
-            return _base64(value.ljust(column.digits, b"\0") if isinstance(value, bytes) else str(value).encode())
-
-
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # the decoder's TIMESTAMP is naive UTC
+"""TIMESTAMP zero."""
+_YEAR_ZERO = 1900
+"""YEAR zero, as the decoder shows it."""
+_FLOAT_MAX = 3.4028234663852886e38
 _TEMPORAL = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d)(\.\d+)?)?")
 
 
@@ -155,7 +134,8 @@ def _single(value: float) -> str:
     wanted = struct.pack("<f", value)
     for precision in range(1, 10):
         text = f"{value:.{precision}g}"
-        if struct.pack("<f", float(text)) == wanted:
+        near = float(text)
+        if abs(near) <= _FLOAT_MAX and struct.pack("<f", near) == wanted:
             return _plain(text)
     return _plain(repr(value))
 
@@ -194,13 +174,41 @@ def _json_plain(value: Any) -> Any:
 
 
 def _json_text(document: Any) -> str | None:
-    """Compact JSON in the server's key order; the JSON value null is NULL (the binlog decoder cannot tell them apart)."""
+    """Compact JSON in the server's key order; the JSON value null is NULL (the decoder cannot tell them apart)."""
     if document is None:
         return None
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
-_SELECT_RULES = {
+def _binlog_text(_column: ColumnType, value: Any) -> Value:
+    if not isinstance(value, str):
+        raise TypeError("text in a charset that cannot be decoded")
+    return value
+
+
+def _binlog_bytes(column: ColumnType, value: Any) -> Value:
+    """BINARY(n) is logged without its trailing zero bytes; the decoder shows no bytes at all as the empty text."""
+    raw = value if isinstance(value, bytes) else value.encode()
+    return _base64(raw.ljust(column.digits, b"\0"))
+
+
+_BINLOG_RULES: dict[Kind, Callable[[ColumnType, Any], Value]] = {
+    Kind.INTEGER: lambda _column, value: int(value),
+    Kind.YEAR: lambda _column, value: 0 if value == _YEAR_ZERO else int(value),
+    Kind.DECIMAL: lambda _column, value: format(value, "f"),
+    Kind.FLOAT: lambda _column, value: _single(value),
+    Kind.DOUBLE: lambda _column, value: _plain(repr(value)),
+    Kind.DATE: lambda _column, value: f"{value.isoformat()}T00:00:00Z",
+    Kind.DATETIME: lambda _column, value: _zulu(value),
+    Kind.TIMESTAMP: lambda _column, value: None if value == _EPOCH else _zulu(value),
+    Kind.TIME: lambda column, value: _time_text(value, column.digits),
+    Kind.BIT: lambda _column, value: int(value, 2),
+    Kind.SET: lambda column, value: ",".join(label for label in column.labels if label in value),
+    Kind.JSON: lambda _column, value: _json_text(_json_plain(value)),
+    Kind.TEXT: _binlog_text,
+    Kind.BINARY: _binlog_bytes,
+}
+_SELECT_RULES: dict[Kind, Callable[[str], Value]] = {
     Kind.INTEGER: int,
     Kind.YEAR: int,
     Kind.FLOAT: lambda text: _single(float(text)),

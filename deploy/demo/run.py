@@ -20,6 +20,7 @@ from deploy.demo.measure import Observation, Switch, observe, percentile, switch
 from deploy.demo.recorder import Change, Recorder
 from deploy.demo.world import World, statements
 from deploy.stack import product
+from deploy.stack.cluster import Cluster
 from deploy.stack.endpoints import Endpoints
 from deploy.stack.errors import StackError
 from deploy.stack.paths import Paths
@@ -58,7 +59,7 @@ class Demo:
         self._introduce()
         with self._status("preparing a fresh table, hub and form"):
             product.down(self._paths)
-            product.apply_definitions(product.cluster_of(self._endpoints))
+            product.apply_definitions(Cluster(self._endpoints.kubeconfig))
             self._world.remove()
             self._world.create_table()
             self._world.create_objects()

@@ -16,7 +16,12 @@ from deploy.stack import docker, endpoints, external, native, product, status, w
 from deploy.stack.errors import StackError
 from deploy.stack.paths import default_paths
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__.splitlines()[0])
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A real MySQL, MariaDB, Kafka and Kubernetes on 127.0.0.1.",
+)
 _console = Console(highlight=False, soft_wrap=True)
 
 
@@ -33,14 +38,18 @@ def up() -> None:
         docker.up(paths)
     else:
         native.up(paths, say=_console.print)
-    _console.print(f"stack is up after {time.monotonic() - started:.1f} s")
+    seconds = time.monotonic() - started
+    _console.print(f'stack is up after {seconds:.1f} s; for clients: eval "$(make -s stack-env)"')
 
 
 @app.command(name="status")
 def show_status() -> None:
     """Show every process with its pid, port, uptime and memory."""
+    paths = default_paths()
+    if ways.running(paths) == ways.Way.DOCKER:
+        _console.print(docker.listing(paths), markup=False)
     table = Table("process", "state", "pid", "port", "uptime", "memory")
-    rows = status.rows(default_paths())
+    rows = status.rows(paths)
     for row in rows:
         table.add_row(*row.cells())
     _console.print(table if rows else "nothing of ours runs; `make stack` starts it", markup=False)

@@ -5,6 +5,7 @@ installed, starts a service, or runs when nothing is missing.
 """
 
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -48,6 +49,27 @@ def install(packages: Sequence[str]) -> None:
         except StackError:
             _updated.clear()
             _install(missing)
+
+
+def mirrors(codename: str, directory: Path = Path("/etc/apt")) -> list[str]:
+    """Return the addresses from which this machine takes the packages of its own release.
+
+    Reads both forms of sources.list(5): lines (`deb [options] URI suite components`) and stanzas (`URIs:`,
+    `Suites:`). Only http and https mirrors are returned, each once.
+    """
+    found: list[str] = []
+    lists = [directory / "sources.list", *sorted((directory / "sources.list.d").glob("*.list"))]
+    for file in lists:
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            words = re.sub(r"\[[^]]*\]", "", line).split()
+            if words[:1] == ["deb"] and words[2:3] == [codename]:
+                found.append(words[1])
+    for file in sorted((directory / "sources.list.d").glob("*.sources")):
+        for stanza in re.split(r"\n\s*\n", file.read_text(encoding="utf-8")):
+            fields = {name: value.split() for name, value in re.findall(r"(?m)^(\w+):(.*)$", stanza)}
+            if codename in fields.get("Suites", ()):
+                found.extend(fields.get("URIs", ()))
+    return list(dict.fromkeys(uri for uri in found if uri.startswith(("http://", "https://"))))
 
 
 def _install(packages: Sequence[str]) -> None:

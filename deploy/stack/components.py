@@ -36,6 +36,8 @@ class Component:
     """What else decides how it runs, such as the text of its configuration file."""
     timeout_s: float = 60.0
     """How long it may take to answer after its start."""
+    mend: str = "if its data is damaged, `make stack-down PURGE=1` starts afresh"
+    """What a person can do when it does not come up."""
     environ: tuple[tuple[str, str], ...] = ()
     """Variables that it gets besides the caller's own."""
 
@@ -93,7 +95,7 @@ def _await(component: Component, processes: Processes) -> bool:
 
 def _failure(component: Component, processes: Processes, what: str) -> str:
     return (
-        f"{component.name} {what}; if its data is damaged, `make stack-down PURGE=1` starts afresh. "
+        f"{component.name} {what}; {component.mend}. "
         f"The end of {processes.log_path(component.name)}:\n{processes.log_tail(component.name)}"
     )
 

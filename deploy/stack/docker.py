@@ -75,6 +75,16 @@ def variables(paths: Paths, chosen: Mapping[str, int]) -> dict[str, str]:
     }
 
 
+def listing(paths: Paths) -> str:
+    """Return the engine's own table of the containers."""
+    return run(
+        [*_COMPOSE, "--profile", "product", "ps"],
+        subject="docker compose ps",
+        mend="check that the engine answers (`docker info`)",
+        environ=dict(os.environ) | variables(paths, PORTS),
+    )
+
+
 def _published(paths: Paths) -> bool:
     """Tell whether the containers run already, and so hold the ports themselves."""
     arguments = [*_COMPOSE, "ps", "--quiet"]

@@ -49,6 +49,12 @@ def parts(paths: Paths) -> list[Part]:
     return [_part(program, paths) for program in _PROGRAMS]
 
 
+def _environ() -> dict[str, str]:
+    """Return our environment for Go, without what could point it at another toolchain or workspace."""
+    kept = {name: value for name, value in os.environ.items() if name != "GOROOT"}
+    return kept | {"GOTOOLCHAIN": "local", "GOWORK": "off"}
+
+
 def _part(program: _Program, paths: Paths) -> Part:
     directory = _MODULES / program.module
     pinned = [(directory / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum")]
@@ -61,7 +67,7 @@ def _part(program: _Program, paths: Paths) -> Part:
             subject=f"building {program.name}",
             mend="check that the Go module proxy answers and that the disk is not full",
             cwd=directory,
-            environ=dict(os.environ) | {"GOTOOLCHAIN": "local", "GOWORK": "off"},
+            environ=_environ(),
         )
 
     title = f"building {program.name} {program.version}"

@@ -74,7 +74,7 @@ def nodes_ready(paths: Paths) -> bool:
     ready = {
         node["metadata"]["name"]
         for node in json.loads(body)["items"]
-        for condition in node.get("status", {}).get("conditions", [])
+        for condition in node.get("status", {}).get("conditions") or ()
         if condition["type"] == "Ready" and condition["status"] == "True"
     }
     return ready.issuperset(_NODES)

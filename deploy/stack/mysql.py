@@ -18,7 +18,7 @@ from deploy.stack.paths import Paths
 
 PORTS = {"mysql": 23306}
 
-_RECIPES = {"debian": ("sid", "mysql-server-core"), "ubuntu": ("", "mysql-server-core-8.0")}
+_UBUNTU_WITH_8_4 = (25, 4)  # older releases have 8.0
 _FLAGS = (
     "--user=root",
     "--secure-file-priv=NULL",
@@ -44,15 +44,31 @@ def parts(paths: Paths) -> list[Part]:
         if os.geteuid() != 0:
             raise StackError("unpacking MySQL needs root (debootstrap); run `make stack` as root")
         apt.install(["debootstrap"])
-        run(
-            ["debootstrap", "--variant=minbase", f"--include={package}", suite, str(temporary)],
-            subject=f"debootstrap of {suite} with {package}",
-            mend="check that the distribution's package mirror answers",
-        )
+        _unpack(temporary, suite, package)
         for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
             remove(temporary / waste)
 
     return [Part("mysql", f"unpacking {package} of {suite}", target, f"{suite} {package} 1", build)]
+
+
+def _unpack(target: Path, suite: str, package: str) -> None:
+    """Run debootstrap with its own idea of a mirror, and if that fails with the mirrors of this machine."""
+    command = ["debootstrap", "--variant=minbase", f"--include={package}", suite, str(target)]
+    codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    attempts = [command, *([*command, mirror] for mirror in apt.mirrors(codename))]
+    for number, attempt in enumerate(attempts, start=1):
+        try:
+            run(
+                attempt,
+                subject=f"debootstrap of {suite} with {package}",
+                mend="check that the distribution's package mirror answers",
+            )
+        except StackError:
+            remove(target)
+            if number == len(attempts):
+                raise
+        else:
+            return
 
 
 def distribution(os_release: Mapping[str, str] | None = None) -> tuple[str, str]:
@@ -62,11 +78,14 @@ def distribution(os_release: Mapping[str, str] | None = None) -> tuple[str, str]
     any other distribution.
     """
     known = platform.freedesktop_os_release() if os_release is None else os_release
-    names = [known.get("ID", ""), *known.get("ID_LIKE", "").split()]
-    for name in names:
-        if name in _RECIPES:
-            suite, package = _RECIPES[name]
-            return suite or known.get("UBUNTU_CODENAME") or known.get("VERSION_CODENAME", ""), package
+    for name in (known.get("ID", ""), *known.get("ID_LIKE", "").split()):
+        if name == "debian":
+            return "sid", "mysql-server-core"
+        if name == "ubuntu":
+            numbers = tuple(int(part) for part in known.get("VERSION_ID", "").split(".") if part.isdecimal())
+            series = "8.4" if numbers >= _UBUNTU_WITH_8_4 else "8.0"
+            suite = known.get("UBUNTU_CODENAME") or known.get("VERSION_CODENAME", "")
+            return suite, f"mysql-server-core-{series}"
     raise StackError(
         f"no recipe for MySQL on {known.get('PRETTY_NAME', 'this system')}; use Debian 12 or Ubuntu, "
         "or a Docker engine, or give a server by ROWPLANE_STACK_MYSQL_HOST"

@@ -7,6 +7,7 @@ measurements. Never: runs in production; there the manifests do this.
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,15 @@ _READY_S = 60.0
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-def up(paths: Paths, *, reconcilers: int) -> list[str]:
+def up(paths: Paths, *, reconcilers: int, environ: Mapping[str, str] | None = None) -> list[str]:
     """Apply the custom resource definitions and run the processes; returns their metrics addresses.
 
-    Processes that run and are ready stay as they are; reconcilers beyond the wanted number are stopped.
+    `environ` holds settings for all of them besides the stack's addresses. Processes that run with these
+    settings and are ready stay as they are; reconcilers beyond the wanted number are stopped.
     """
     endpoints = load(paths)
     paths.create()
-    apply_definitions(Cluster(endpoints.kubeconfig))
+    apply_definitions(cluster_of(endpoints))
     processes = Processes(paths.run)
     wanted = {f"{_PREFIX}capture": "capture"}
     wanted |= {f"{_PREFIX}reconciler-{number}": "reconcile" for number in range(1, reconcilers + 1)}
@@ -46,7 +48,8 @@ def up(paths: Paths, *, reconcilers: int) -> list[str]:
     defaults = {name: _FIRST_PORT + offset for offset, name in enumerate(wanted)}
     chosen = ports.choose(defaults, ports.load(file), [name for name in wanted if processes.owned(name)])
     ports.save(file, chosen)
-    components = [_component(name, verb, chosen[name], endpoints) for name, verb in wanted.items()]
+    shared = _addresses(endpoints) | dict(environ or {})
+    components = [_component(name, verb, chosen[name], shared) for name, verb in wanted.items()]
     reporter = Reporter(len(components))
 
     def work(component: Component) -> None:
@@ -66,6 +69,11 @@ def down(paths: Paths) -> list[str]:
     stopped = [name for name in reversed(_ours(processes)) if processes.stop(name)]
     paths.product.unlink(missing_ok=True)
     return stopped
+
+
+def cluster_of(endpoints: Endpoints) -> Cluster:
+    """Return a connection to the stack's API server; raises StackError if its kubeconfig is unfit."""
+    return Cluster(endpoints.kubeconfig)
 
 
 def apply_definitions(cluster: Cluster, directory: Path = REPOSITORY / "deploy" / "crds") -> None:
@@ -90,15 +98,23 @@ def apply_definitions(cluster: Cluster, directory: Path = REPOSITORY / "deploy" 
 
 def _established(cluster: Cluster, path: str) -> bool:
     status, body = cluster.get(path)
-    conditions = json.loads(body).get("status", {}).get("conditions", []) if status == 200 else []
-    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+    conditions = json.loads(body).get("status", {}).get("conditions") if status == 200 else None
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions or ())
 
 
 def _ours(processes: Processes) -> list[str]:
     return [name for name in processes.names() if name.startswith(_PREFIX)]
 
 
-def _component(name: str, verb: str, port: int, endpoints: Endpoints) -> Component:
+def _addresses(endpoints: Endpoints) -> dict[str, str]:
+    return {
+        "KUBECONFIG": str(endpoints.kubeconfig),
+        "ROWPLANE_KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka_bootstrap_servers,
+        "ROWPLANE_METRICS_HOST": "127.0.0.1",
+    }
+
+
+def _component(name: str, verb: str, port: int, environ: Mapping[str, str]) -> Component:
     command = Path(sys.executable).with_name("rowplane")
     if not command.exists():
         raise StackError(f"{command} is missing; run `make venv`")
@@ -109,12 +125,8 @@ def _component(name: str, verb: str, port: int, endpoints: Endpoints) -> Compone
         prepare=lambda: None,
         answers=lambda: _ready(port),
         timeout_s=_READY_S,
-        environ=(
-            ("KUBECONFIG", str(endpoints.kubeconfig)),
-            ("ROWPLANE_KAFKA_BOOTSTRAP_SERVERS", endpoints.kafka_bootstrap_servers),
-            ("ROWPLANE_METRICS_HOST", "127.0.0.1"),
-            ("ROWPLANE_METRICS_PORT", str(port)),
-        ),
+        mend=f"http://127.0.0.1:{port}/readyz tells what it waits for",
+        environ=(*sorted(environ.items()), ("ROWPLANE_METRICS_PORT", str(port))),
     )
 
 

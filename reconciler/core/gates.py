@@ -20,7 +20,7 @@ from reconciler.core.objects import (
 )
 from reconciler.core.routes import Member, Route, Scene
 
-__all__ = ["Gate", "Hold", "available", "enough", "freezer", "gate", "hold", "serving", "wanted"]
+__all__ = ["Gate", "Hold", "available", "enough", "freezer", "gate", "hold", "serving_sum", "wanted"]
 
 
 class Gate(NamedTuple):

@@ -33,7 +33,7 @@ from reconciler.core.objects import (
     WaitReason,
     Write,
 )
-from reconciler.core.routes import Member, Route, survey
+from reconciler.core.routes import Route, survey
 from shared.model.form import ConflictPolicy, CreationPolicy
 
 __all__ = ["next_step"]
@@ -56,7 +56,7 @@ def next_step(desired: Desired, observed: Observed, now_s: float) -> Step:
     return run.step()
 
 
-class _State(Enum):
+class State(Enum):
     """How a resource stands for those that depend on it."""
 
     FINE = auto()
@@ -74,7 +74,7 @@ class _State(Enum):
 class Standing:
     """A resource as its dependents see it."""
 
-    state: _State
+    state: State
     touched: bool = True
     """Written in this run, or to be written: it has not been ready since."""
     route: bool = False
@@ -93,32 +93,32 @@ class Verdict(Enum):
 
 def creation_verdict(dependency: Standing) -> Verdict:
     """Rule 1: dependencies ready first."""
-    if dependency.state is _State.FROZEN or (dependency.route and dependency.serves):
+    if dependency.state is State.FROZEN or (dependency.route and dependency.serves):
         return Verdict.GO
-    if dependency.state is _State.FAILED:
+    if dependency.state is State.FAILED:
         return Verdict.FAIL
-    return Verdict.GO if dependency.state is _State.FINE else Verdict.WAIT
+    return Verdict.GO if dependency.state is State.FINE else Verdict.WAIT
 
 
 def update_verdict(dependency: Standing) -> Verdict:
     """Rule 2: only what this run touches is waited for; routes that exist and frozen workloads are not."""
-    if dependency.state is _State.FROZEN or dependency.route or not dependency.touched:
+    if dependency.state is State.FROZEN or dependency.route or not dependency.touched:
         return Verdict.GO
-    if dependency.state is _State.FAILED:
+    if dependency.state is State.FAILED:
         return Verdict.FAIL
-    return Verdict.GO if dependency.state is _State.FINE else Verdict.WAIT
+    return Verdict.GO if dependency.state is State.FINE else Verdict.WAIT
 
 
-def left_to_gate(route: Route | None, members: Iterable[Member]) -> frozenset[str]:
+def left_to_gate(route: Route | None, depend_ids: tuple[str, ...]) -> Iterable[str]:
     """Dependencies of a route that exists about which the gate alone decides: what it is to pick, picks, or has left.
 
-    Whom a route that somebody deleted had picked is not known any more; it comes back without waiting for any.
+    A route that serves nobody now, since it was deleted or all that it leaves is broken, waits for no dependency.
     """
     if route is None:
-        return frozenset()
-    if route.live is None:
-        return frozenset(m.id for m in members)
-    return frozenset((*(m.id for m in (*route.picks, *route.leaves)), *route.live.left))
+        return ()
+    if route.live is None or (route.moving and not gates.serving_sum(route.leaves)):
+        return depend_ids
+    return (*(m.id for m in (*route.picks, *route.leaves)), *route.live.left)
 
 
 class _Run:
@@ -130,7 +130,7 @@ class _Run:
         self._now_s = now_s
         self._scene = survey(desired, observed)
         self._applied = {ref for _, ref in observed.inventory}
-        self._standing = {name: Standing(_State.FAILED) for name in desired.failed}
+        self._standing = {name: Standing(State.FAILED) for name in desired.failed}
         self._writes: list[Write | Delete | Look] = []
         self._waits: list[Wait] = []
         self._ready: list[str] = []
@@ -145,9 +145,10 @@ class _Run:
         live = self._live(item.ref)
         if live is not None and self._is_foreign(live):
             text = f"{item.ref} belongs to node {'/'.join(live.node or ())}; give one of the two another name"
-            self._wait(item, live, WaitReason.FOREIGN, text, _State.FAILED)
+            self._wait(item, live, WaitReason.FOREIGN, text, State.FAILED)
         elif live is not None and live.deleting:
-            self._wait(item, live, WaitReason.TERMINATING, f"{item.ref} is being deleted by somebody else")
+            text = f"{item.ref} is being deleted, and made again once it is gone"
+            self._wait(item, live, WaitReason.TERMINATING, text)
         else:
             self._settle_writable(item, live)
 
@@ -155,7 +156,7 @@ class _Run:
         hold = self._hold(item.ref)
         sent = _keep_size(item, live) if hold else item
         route = self._scene.routes.get(item.ref)
-        if self._differs(sent, live) or (route is not None and route.moving):
+        if self._differs(sent, live) or (route is not None and (route.moving or route.returned)):
             self._advance(item, sent, live)
         elif live is not None:
             self._stand(item, live)
@@ -169,12 +170,12 @@ class _Run:
         """An object that is not as wanted: write it, unless a rule says to wait."""
         if freezer := gates.freezer(self._scene, item.ref):
             text = f"{freezer.id} has not moved away yet"
-            self._wait(item, live, WaitReason.FROZEN, text, _State.FROZEN)
+            self._wait(item, live, WaitReason.FROZEN, text, State.FROZEN)
             return
         hold = self._hold(item.ref) if item.ref in self._scene.targets else None
         if hold:
             self._timer(hold.timer_at_s)
-            self._wait(item, live, WaitReason.SHRINK_HELD, f"its workload keeps its size: {hold.text}", _State.FROZEN)
+            self._wait(item, live, WaitReason.SHRINK_HELD, f"its workload keeps its size: {hold.text}", State.FROZEN)
             return
         route = self._scene.routes.get(item.ref)
         if self._depends(item, live, route):
@@ -183,7 +184,7 @@ class _Run:
         failed = failure is not None and failure.hash == sent.hash
         if failure and failed and self._now_s < failure.retry_at_s:
             self._timer(failure.retry_at_s)
-            self._wait(item, live, WaitReason.RETRY, failure.text, _State.FAILED)
+            self._wait(item, live, WaitReason.RETRY, failure.text, State.FAILED)
             return
         left = None
         if route is not None and route.moving:
@@ -194,15 +195,17 @@ class _Run:
                 self._wait(item, live, gate.reason, gate.text)
                 return
             left = tuple(m.id for m in route.leaves)
+        elif route is not None and route.returned:
+            left = ()
         force = item.conflict_policy is ConflictPolicy.FORCE
         self._writes.append(Write(sent, live, left, force))
         self._in_place = False
-        self._note(item, live, _State.FAILED if failed else _State.PENDING)
+        self._note(item, live, State.FAILED if failed else State.PENDING)
 
     def _depends(self, item: DesiredObject, live: ObservedObject | None, route: Route | None) -> bool:
         """Whether a dependency holds the write; a wait is noted then."""
         known = live is not None or item.ref in self._applied
-        passed_over = left_to_gate(route, self._scene.members.values())
+        passed_over = left_to_gate(route, item.depend_ids)
         waiting = ""
         for name in item.depend_ids:
             standing = self._standing.get(name)
@@ -211,10 +214,10 @@ class _Run:
             verdict = update_verdict(standing) if known else creation_verdict(standing)
             if verdict is Verdict.FAIL:
                 if item.skip_on_dependency_failure:
-                    self._wait(item, live, WaitReason.SKIPPED, f"its dependency {name} failed", _State.FAILED)
+                    self._wait(item, live, WaitReason.SKIPPED, f"its dependency {name} failed", State.FAILED)
                 return item.skip_on_dependency_failure
             if verdict is Verdict.WAIT and not waiting:
-                waiting = f"waits until {name} is {'applied' if standing.state is _State.PENDING else 'ready'}"
+                waiting = f"waits until {name} is {'applied' if standing.state is State.PENDING else 'ready'}"
         if waiting:
             self._wait(item, live, WaitReason.DEPENDENCY, waiting)
         return bool(waiting)
@@ -223,19 +226,19 @@ class _Run:
         """An object that is as wanted: is it ready, and if not, for how long may it take?"""
         if live.readiness is Readiness.READY or not item.wait_for_ready:
             self._ready.append(item.id)
-            self._note(item, live, _State.FINE, touched=False)
+            self._note(item, live, State.FINE, touched=False)
             return
         applied_at_s = self._observed.applied_at_s.get(item.ref)
         touched = applied_at_s is not None
         due_s = None if applied_at_s is None else applied_at_s + item.timeout_s
         because = live.message or "is not ready"
         if live.readiness is Readiness.FAILED:
-            reason, state, text = WaitReason.FAILED, _State.FAILED, because
+            reason, state, text = WaitReason.FAILED, State.FAILED, because
         elif due_s is not None and self._now_s >= due_s:
-            reason, state = WaitReason.TIMED_OUT, _State.FAILED
+            reason, state = WaitReason.TIMED_OUT, State.FAILED
             text = f"not ready within {item.timeout_s} s: {because}"
         else:
-            reason, state, text = WaitReason.NOT_READY, _State.UNREADY, because
+            reason, state, text = WaitReason.NOT_READY, State.UNREADY, because
             self._timer(due_s)
             self._in_place = self._in_place and not touched
         self._waits.append(Wait(item.id, reason, text))
@@ -253,7 +256,7 @@ class _Run:
             if live.retain or live.node is None or self._is_foreign(live):
                 self._retained.append(ref)
             elif behind:
-                self._waits.append(Wait(name, WaitReason.DEPENDENCY, f"{ref} is deleted after {behind}"))
+                self._waits.append(Wait(name, WaitReason.CLEANUP, f"{ref} is deleted after {behind}"))
             else:
                 self._delete(name, live)
                 behind = f"{ref} is gone"
@@ -298,14 +301,14 @@ class _Run:
         live: ObservedObject | None,
         reason: WaitReason,
         text: str,
-        state: _State = _State.PENDING,
+        state: State = State.PENDING,
     ) -> None:
         """The object is not written as wanted, and may not be now."""
         self._waits.append(Wait(item.id, reason, text))
         self._in_place = False
         self._note(item, live, state)
 
-    def _note(self, item: DesiredObject, live: ObservedObject | None, state: _State, *, touched: bool = True) -> None:
+    def _note(self, item: DesiredObject, live: ObservedObject | None, state: State, *, touched: bool = True) -> None:
         serves = live is not None and live.readiness is Readiness.READY and not live.deleting
         self._standing[item.id] = Standing(state, touched, item.ref in self._scene.routes, serves)
 

@@ -239,6 +239,7 @@ class WaitReason(StrEnum):
     TERMINATING = "Terminating"
     FAILED = "Failed"
     FOREIGN = "Foreign"
+    CLEANUP = "Cleanup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +260,7 @@ class Step:
     timer_at_s: float | None
     """Monotonic seconds of the next moment that matters without any event; None: only events matter."""
     ready: tuple[str, ...] = ()
-    """Ids of desired resources that are as wanted and ready."""
+    """Ids of desired resources that are as wanted and ready; one that only keeps its size for a while is among them."""
     done: bool = False
     """Nothing to write, nothing held back: the row is applied completely (readiness may still be outstanding)."""
     held: tuple[ObjectRef, ...] = ()

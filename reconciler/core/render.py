@@ -79,7 +79,7 @@ def compile_form(form: Form, schemas: Schemas) -> CompiledForm:
 
 def _compile_resource(typed: Typed, resource: TResource, schemas: Schemas) -> CompiledResource:
     body = _whole(typed, resource)
-    metadata = body.get("metadata") or {}
+    metadata = _mapping(body, "metadata", resource.id)
     api_version, kind = str(body["apiVersion"]), str(body["kind"])
     where = resource.id
     name = resource.name_template or str(metadata.get("name") or "")
@@ -88,8 +88,8 @@ def _compile_resource(typed: Typed, resource: TResource, schemas: Schemas) -> Co
         raise RenderError(f"resource {where} has no name; set nameTemplate")
     rest = {k: v for k, v in body.items() if k not in ("apiVersion", "kind", "metadata", "status")}
     schema = schemas.of(api_version, kind) or NOTHING
-    labels = {**(metadata.get("labels") or {}), **resource.labels_template}
-    annotations = {**(metadata.get("annotations") or {}), **resource.annotations_template}
+    labels = {**_mapping(metadata, "labels", where), **resource.labels_template}
+    annotations = {**_mapping(metadata, "annotations", where), **resource.annotations_template}
     return CompiledResource(
         resource=resource,
         api_version=compile_text(api_version, f"{where}: apiVersion"),
@@ -100,6 +100,13 @@ def _compile_resource(typed: Typed, resource: TResource, schemas: Schemas) -> Co
         annotations=_texts(annotations, f"{where}: metadata.annotations"),
         body=compile_plan(rest, schema, f"{where}: "),
     )
+
+
+def _mapping(body: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    value = body.get(key) or {}
+    if not isinstance(value, dict):
+        raise RenderError(f"{where}: {key} is not an object")
+    return value
 
 
 def _texts(source: Mapping[str, Any], path: str) -> tuple[tuple[str, Leaf], ...]:
@@ -153,7 +160,8 @@ def _render_resource(compiled: CompiledResource, owner: Owner, variables: Mappin
         metadata["namespace"] = namespace
     if _is_owned(resource, namespace, owner, cluster_scoped):
         metadata["ownerReferences"] = [_owner_reference(owner)]
-    template = body.get("spec", {}).get("template") if kind in _WORKLOADS else None
+    spec = body.get("spec")
+    template = spec.get("template") if kind in _WORKLOADS and isinstance(spec, dict) else None
     if template is not None:
         metadata["annotations"][ANNOTATION_TEMPLATE_HASH] = applied_hash(template)
     manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}

@@ -50,6 +50,8 @@ class Route:
     """L."""
     moving: bool = False
     """L is not empty and the route has not moved yet."""
+    returned: bool = False
+    """It picks, without having to move, what an earlier move has left: that is to be forgotten."""
     awaits: tuple[str, ...] = ()
     """Names of Services that it is to point to and does not yet, and that are not applied as wanted."""
 
@@ -161,7 +163,7 @@ class _Routes:
             return Route(item.id, item.ref, item, None, picks)
         leaves = _without(self._present(live), picks)
         moving = _moving(item, live, leaves, aimed=live.selector == selector)
-        return Route(item.id, item.ref, item, live, picks, leaves, moving)
+        return Route(item.id, item.ref, item, live, picks, leaves, moving, _returned(live, picks, leaves))
 
     def _fronting(self, item: DesiredObject, live: ObservedObject | None, backends: tuple[str, ...]) -> Route:
         """An Ingress or HTTPRoute. It leaves what is behind the Services that it drops; a Service's own move is not
@@ -175,7 +177,7 @@ class _Routes:
         leaves = _without(serving, picks)
         moving = _moving(item, live, leaves, aimed=live.backends == backends)
         awaits = tuple(n for n in backends if n not in live.backends and (space, n) in self._unsettled)
-        return Route(item.id, item.ref, item, live, picks, leaves, moving, awaits)
+        return Route(item.id, item.ref, item, live, picks, leaves, moving, _returned(live, picks, leaves), awaits)
 
     def _present(self, live: ObservedObject) -> Iterator[Member]:
         """What a live route picks now."""
@@ -204,6 +206,10 @@ def _moving(item: DesiredObject, live: ObservedObject, leaves: tuple[Member, ...
     if not leaves:
         return False
     return not aimed or live.applied_hash != item.hash or not {m.id for m in leaves} <= set(live.left)
+
+
+def _returned(live: ObservedObject, picks: tuple[Member, ...], leaves: tuple[Member, ...]) -> bool:
+    return bool(live.left) and not leaves and any(m.id in live.left for m in picks)
 
 
 def _union(groups: Iterable[Iterable[Member]]) -> Iterator[Member]:

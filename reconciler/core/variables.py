@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from shared.errors import InvalidError
+from shared.gotemplate.funcs.typed import to_host
 from shared.model.envelope import Row
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_ACTIVATE, ANNOTATION_EXTRA, ANNOTATION_HOST_OR_URL
 
-__all__ = ["NodeRow", "host_of", "is_active", "node_row", "node_row_of_annotations", "text_of", "variables_of"]
+__all__ = ["NodeRow", "is_active", "node_row", "node_row_of_annotations", "text_of", "variables_of"]
 
 _TRUE = frozenset(("1", "true", "TRUE", "True", "yes", "YES", "Yes"))
 
@@ -95,18 +95,6 @@ def node_row_of_annotations(uid: str, annotations: Mapping[str, str]) -> NodeRow
     )
 
 
-def host_of(host_or_url: str) -> str:
-    """Lynq's toHost for the deprecated `host` variable: the host of a URL, else the text before the first colon."""
-    try:
-        host = urlsplit(host_or_url).hostname if "//" in host_or_url else None
-    except ValueError:
-        host = None
-    if host:
-        start = host_or_url.lower().find(host)
-        return host_or_url[start : start + len(host)]
-    return host_or_url.partition(":")[0]
-
-
 def variables_of(row: NodeRow, hub_name: str, form_name: str) -> dict[str, object]:
     """Template variables (Lynq's set): extras may shadow all but hubId and templateRef; host falls back to the uid."""
     host_or_url = row.host_or_url or row.uid
@@ -114,7 +102,7 @@ def variables_of(row: NodeRow, hub_name: str, form_name: str) -> dict[str, objec
         "uid": row.uid,
         "activate": row.activate or "true",
         "hostOrUrl": host_or_url,
-        "host": host_of(host_or_url),
+        "host": to_host(host_or_url),
         **row.extra,
         "hubId": hub_name,
         "templateRef": form_name,

@@ -1,7 +1,8 @@
 """Compiles a syntax tree into Python functions, by way of Jinja2's syntax tree and its sandbox.
 
-Fed by: `compile_template`. Feeds: `Template`. Never: writes source text itself; constants travel as nodes, so no text of
-a template or of a row can become code. The compiled function reaches values only through `runtime` and the functions.
+Fed by: `compile_template`. Feeds: `Template`. Never: writes source text itself; constants travel as nodes, so no text
+of a template or of a row can become code. The compiled function reaches values only through `runtime` and the
+functions.
 
 How the languages meet:
 
@@ -16,7 +17,6 @@ How the languages meet:
 """
 
 from collections.abc import Iterator, Mapping
-from types import CodeType
 from typing import Final, cast
 
 from jinja2 import nodes as j
@@ -115,7 +115,7 @@ class _Compiler:
             values.append(j.Filter(_name("state"), "new_cell", [], [], None, None))
         template = j.Template([j.With(targets, values, made)])
         template.set_lineno(1).set_environment(ENVIRONMENT)
-        code = cast("CodeType", ENVIRONMENT.compile(template))
+        code = ENVIRONMENT.compile(template)
         return cast("Program", ENVIRONMENT.template_class.from_code(ENVIRONMENT, code, {}).root_render_func)
 
     # Statements
@@ -185,7 +185,11 @@ class _Compiler:
         elif pipe.declared:
             rounds = [self._set(pipe.declared[0], _name("dot"))]
         pair = j.Tuple([_target("key"), _target("dot")], "store")
-        loop = j.For(pair, walk, [*rounds, *self._nodes(node.body)], self._nodes(node.otherwise), None, False)
+        loop: j.Node = j.For(pair, walk, [*rounds, *self._nodes(node.body)], [], None, False)
+        if node.otherwise is not None:
+            # Jinja2's own else also runs after a loop whose rounds all end in break or continue.
+            test = self._helper("has_rounds", node.pos, _name("value"), j.Const(pairs))
+            loop = j.If(test, [loop], [], self._nodes(node.otherwise))
         body: list[j.Node] = [*self._bind_value(pipe), loop]
         yield j.With([_target("value")], [self._pipe(pipe, bare=True)], body)
 
@@ -300,14 +304,6 @@ class _Compiler:
 
     def _operand(self, operand: go.Operand) -> j.Expr:
         match operand:
-            case go.Dot():
-                return _name("dot")
-            case go.Nil():
-                return j.Const(None)
-            case go.Bool() | go.Number():
-                return j.Const(operand.value)
-            case go.String():
-                return j.Const(operand.text)
             case go.Field():
                 return self._names(operand.pos, _name("dot"), operand.names)
             case go.Variable():
@@ -315,8 +311,19 @@ class _Compiler:
             case go.Identifier():
                 return self._call(operand, [], None)
             case go.Chain():
-                if isinstance(operand.operand, go.Nil):
-                    return self._fault(operand.pos, "indirection through explicit nil")
                 return self._names(operand.pos, self._operand(operand.operand), operand.names)
             case go.Pipe():
                 return self._pipe(operand)
+            case _:
+                return self._plain(operand)
+
+    def _plain(self, operand: go.Dot | go.Nil | go.Bool | go.Number | go.String) -> j.Expr:
+        match operand:
+            case go.Dot():
+                return _name("dot")
+            case go.Nil():
+                return j.Const(None)
+            case go.String():
+                return j.Const(operand.text)
+            case _:
+                return j.Const(operand.value)

@@ -1,7 +1,7 @@
 """The two errors of the template engine.
 
 Fed by: every module of the package. Feeds: callers of `render` and `compile_template`, who see `TemplateError` alone.
-Never: carries a variable's value unless the template printed it into the message itself (`fail`).
+Never: carries a variable's value, unless the template itself put it into the message of `fail`.
 """
 
 
@@ -26,3 +26,16 @@ class TemplateError(ValueError):
 
     def __reduce__(self) -> tuple[type["TemplateError"], tuple[int, int, str, str]]:
         return TemplateError, (self.line, self.column, self.action, self.reason)
+
+
+def error_at(source: str, pos: int, reason: str) -> TemplateError:
+    """The error of the action that holds the character at `pos`."""
+    line = source.count("\n", 0, pos) + 1
+    column = pos - (source.rfind("\n", 0, pos) + 1) + 1
+    start = source.rfind("{{", 0, pos + 2)
+    action = ""
+    if start >= 0:
+        end = source.find("}}", start)
+        inside = source[start + 2 : end if end >= 0 else len(source)]
+        action = " ".join(inside.strip("- \t\r\n").split())[:200]
+    return TemplateError(line, column, action, reason)

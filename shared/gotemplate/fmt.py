@@ -55,12 +55,21 @@ def float_text(verb: str, flags: Flags, value: float) -> str:
 def _body(verb: str, flags: Flags, value: float) -> str:
     precision = 6 if flags.precision is None else flags.precision
     sharp = "#" if flags.sharp else ""
-    if verb in "gG" and flags.precision is None and not flags.sharp:
+    if verb in "gG" and flags.precision is None:
         digits, point = digits_of(value)
         large = point - 1 < -4 or point - 1 >= _LARGE_EXPONENT
         text = exponent_form(digits, point - 1) if large and value else plain_form(digits, point)
+        text = _lengthened(text) if flags.sharp else text
     elif verb in "gG":
         text = f"{value:{sharp}.{max(precision, 1)}g}"
     else:
         text = f"{value:{sharp}.{precision}{verb.lower()}}"
     return text.upper() if verb in "EG" else text
+
+
+def _lengthened(text: str) -> str:
+    """A number with its point, and with zeros up to six significant digits."""
+    mantissa, e, exponent = text.partition("e")
+    mantissa = mantissa if "." in mantissa else mantissa + "."
+    significant = len(mantissa.replace(".", "").lstrip("0")) or 1
+    return mantissa + "0" * (6 - significant) + e + exponent

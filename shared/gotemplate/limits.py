@@ -12,8 +12,8 @@ MAX_OUTPUT_CHARS: Final = 1 << 20
 MAX_LOOP_STEPS: Final = 100_000
 """Iterations of `range` plus calls of `template`, summed over one rendering."""
 
-MAX_WORK: Final = 32 << 20
-"""Characters and list items handed to functions, summed over one rendering: a bound on time without a clock."""
+MAX_WORK: Final = 16 << 20
+"""Characters and list items that functions take and make, summed over one rendering: bounds time without a clock."""
 
 MAX_TEMPLATE_DEPTH: Final = 100
 """How deep `{{ template }}` may call itself."""
@@ -26,6 +26,9 @@ MAX_PAD: Final = 65_536
 
 MAX_TEMPLATE_CHARS: Final = 1 << 20
 """Longest template text."""
+
+MAX_ACTIONS: Final = 10_000
+"""Most actions and stretches of text in one template."""
 
 MAX_BLOCK_NESTING: Final = 18
 """Deepest nesting of if, range, with (the compiled Python function may not nest loops deeper than 20)."""

@@ -1,7 +1,7 @@
 """Reads Go's constants: quoted strings, characters and numbers.
 
-Fed by: the parser, and functions that read numbers from text. Feeds: the syntax tree. Never: guesses; text that Go would
-refuse is a Fault.
+Fed by: the parser, and functions that read numbers from text. Feeds: the syntax tree. Never: guesses; text that Go
+would refuse is a Fault.
 Source of the rules: the Go specification, "Integer literals", "Floating-point literals", "String literals"; package
 strconv. A string is text; bytes that are not UTF-8 (from "\\xff") are carried as lone surrogates (Python's
 surrogateescape) and leave the engine as U+FFFD.
@@ -23,14 +23,20 @@ _INTEGER = re.compile(
     r"(?P<sign>[+-]?)(?:0[xX](?P<hex>_?[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*)|0[bB](?P<bin>_?[01]+(?:_[01]+)*)"
     r"|0[oO]?(?P<oct>_?[0-7]+(?:_[0-7]+)*)|(?P<dec>0|[1-9][0-9]*(?:_[0-9]+)*))"
 )
-_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
-_HEX_FLOAT = re.compile(r"[+-]?0[xX](?=[0-9a-fA-F.])[0-9a-fA-F]*\.?[0-9a-fA-F]*[pP][+-]?[0-9]+", re.ASCII)
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
+_HEX = "[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
+_FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?")
+_HEX_FLOAT = re.compile(rf"[+-]?0[xX](?:_?{_HEX}\.?(?:{_HEX})?|\.{_HEX})[pP][+-]?{_DIGITS}")
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _SPECIAL_FLOAT = re.compile(r"[+-]?(?:inf|infinity|nan)", re.IGNORECASE)
 
 
 def to_bytes(text: str) -> bytes:
-    """The bytes that Go would hold for this string."""
-    return text.encode("utf-8", "surrogateescape")
+    """The bytes that Go would hold for this string; half of a surrogate pair counts as U+FFFD."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return _NO_BYTE.sub("\ufffd", text).encode("utf-8", "surrogateescape")
 
 
 def from_bytes(data: bytes) -> str:
@@ -101,18 +107,17 @@ def parse_int(text: str) -> int | None:
     return None
 
 
-def parse_float(text: str, underscores: bool = False) -> float | None:
+def parse_float(text: str) -> float | None:
     """strconv.ParseFloat(text, 64); None where Go would refuse (also when out of range)."""
-    plain = text.replace("_", "") if underscores else text
-    if _FLOAT.fullmatch(plain):
-        value = float(plain)
-    elif _HEX_FLOAT.fullmatch(plain):
+    if _FLOAT.fullmatch(text):
+        value = float(text.replace("_", ""))
+    elif _HEX_FLOAT.fullmatch(text):
         try:
-            value = float.fromhex(plain)
-        except (OverflowError, ValueError):
+            value = float.fromhex(text.replace("_", ""))
+        except OverflowError:
             return None
-    elif _SPECIAL_FLOAT.fullmatch(plain):
-        return float(plain)
+    elif _SPECIAL_FLOAT.fullmatch(text):
+        return float(text)
     else:
         return None
     return None if value in (float("inf"), float("-inf")) else value
@@ -123,7 +128,7 @@ def number(text: str) -> tuple[int | float, int | None]:
     integer = parse_int(text)
     if integer is not None:
         return integer, integer
-    value = parse_float(text, underscores=True)
+    value = parse_float(text)
     if value is None or not any(mark in text for mark in ".eEpP"):
         raise Fault(f"integer overflow: {text!r}" if value is not None else f"illegal number syntax: {text!r}")
     return value, int(value) if value.is_integer() and abs(value) < 2**63 else None

@@ -183,6 +183,11 @@ Node = Text | Action | If | With | Range | Break | Continue | Call
 Nodes = tuple[Node, ...]
 
 
+def is_blank(nodes: Nodes) -> bool:
+    """Whether a body holds nothing but white space."""
+    return all(isinstance(node, Text) and not node.text.strip() for node in nodes)
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """A parsed template text."""

@@ -1,15 +1,15 @@
 """Turns a template text into a syntax tree, by the grammar of Go's text/template.
 
-Fed by: `compile_template`. Feeds: the compiler and the search for variables. Never: evaluates, never looks at variables'
-values; a text is either a tree or a TemplateError with its place.
+Fed by: `compile_template`. Feeds: the compiler and the search for variables. Never: evaluates, never looks at
+variables' values; a text is either a tree or a TemplateError with its place.
 Source of the rules: Go package text/template, "Actions", "Pipelines", "Variables", "Nested template definitions".
 """
 
 from collections.abc import Container, Mapping
 
 from shared.gotemplate import limits, literals
-from shared.gotemplate.errors import Fault, TemplateError
-from shared.gotemplate.lexer import Kind, LexError, Token, lex
+from shared.gotemplate.errors import Fault, error_at
+from shared.gotemplate.lexer import KEYWORDS, Kind, LexError, Token, lex
 from shared.gotemplate.nodes import (
     Action,
     Bool,
@@ -34,11 +34,10 @@ from shared.gotemplate.nodes import (
     Tree,
     Variable,
     With,
+    is_blank,
 )
 
-_STOPS = frozenset({Kind.END, Kind.ELSE})
 _CONSTANTS = (Bool, Dot, Nil, Number, String)
-_ROOT_SCOPE = {"$": 0}
 _STATEMENTS = frozenset({"command", "range", "with"})
 """Pipelines whose variable is set by a statement of its own; elsewhere it is set while the pipeline is evaluated."""
 
@@ -48,28 +47,17 @@ def parse(source: str, functions: Container[str], refused: Mapping[str, str]) ->
 
     `functions` holds the names that may be called, `refused` those that are known but may not, each with the reason.
     """
-    parser: _Parser | None = None
+    if len(source) > limits.MAX_TEMPLATE_CHARS:
+        raise error_at(source, 0, f"the template is longer than {limits.MAX_TEMPLATE_CHARS} characters")
     try:
-        if len(source) > limits.MAX_TEMPLATE_CHARS:
-            raise LexError(0, f"the template is longer than {limits.MAX_TEMPLATE_CHARS} characters")
-        parser = _Parser(lex(source), functions, refused)
+        tokens = lex(source)
+    except LexError as fault:
+        raise error_at(source, fault.pos, str(fault)) from None
+    parser = _Parser(tokens, functions, refused)
+    try:
         return parser.tree(source)
     except Fault as fault:
-        pos = fault.pos if isinstance(fault, LexError) or parser is None else parser.here
-        raise error_at(source, pos if isinstance(pos, int) else 0, str(fault)) from None
-
-
-def error_at(source: str, pos: int, reason: str) -> TemplateError:
-    """The error of the action that holds the character at `pos`."""
-    line = source.count("\n", 0, pos) + 1
-    column = pos - (source.rfind("\n", 0, pos) + 1) + 1
-    start = source.rfind("{{", 0, pos + 2)
-    action = ""
-    if start >= 0:
-        end = source.find("}}", start)
-        inside = source[start + 2 : end if end >= 0 else len(source)]
-        action = " ".join(inside.strip("- \t\r\n").split())[:200]
-    return TemplateError(line, column, action, reason)
+        raise error_at(source, parser.here, str(fault)) from None
 
 
 class _Parser:
@@ -80,13 +68,14 @@ class _Parser:
         self._at = 0
         self._functions = functions
         self._refused = refused
-        self._scopes: list[dict[str, int]] = [_ROOT_SCOPE]
+        self._scopes: list[dict[str, int]] = [{"$": 0}]
         self._slots = 0
         self._defined: dict[str, Nodes] = {}
         self._reassigned: set[int] = set()
         self._blocks = 0
         self._loops = 0
         self._depth = 0
+        self._count = 0
 
     @property
     def here(self) -> int:
@@ -146,9 +135,9 @@ class _Parser:
         if name == "template" and not own:
             raise Fault('template "template" is the name of the text itself')
         known = self._defined.get(name)
-        if known is None or _is_empty(known):
+        if known is None or is_blank(known):
             self._defined[name] = body
-        elif not _is_empty(body):
+        elif not is_blank(body):
             raise Fault(f"multiple definition of template {name!r}")
 
     def _definition(self) -> None:
@@ -159,7 +148,7 @@ class _Parser:
     def _separate_body(self, context: str) -> Nodes:
         """The body of a template of its own: it sees no variable of the text around it."""
         scopes, loops = self._scopes, self._loops
-        self._scopes, self._loops = [_ROOT_SCOPE], 0
+        self._scopes, self._loops = [{"$": 0}], 0
         body, stop = self._body(context)
         if stop.kind is not Kind.END:
             raise Fault(f"unexpected {{{{else}}}} in {context}")
@@ -187,33 +176,32 @@ class _Parser:
 
     def _text_or_action(self, context: str) -> Node | Token:
         """A node, or the token of the keyword that ends a list of nodes."""
+        self._count += 1
+        if self._count > limits.MAX_ACTIONS:
+            raise Fault(f"the template has more than {limits.MAX_ACTIONS} actions and texts")
         token = self._next_solid()
         if token.kind is Kind.TEXT:
             return Text(token.pos, token.text)
         if token.kind is not Kind.LEFT:
             raise self._unexpected(token, context)
         keyword = self._peek_solid()
+        if keyword.kind not in KEYWORDS or keyword.kind is Kind.NIL:
+            return Action(keyword.pos, self._pipeline("command", Kind.RIGHT))
+        self._at += 1
         match keyword.kind:
             case Kind.BLOCK | Kind.TEMPLATE:
-                self._at += 1
                 return self._template_call(keyword)
             case Kind.BREAK | Kind.CONTINUE:
-                self._at += 1
                 return self._jump(keyword)
-            case Kind.ELSE:
-                self._at += 1
-                if self._peek_solid().kind not in (Kind.IF, Kind.WITH):
-                    self._expect(Kind.RIGHT, "else")
-                return keyword
-            case Kind.END:
-                self._at += 1
-                self._expect(Kind.RIGHT, "end")
-                return keyword
             case Kind.IF | Kind.WITH | Kind.RANGE:
-                self._at += 1
                 return self._control(keyword, 0)
+            case Kind.ELSE if self._peek_solid().kind in (Kind.IF, Kind.WITH):
+                pass
+            case Kind.ELSE | Kind.END:
+                self._expect(Kind.RIGHT, keyword.text)
             case _:
-                return Action(keyword.pos, self._pipeline("command", Kind.RIGHT))
+                raise self._unexpected(keyword, context)
+        return keyword
 
     def _jump(self, keyword: Token) -> Node:
         self._expect(Kind.RIGHT, keyword.text)
@@ -245,8 +233,9 @@ class _Parser:
                     raise Fault("expected {{end}}, found {{else}}")
         self._scopes.pop()
         self._blocks -= nested
-        made = {Kind.IF: If, Kind.WITH: With, Kind.RANGE: Range}[keyword.kind]
-        return made(keyword.pos, pipe, body, otherwise)
+        if looping:
+            return Range(keyword.pos, pipe, body, otherwise)
+        return (If if keyword.kind is Kind.IF else With)(keyword.pos, pipe, body, otherwise)
 
     def _template_name(self, context: str) -> str:
         token = self._next_solid()
@@ -348,10 +337,7 @@ class _Parser:
                 token = self._next()
             if token.kind in (Kind.RIGHT, Kind.CLOSE):
                 self._at -= 1
-            elif token.kind is Kind.PIPE:
-                if self._peek_solid().kind in (Kind.RIGHT, Kind.CLOSE):
-                    raise Fault(f"missing command after | in {context}")
-            else:
+            elif token.kind is not Kind.PIPE:
                 raise self._unexpected(token, "operand")
             break
         return Command(pos, tuple(args))
@@ -372,22 +358,33 @@ class _Parser:
         return Chain(node.pos, node, tuple(names))
 
     def _term(self, context: str) -> Operand:
-        kind, pos, text = self._next_solid()
-        match kind:
+        token = self._next_solid()
+        match token.kind:
             case Kind.IDENTIFIER:
-                if text in self._refused:
-                    raise Fault(f"function {text!r} is refused: {self._refused[text]}")
-                if text not in self._functions:
-                    raise Fault(f"function {text!r} not defined")
-                return Identifier(pos, text)
+                return Identifier(token.pos, self._callable(token.text))
             case Kind.DOT:
-                return Dot(pos)
+                return Dot(token.pos)
+            case Kind.VARIABLE:
+                return Variable(token.pos, token.text, self._slot(token.text), ())
+            case Kind.FIELD:
+                return Field(token.pos, (token.text[1:],))
+            case Kind.OPEN:
+                return self._pipeline("parenthesized pipeline", Kind.CLOSE)
+            case _:
+                return self._constant(token, context)
+
+    def _callable(self, name: str) -> str:
+        if name in self._refused:
+            raise Fault(f"function {name!r} is refused: {self._refused[name]}")
+        if name not in self._functions:
+            raise Fault(f"function {name!r} not defined")
+        return name
+
+    def _constant(self, token: Token, context: str) -> Operand:
+        kind, pos, text = token
+        match kind:
             case Kind.NIL:
                 return Nil(pos)
-            case Kind.VARIABLE:
-                return Variable(pos, text, self._slot(text), ())
-            case Kind.FIELD:
-                return Field(pos, (text[1:],))
             case Kind.BOOL:
                 return Bool(pos, text == "true")
             case Kind.NUMBER:
@@ -397,11 +394,5 @@ class _Parser:
                 return Number(pos, text, code, code)
             case Kind.STRING | Kind.RAW_STRING:
                 return String(pos, literals.unquote(text))
-            case Kind.OPEN:
-                return self._pipeline("parenthesized pipeline", Kind.CLOSE)
             case _:
-                raise self._unexpected(Token(kind, pos, text), context)
-
-
-def _is_empty(nodes: Nodes) -> bool:
-    return all(isinstance(node, Text) and not node.text.strip() for node in nodes)
+                raise self._unexpected(token, context)

@@ -78,7 +78,7 @@ def _verb(form: str, pos: int, given: _Arguments) -> tuple[int, str]:
     after_index = False
     complaint = ""
     pos, after_index = _argument_number(form, pos, given)
-    width, pos, bad = _number(form, pos, given, after_index)
+    width, pos, bad = _number(form, pos, given)
     if bad:
         complaint += "%!(BADWIDTH)"
     if isinstance(width, int) and form[pos - 1] == "*":
@@ -88,13 +88,13 @@ def _verb(form: str, pos: int, given: _Arguments) -> tuple[int, str]:
     elif width is not None and after_index:
         given.good = False
     precision: int | None = None
-    if form.startswith(".", pos):
+    if form.startswith(".", pos) and pos + 1 < len(form):
         pos += 1
         if after_index:
             given.good = False
         pos, after_index = _argument_number(form, pos, given)
         start = pos
-        precision, pos, bad = _number(form, pos, given, after_index)
+        precision, pos, bad = _number(form, pos, given)
         if pos > start and form[pos - 1] == "*":
             after_index = False
         if bad or (precision is not None and precision < 0):
@@ -120,7 +120,7 @@ def _apply(verb: str, flags: Flags, given: _Arguments) -> str:
     for limited in (flags.width, flags.precision):
         if limited is not None and limited > limits.MAX_PAD:
             raise Fault(f"a width of {limited} is above {limits.MAX_PAD}")
-    return formatted(verb, flags, given.next())
+    return formatted(verb, replace(flags, plus=False) if verb == "v" else flags, given.next())
 
 
 def _flags(form: str, pos: int) -> tuple[Flags, int]:
@@ -131,7 +131,7 @@ def _flags(form: str, pos: int) -> tuple[Flags, int]:
     return Flags("+" in seen, "-" in seen, "#" in seen, " " in seen, "0" in seen), pos
 
 
-def _number(form: str, pos: int, given: _Arguments, _after_index: bool) -> tuple[int | None, int, bool]:
+def _number(form: str, pos: int, given: _Arguments) -> tuple[int | None, int, bool]:
     """A width or precision: digits, or `*` for an argument; (value, position, whether it was bad)."""
     if form.startswith("*", pos):
         if not given.more():
@@ -169,14 +169,14 @@ def _argument_number(form: str, pos: int, given: _Arguments) -> tuple[int, bool]
 
 def formatted(verb: str, flags: Flags, value: object) -> str:
     """One value by one verb."""
-    if verb == "T":
-        return padded(type_name(value), flags)
+    if verb == "T" and value is not None:
+        return _string("s", flags, type_name(value)) or ""
     if value is None:
-        return padded("<nil>", flags) if verb == "v" else f"%!{verb}(<nil>)"
+        return padded("<nil>", flags) if verb in "vT" else f"%!{verb}(<nil>)"
     if isinstance(value, (list, dict)):
         return _container(verb, flags, value)
     if verb == "v" and flags.sharp:
-        return padded(_go_syntax(value), flags)
+        return _go_syntax(replace(flags, sharp=False), value)
     if isinstance(value, Struct):
         value = value.text()
     text: str | None = None
@@ -185,41 +185,47 @@ def formatted(verb: str, flags: Flags, value: object) -> str:
     elif isinstance(value, str):
         text = _string(verb, flags, value)
     elif isinstance(value, float):
+        if verb in "bxX":
+            raise Fault(f"verb %{verb} is not supported for floats")
         text = float_text(verb, flags, value) if verb in "veEfFgG" else None
     elif isinstance(value, int):
         text = _integer(verb, flags, value)
     if text is not None:
         return text
-    return f"%!{verb}({type_name(value)}={formatted('v', replace(flags, sharp=False), value)})"
+    plain = float_text("v", flags, value) if isinstance(value, float) else None
+    return f"%!{verb}({type_name(value)}={plain or formatted('v', replace(flags, sharp=False), value)})"
 
 
 def _container(verb: str, flags: Flags, value: list[object] | dict[str, object]) -> str:
+    size = len(text_of(value))  # refuses what is too large or too deep to print
+    if size * max(flags.width or 0, flags.precision or 0) > 16 * limits.MAX_OUTPUT_CHARS:
+        raise Fault("the width is too large for so many items")
     if verb == "v" and flags.sharp:
-        return _go_syntax(value)
-    text_of(value)  # refuses what is too large or too deep to print
+        opening, separator, closing = type_name(value) + "{", ", ", "}"
+        colon = ": " if flags.space else ":"
+    else:
+        opening, separator, closing = "[" if isinstance(value, list) else "map[", " ", "]"
+        colon = ":"
     if isinstance(value, list):
-        return "[" + " ".join([formatted(verb, flags, item) for item in value]) + "]"
-    pairs = [f"{formatted(verb, flags, key)}:{formatted(verb, flags, value[key])}" for key in sorted(value)]
-    return "map[" + " ".join(pairs) + "]"
+        parts = [_item(verb, flags, item) for item in value]
+    else:
+        parts = [f"{_item(verb, flags, key)}{colon}{_item(verb, flags, value[key])}" for key in sorted(value)]
+    return opening + separator.join(parts) + closing
 
 
-def _go_syntax(value: object) -> str:
-    """%#v: the value as a Go expression."""
-    text_of(value)
+def _item(verb: str, flags: Flags, value: object) -> str:
+    if value is None:
+        return "interface {}(nil)" if verb == "v" and flags.sharp else "<nil>"
+    return formatted(verb, flags, value)
+
+
+def _go_syntax(flags: Flags, value: object) -> str:
+    """%#v of a value that is no list and no map: the value as a Go expression."""
     if isinstance(value, str):
-        return quote(value)
-    if isinstance(value, list):
-        return type_name(value) + "{" + ", ".join([_nested_syntax(item) for item in value]) + "}"
-    if isinstance(value, dict):
-        pairs = [f"{quote(key)}:{_nested_syntax(value[key])}" for key in sorted(value)]
-        return type_name(value) + "{" + ", ".join(pairs) + "}"
+        return _string("q", flags, value) or ""
     if type(value) in UNSIGNED and isinstance(value, int):
-        return f"0x{int(value):x}"
-    return text_of(value)
-
-
-def _nested_syntax(value: object) -> str:
-    return "interface {}(nil)" if value is None else _go_syntax(value)
+        return padded(f"0x{int(value):x}", flags)
+    return formatted("v", flags, value)
 
 
 def _string(verb: str, flags: Flags, text: str) -> str | None:
@@ -278,8 +284,8 @@ def _based(verb: str, flags: Flags, number: int) -> str:
         digits = digits.zfill(flags.precision)
     elif flags.zero and not flags.minus and flags.width is not None:
         digits = digits.zfill(flags.width - len(sign))
-    if verb == "o" and flags.sharp and not digits.startswith("0"):
-        prefix = "0"
+    if verb in "oO" and flags.sharp and not digits.startswith("0"):
+        digits = "0" + digits
     if verb == "O":
         prefix = "0o"
     return padded(sign + prefix + digits, replace(flags, zero=False))

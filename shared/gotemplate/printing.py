@@ -1,7 +1,7 @@
 """How Go prints values: %v, print, println and the strings of strconv.
 
-Fed by: the runtime (every printed action), printf and the functions. Feeds: text. Never: prints without a bound; a value
-whose text would pass the output limit is a Fault.
+Fed by: the runtime (every printed action), printf and the functions. Feeds: text. Never: prints without a bound; a
+value whose text would pass the output limit is a Fault.
 Source of the rules: Go packages fmt ("Printing") and strconv (FormatFloat, Quote).
 """
 
@@ -12,6 +12,7 @@ from shared.gotemplate.errors import Fault
 from shared.gotemplate.values import Struct, type_name
 
 NO_VALUE = "<no value>"
+_WORDS = {None: "<nil>", True: "true", False: "false"}
 _LARGE_EXPONENT = 6
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 92: "\\\\"}
 
@@ -104,17 +105,13 @@ def scalar_text(value: object) -> str:
     """A value that is no list and no map as %v prints it. Raises Fault."""
     if isinstance(value, str):
         return value
-    if value is None:
-        return "<nil>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    if value is None or isinstance(value, bool):
+        return _WORDS[value]
     if isinstance(value, float):
         return format_float(value)
-    if isinstance(value, Struct):
-        return value.text()
     if isinstance(value, int):
         return int.__repr__(value)
-    return type_name(value)
+    return value.text() if isinstance(value, Struct) else type_name(value)
 
 
 def sprint(args: Sequence[object]) -> str:

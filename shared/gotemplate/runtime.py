@@ -12,7 +12,7 @@ from shared.gotemplate.funcs import FUNCTIONS
 from shared.gotemplate.funcs.registry import bind, function
 from shared.gotemplate.printing import shown
 from shared.gotemplate.state import State
-from shared.gotemplate.values import Struct, StrMap, is_integer, type_name
+from shared.gotemplate.values import Struct, is_integer, type_name
 
 
 class Unset:
@@ -93,6 +93,13 @@ def store(_state: State, cell: list[object], value: object) -> object:
     return value
 
 
+def has_rounds(_state: State, _site: int, value: object, pairs: bool) -> bool:
+    """Whether `range` has anything to walk; what it cannot walk counts, so that `iterate` refuses it."""
+    if is_integer(value) and isinstance(value, int):
+        return pairs or value > 0
+    return bool(value) if value is None or isinstance(value, (list, dict)) else True
+
+
 def iterate(state: State, site: int, value: object, pairs: bool) -> Iterator[tuple[object, object]]:
     """What `range` walks: (index, item) of a list, (key, value) of a map by sorted keys, numbers below an integer.
 
@@ -113,7 +120,7 @@ def _walked(value: object, pairs: bool) -> Iterator[tuple[object, object]]:
         return iter(())
     if is_integer(value) and isinstance(value, int):
         if pairs:
-            raise Fault(f"can't use {value} to iterate over more than one variable")
+            raise Fault("an integer cannot fill two variables of range")
         made = type(value)
         return ((None, made(number)) for number in range(int(value)))
     raise Fault(f"range can't iterate over a value of type {type_name(value)}")
@@ -129,6 +136,7 @@ HELPERS: Final[Mapping[str, Callable[..., object]]] = {
     "new_cell": new_cell,
     "load": load,
     "store": store,
+    "has_rounds": has_rounds,
     "iterate": iterate,
 }
 """By the names under which compiled templates find them."""

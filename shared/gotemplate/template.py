@@ -1,35 +1,44 @@
 """Templates ready to render, and the cache of them.
 
-Fed by: callers, with template text and variables. Feeds: callers, with text. Never: parses variables' values as template
-text; never keeps them.
+Fed by: callers, with template text and variables. Feeds: callers, with text. Never: parses variables' values as
+template text; never keeps them.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
 from shared.gotemplate import limits
 from shared.gotemplate.compiler import Compiled, compile_tree, run
-from shared.gotemplate.errors import Fault, TemplateError
+from shared.gotemplate.errors import Fault, TemplateError, error_at
 from shared.gotemplate.funcs import FUNCTIONS, MUTATING, REFUSED
-from shared.gotemplate.parser import error_at, parse
+from shared.gotemplate.literals import from_bytes, to_bytes
+from shared.gotemplate.nodes import Tree
+from shared.gotemplate.parser import parse
 from shared.gotemplate.state import State
-from shared.gotemplate.values import deep_copy
-from shared.gotemplate.variables import variables_of
+from shared.gotemplate.values import Walk, deep_copy
+from shared.gotemplate.variables import output_function_of, variables_of
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Template:
     """A compiled template; immutable, safe to use from many threads at once."""
 
-    __slots__ = ("_compiled", "_copies", "_source", "variables")
+    __slots__ = ("_compiled", "_copies", "_source", "output_function", "variables")
 
     variables: frozenset[str]
     """Top-level variables that the template names (`.uid`, `$.uid`, `index . "uid"`)."""
 
-    def __init__(self, source: str, compiled: Compiled | None, variables: frozenset[str]) -> None:
+    output_function: str | None
+    """The function whose value is the whole output: "int" of `{{ .n | int }}`; None for any other template."""
+
+    def __init__(self, source: str, compiled: Compiled | None, tree: Tree | None) -> None:
         self._source = source
         self._compiled = compiled
         self._copies = any(name in source for name in MUTATING)
-        self.variables = variables
+        self.variables = variables_of(tree) if tree is not None else frozenset()
+        self.output_function = output_function_of(tree) if tree is not None else None
 
     def render(self, variables: Mapping[str, object]) -> str:
         """The text for these variables, which are left unchanged.
@@ -42,7 +51,7 @@ class Template:
         state = State(self._compiled.defined)
         try:
             data: object = dict(variables)
-            text = run(self._compiled.root, deep_copy(data) if self._copies else data, state)
+            text = run(self._compiled.root, deep_copy(data, Walk(state.pay)) if self._copies else data, state)
         except Fault as fault:
             raise error_at(self._source, self._compiled.sites[state.site], str(fault)) from None
         except RecursionError:
@@ -56,31 +65,22 @@ class Template:
 
 def _valid(text: str) -> str:
     """Text that can be encoded: bytes that are not UTF-8 (a string cut inside a character) become U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        joined = text.encode("utf-8", "surrogatepass" if _has_real_surrogates(text) else "surrogateescape")
-        return "".join(
-            "\ufffd" if "\ud800" <= char <= "\udfff" else char for char in joined.decode("utf-8", "surrogateescape")
-        )
-    return text
-
-
-def _has_real_surrogates(text: str) -> bool:
-    return any("\ud800" <= char <= "\udfff" and not "\udc80" <= char <= "\udcff" for char in text)
+    if not _SURROGATE.search(text):
+        return text
+    return _SURROGATE.sub("\ufffd", from_bytes(to_bytes(text)))
 
 
 @lru_cache(maxsize=limits.CACHED_TEMPLATES)
 def compile_template(template: str) -> Template:
     """The compiled form of a template text, from the cache if it is there. Raises TemplateError."""
     if "{{" not in template:
-        return Template(template, None, frozenset())
+        return Template(template, None, None)
     tree = parse(template, FUNCTIONS, REFUSED)
     try:
         compiled = compile_tree(tree)
     except (RecursionError, SyntaxError, MemoryError):
         raise TemplateError(1, 1, "", "the template is nested too deep, or too long, to compile") from None
-    return Template(template, compiled, variables_of(tree))
+    return Template(template, compiled, tree)
 
 
 def render(template: str, variables: Mapping[str, object]) -> str:

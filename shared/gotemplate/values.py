@@ -1,4 +1,4 @@
-"""Go's values as Python values: kinds, type names, truth and comparison.
+"""Go's values as Python values: kinds, type names and comparison (Go's truth of a value is Python's).
 
 Fed by: the runtime and the functions. Feeds: printing, printf, the comparison builtins. Never: changes a value.
 
@@ -7,6 +7,7 @@ Fed by: the runtime and the functions. Feeds: printing, printf, the comparison b
 | string, bool, int, float64, nil | str, bool, int, float, None |
 | int64, int32, uint64, uint32, uint8 | Int64, Int32, UInt64, UInt32, UInt8 (subclasses of int) |
 | []interface{}, []string, []int, [][]interface{} | list, StrList, IntList, ListList |
+| nil []interface{}, nil []string | NilList, NilStrList |
 | map[string]interface{}, map[string]string | dict, StrMap |
 | time.Time, semver.Version | subclasses of Struct |
 
@@ -52,6 +53,14 @@ class ListList(list[object]):
     """Go's [][]interface{}."""
 
 
+class NilList(list[object]):
+    """Go's nil []interface{}: an empty list whose JSON is null."""
+
+
+class NilStrList(StrList):
+    """Go's nil []string."""
+
+
 class StrMap(dict[str, object]):
     """Go's map[string]string."""
 
@@ -92,6 +101,8 @@ _KINDS: Final[dict[type, tuple[str, str, str]]] = {
     str: ("string", "string", "string"),
     list: ("slice", "[]interface {}", ""),
     StrList: ("slice", "[]string", ""),
+    NilList: ("slice", "[]interface {}", ""),
+    NilStrList: ("slice", "[]string", ""),
     IntList: ("slice", "[]int", ""),
     ListList: ("slice", "[][]interface {}", ""),
     dict: ("map", "map[string]interface {}", ""),
@@ -127,11 +138,6 @@ def _known(value: object) -> tuple[str, str, str]:
 def is_integer(value: object) -> bool:
     """Whether the value is of any of Go's integer types."""
     return isinstance(value, int) and type(value) is not bool
-
-
-def truth(value: object) -> bool:
-    """Go's truth: false, 0, nil and whatever has length 0 are false."""
-    return bool(value)
 
 
 def equal(first: object, *others: object) -> bool:
@@ -181,55 +187,52 @@ def less_or_equal(one: object, two: object) -> bool:
     return less(one, two) or equal(one, two)
 
 
-def deep_equal(one: object, two: object) -> bool:
-    """reflect.DeepEqual: same type and same value, all the way down. Raises Fault when too large to compare."""
-    return deep_equal_within(one, two, Walk())
+Pay = Callable[[int], None]
+"""Told the cost of a step; may raise Fault."""
 
 
 class Walk:
     """Counts what one walk over nested values has seen, so that shared branches cannot make it endless."""
 
-    __slots__ = ("nodes",)
+    __slots__ = ("_nodes", "_pay")
 
-    def __init__(self) -> None:
-        self.nodes = 0
+    def __init__(self, pay: Pay) -> None:
+        self._nodes = 0
+        self._pay = pay
 
     def step(self, depth: int) -> None:
         """Count one node at a depth. Raises Fault when there are too many, or too deep."""
-        self.nodes += 1
-        if self.nodes > limits.MAX_LIST_ITEMS:
+        self._nodes += 1
+        self._pay(1)
+        if self._nodes > limits.MAX_LIST_ITEMS:
             raise Fault(f"a value has more than {limits.MAX_LIST_ITEMS} parts")
         if depth > limits.MAX_DATA_NESTING:
             raise Fault(f"a value is nested deeper than {limits.MAX_DATA_NESTING}")
 
 
-def deep_equal_within(one: object, two: object, walk: Walk, depth: int = 0) -> bool:
-    """deep_equal as part of a larger walk."""
+def deep_equal(one: object, two: object, walk: Walk, depth: int = 0) -> bool:
+    """reflect.DeepEqual: same type and same value, all the way down. Raises Fault when too large to compare."""
     walk.step(depth)
     if type(one) is not type(two):
         return False
     if isinstance(one, list) and isinstance(two, list):
         return len(one) == len(two) and all(
-            deep_equal_within(left, right, walk, depth + 1) for left, right in zip(one, two, strict=True)
+            deep_equal(left, right, walk, depth + 1) for left, right in zip(one, two, strict=True)
         )
     if isinstance(one, dict) and isinstance(two, dict):
         return one.keys() == two.keys() and all(
-            deep_equal_within(item, two[key], walk, depth + 1) for key, item in one.items()
+            deep_equal(item, two[key], walk, depth + 1) for key, item in one.items()
         )
     return one == two
 
 
-def deep_copy(value: object) -> object:
+def deep_copy(value: object, walk: Walk, depth: int = 0) -> object:
     """A copy that shares no list or map with the original. Raises Fault when too large."""
-    return _deep_copy(value, Walk())
-
-
-def _deep_copy(value: object, walk: Walk, depth: int = 0) -> object:
     walk.step(depth)
     if isinstance(value, list):
-        return type(value)(_deep_copy(item, walk, depth + 1) for item in value)
+        return type(value)(deep_copy(item, walk, depth + 1) for item in value)
     if isinstance(value, dict):
-        return type(value)({key: _deep_copy(item, walk, depth + 1) for key, item in value.items()})
+        return type(value)({key: deep_copy(item, walk, depth + 1) for key, item in value.items()})
     return value
 
 

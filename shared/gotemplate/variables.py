@@ -1,6 +1,6 @@
-"""Which top-level variables a template names: `.uid`, `$.uid`, `index . "uid"`.
+"""Which top-level variables a template names (`.uid`, `$.uid`, `index . "uid"`), and which function makes its output.
 
-Fed by: `compile_template`. Feeds: `Template.variables`. Never: evaluates; a name that is computed cannot be seen.
+Fed by: `compile_template`. Feeds: `Template`. Never: evaluates; a name that is computed cannot be seen.
 """
 
 from collections.abc import Iterator
@@ -30,6 +30,14 @@ _BY_KEY = frozenset({"index", "get", "hasKey"})
 def variables_of(tree: Tree) -> frozenset[str]:
     """The names of the top-level variables that some branch of the template reads."""
     return frozenset(_Search(tree).body(tree.root, True, True))
+
+
+def output_function_of(tree: Tree) -> str | None:
+    """The function whose value is the whole output, when the template is one action and nothing else."""
+    match tree.root:
+        case (Action(pipe=Pipe(commands=(*_, Command(args=(Identifier(name=name), *_))), declared=())),):
+            return name
+    return None
 
 
 class _Search:

@@ -17,7 +17,7 @@ from typing import Any
 from shared.errors import InvalidError
 from shared.model.version import Version
 
-__all__ = ["Envelope", "Op", "Row", "Source", "decode", "decode_key", "encode_key"]
+__all__ = ["Envelope", "Op", "Row", "Source", "decode", "decode_key", "encode_key", "version_header"]
 
 Row = Mapping[str, str | int | float | bool | None]
 
@@ -100,7 +100,7 @@ def decode_key(data: bytes) -> tuple[str, str]:
     try:
         document = json.loads(data)
         ((column, uid),) = document.items()
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise InvalidError(f"record key {data[:80]!r} is not one column and its text") from error
     if not isinstance(uid, str):
         uid = str(uid)
@@ -114,8 +114,8 @@ def decode(data: bytes) -> Envelope:
         source = document["source"]
         return Envelope(
             op=Op(document["op"]),
-            before=document.get("before"),
-            after=document.get("after"),
+            before=_row(document.get("before")),
+            after=_row(document.get("after")),
             source=Source(
                 connector=source.get("connector", ""),
                 server=source.get("name", ""),
@@ -130,8 +130,14 @@ def decode(data: bytes) -> Envelope:
             ),
             ts_ms=int(document.get("ts_ms") or 0),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidError(f"record value is not a Debezium envelope: {type(error).__name__} {error}") from error
+
+
+def _row(value: Any) -> Row | None:
+    if value is not None and not isinstance(value, dict):
+        raise TypeError(f"row is a {type(value).__name__}")
+    return value
 
 
 def version_header(headers: Mapping[str, bytes], name: str) -> Version:

@@ -52,6 +52,7 @@ MUTATING: Final = ("set", "unset", "merge", "mergeOverwrite", "mustMerge", "must
 _RANDOM = "it answers differently every time, so a resource would change without its row"
 _CLOCK = "it depends on the time of rendering, so a resource would change without its row"
 _HOST = "it reads the machine that renders, which a template must not see"
+_ELSEWHERE = "it is not available; keys and certificates are made elsewhere and kept in a Secret"
 _KEYS = "it makes a new key every time, so a resource would change without its row"
 
 REFUSED: Final[Mapping[str, str]] = MappingProxyType(
@@ -62,6 +63,7 @@ REFUSED: Final[Mapping[str, str]] = MappingProxyType(
             _RANDOM,
         ),
         **dict.fromkeys(("bcrypt", "htpasswd", "encryptAES"), _RANDOM),
+        **dict.fromkeys(("decryptAES", "buildCustomCert"), _ELSEWHERE),
         **dict.fromkeys(("env", "expandenv", "getHostByName"), _HOST),
         **dict.fromkeys(
             (

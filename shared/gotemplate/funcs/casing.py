@@ -1,7 +1,7 @@
 """Upper and lower case, and names written in snake, kebab or camel case, as Go and Sprig do it.
 
-Fed by: `funcs.FUNCTIONS` and the string functions. Feeds: compiled templates. Never: makes two characters of one (Go maps
-case rune by rune: the sharp s stays).
+Fed by: `funcs.FUNCTIONS` and the string functions. Feeds: compiled templates. Never: makes two characters of one (Go
+maps case rune by rune: the sharp s stays).
 Source of the rules: Go package unicode; Sprig v3, "snakecase", "camelcase", "kebabcase", "swapcase".
 """
 
@@ -19,7 +19,14 @@ def map_chars(text: str, change: Callable[[str], str]) -> str:
     """The text changed character by character; a change into several characters is left out."""
     if text.isascii():
         return change(text)
-    return "".join([new if len(new := change(char)) == 1 else char for char in text])
+    return "".join([new if len(new := change(char)) == 1 else _simple(char, change) for char in text])
+
+
+def _simple(char: str, change: Callable[[str], str]) -> str:
+    """The one character that a change into several stands for, if there is one."""
+    if change is str.lower:
+        return char.lower()[0]
+    return char.title() if len(char.title()) == 1 else char
 
 
 def title_char(char: str) -> str:
@@ -93,6 +100,13 @@ def _class(char: str) -> _Word:
     return _Word.NUMBER if _is_number(char) else _Word.OTHER
 
 
+def _continues(kind: _Word, char: str) -> bool:
+    """Whether a run of this class goes on; the hyphen and the underscore do not end punctuation."""
+    if kind is _Word.PUNCTUATION:
+        return unicodedata.category(char).startswith("P")
+    return _class(char) is kind
+
+
 def _words(text: str) -> list[tuple[_Word, str]]:
     """Runs of one class; of capitals before small letters the last belongs to the next run."""
     words: list[tuple[_Word, str]] = []
@@ -104,7 +118,7 @@ def _words(text: str) -> list[tuple[_Word, str]]:
             while end < len(text) and _class(text[end]) is _Word.ALPHABET:
                 end += 1
         else:
-            while end < len(text) and _class(text[end]) is kind:
+            while end < len(text) and _continues(kind, text[end]):
                 end += 1
             if kind is _Word.UPPER and end - pos > 1 and end < len(text) and _is_alphabet(text[end]):
                 end -= 1
@@ -194,7 +208,7 @@ def camelcase(text: str) -> str:
         start += 1
     out = [text[:start]]
     if start == len(text):
-        return text
+        return text + text[-1:]  # as Sprig: what is all connectors repeats the last one
     was_upper = _is_upper(text[start])
     current = upper(text[start])
     for char in text[start + 1 :]:

@@ -1,7 +1,7 @@
 """Dates and durations of given moments; nothing here reads the clock.
 
-Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: knows a time zone but UTC (the zones of a machine differ, and
-the same row must render to the same text everywhere).
+Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: knows a time zone but UTC (the zones of a machine differ,
+and the same row must render to the same text everywhere).
 Source of the rules: Sprig v3, "Date Functions"; Go package time (durations). Without a date Sprig takes the present
 moment; that is a Fault here.
 """
@@ -64,7 +64,7 @@ def _moment(value: object) -> Time:
         return value
     if type(value) in (int, Int64, Int32) and isinstance(value, int):
         if not -62_135_596_800 <= value <= _LATEST_SECOND:
-            raise Fault(f"second {int(value)} is outside the years 1 to 9999")
+            raise Fault("the date is outside the years 1 to 9999")
         return Time(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(value)))
     raise Fault("a date must be given as a time or as seconds; the present moment is not available")
 
@@ -77,7 +77,7 @@ def date(layout: str, value: object) -> str:
 def date_in_zone(layout: str, value: object, zone: str) -> str:
     """A moment by a layout, in a zone; UTC is the only one."""
     if zone not in _UTC_NAMES:
-        raise Fault(f"time zone {zone!r} is not available, only UTC is")
+        raise Fault("this time zone is not available, only UTC is")
     return date(layout, value)
 
 
@@ -123,7 +123,7 @@ def must_date_modify(change: str, moment: Time) -> Time:
     """The moment moved by a duration such as -1.5h."""
     nanoseconds = parse_duration(change)
     if nanoseconds is None:
-        raise Fault(f"time: invalid duration {change!r}")
+        raise Fault("invalid duration, write it like -1.5h")
     return _moved(moment, nanoseconds)
 
 

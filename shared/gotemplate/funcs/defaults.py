@@ -7,7 +7,8 @@ Source of the rules: Sprig v3, "Default Functions", "Reflection Functions", "Flo
 
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
-from shared.gotemplate.values import deep_equal, kind, type_name
+from shared.gotemplate.state import State
+from shared.gotemplate.values import Walk, deep_equal, kind, type_name
 
 
 def default(fallback: object, *given: object) -> object:
@@ -65,9 +66,9 @@ def kind_is(name: str, value: object) -> bool:
     return kind(value) == name
 
 
-def deep_equal_(one: object, two: object) -> bool:
+def deep_equal_(state: State, one: object, two: object) -> bool:
     """Whether two values are equal all the way down, types included."""
-    return deep_equal(one, two)
+    return deep_equal(one, two, Walk(state.pay))
 
 
 def fail(message: str) -> str:

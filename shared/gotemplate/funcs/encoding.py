@@ -1,8 +1,9 @@
 """Sprig's encodings, checksums and derived passwords.
 
-Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: makes a key or a salt; the same input gives the same text.
-Source of the rules: Sprig v3, "Encoding Functions", "Cryptographic and Security Functions"; Go packages encoding/base64 and
-encoding/base32 (whose complaint about bad input is the result, as in Sprig).
+Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: makes a key or a salt; the same input gives the same
+text.
+Source of the rules: Sprig v3, "Encoding Functions", "Cryptographic and Security Functions"; Go packages
+encoding/base64 and encoding/base32 (whose complaint about bad input is the result, as in Sprig).
 """
 
 import base64
@@ -48,7 +49,10 @@ def b32dec(text: str) -> str:
 
 
 def _bad_place(data: bytes, alphabet: frozenset[int], size: int, short: frozenset[int]) -> int | None:
-    """Where the first illegal byte is; `size` characters make a group, `short` lists the lengths that padding may fill."""
+    """Where the first illegal byte is.
+
+    `size` characters make a group; `short` lists the lengths of a last group that padding may fill.
+    """
     held = 0
     for place, byte in enumerate(data):
         if byte in b"\r\n":
@@ -67,7 +71,7 @@ def _bad_padding(data: bytes, start: int, missing: int) -> int | None:
         if data[place] in b"\r\n":
             continue
         if data[place] != _PAD or not missing:
-            return place
+            return place - 1 if missing else place
         missing -= 1
     return len(data) if missing else None
 

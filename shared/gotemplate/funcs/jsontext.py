@@ -1,39 +1,54 @@
 """JSON, as Go's encoding/json reads and writes it.
 
 Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: reads what Go would refuse (NaN, out-of-range numbers).
-Source of the rules: Go package encoding/json; Sprig v3, "toJson", "toPrettyJson", "toRawJson". `fromJson` answers an empty
-map for text that is no JSON, where Sprig answers nil: existing forms rely on it. A float that is no number is an error,
-where toJson of Sprig answers "".
+Source of the rules: Go package encoding/json; Sprig v3, "toJson", "toPrettyJson", "toRawJson". `fromJson` answers an
+empty map for text that is no JSON, where Sprig answers nil: existing forms rely on it. A float that is no number is
+an error, where toJson of Sprig answers "".
 """
 
 import json
 import math
+import re
 from typing import NoReturn
 
 from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.printing import digits_of, exponent_form, plain_form
-from shared.gotemplate.values import Struct
+from shared.gotemplate.values import NilList, NilStrList, Struct
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HTML_ESCAPES = {char: f"\\u{ord(char):04x}" for char in "<>&"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ALWAYS = {char: f"\\u{ord(char):04x}" for char in "\u2028\u2029"}
 
 
 def decode(text: str) -> object:
     """The value of a JSON text; numbers are floats. Raises Fault."""
     try:
-        value: object = json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_no_constant)
+        value: object = json.loads(
+            _SURROGATE.sub("\ufffd", text), parse_int=_number, parse_float=_number, parse_constant=_no_constant
+        )
     except (ValueError, RecursionError) as error:
         raise Fault(f"invalid JSON: {error}") from None
+    return _joined(value) if "\\u" in text else value
+
+
+def _joined(value: object) -> object:
+    """The value with half of a surrogate pair, written as an escape, replaced by U+FFFD."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_joined(item) for item in value]
+    if isinstance(value, dict):
+        return {_SURROGATE.sub("\ufffd", key): _joined(item) for key, item in value.items()}
     return value
 
 
 def _number(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"number {text[:20]} is out of range")
+        raise ValueError("a number is out of range")
     return value
 
 
@@ -52,7 +67,7 @@ class _Encoder:
     def text(self, value: object, depth: int = 0) -> str:
         if depth > limits.MAX_DATA_NESTING:
             raise Fault(f"a value is nested deeper than {limits.MAX_DATA_NESTING}")
-        if isinstance(value, list):
+        if isinstance(value, list) and not isinstance(value, (NilList, NilStrList)):
             parts = [self.text(item, depth + 1) for item in value]
             return self._enclosed("[", parts, "]", depth)
         if isinstance(value, dict):
@@ -76,7 +91,7 @@ class _Encoder:
         return text
 
     def _scalar(self, value: object) -> str:
-        if value is None:
+        if value is None or isinstance(value, list):
             return "null"
         if isinstance(value, bool):
             return "true" if value else "false"

@@ -55,7 +55,7 @@ _WRITERS: Final[dict[str, Callable[[datetime], str]]] = {
     "Jan": lambda at: _MONTHS[at.month - 1][:3],
     "Monday": lambda at: _DAYS[at.weekday()],
     "Mon": lambda at: _DAYS[at.weekday()][:3],
-    "MST": lambda at: "UTC" if not at.utcoffset() else _offset(at, "-0700" if _odd_minutes(at) else "-07"),
+    "MST": lambda at: "UTC" if not at.utcoffset() else _offset(at, "-0700"),
     "2006": lambda at: f"{at.year:04d}",
     "06": lambda at: f"{at.year % 100:02d}",
     "01": lambda at: f"{at.month:02d}",
@@ -75,10 +75,6 @@ _WRITERS: Final[dict[str, Callable[[datetime], str]]] = {
     "PM": lambda at: "PM" if at.hour >= 12 else "AM",
     "pm": lambda at: "pm" if at.hour >= 12 else "am",
 }
-
-
-def _odd_minutes(at: datetime) -> bool:
-    return int((at.utcoffset() or timedelta()).total_seconds()) % 3600 != 0
 
 
 def format_time(at: datetime, layout: str) -> str:
@@ -141,17 +137,17 @@ def _reader(layout: str) -> re.Pattern[str]:
     try:
         return re.compile("".join(parts), re.ASCII)
     except re.error:
-        raise Fault(f"layout {layout!r} names a part of the date twice") from None
+        raise Fault("the layout names a part of the date twice") from None
 
 
 def parse_time(layout: str, text: str) -> datetime:
-    """The moment that a text names by a layout; what the layout leaves out is 0, the date 1 January of year 0 is year 1.
+    """The moment that a text names by a layout; without a date it is on 1 January of the year 1.
 
     Raises Fault when the text does not fit, or names no moment.
     """
     match = _reader(layout).fullmatch(text)
     if match is None:
-        raise Fault(f"parsing time {text!r}: it does not fit layout {layout!r}")
+        raise Fault("the text is no date of this layout")
     found = {name: value for name, value in match.groupdict().items() if value is not None}
     try:
         moment = datetime(_year(found), _month(found), int(found.get("day", "1")), tzinfo=_zone(found))
@@ -159,11 +155,11 @@ def parse_time(layout: str, text: str) -> datetime:
             moment += timedelta(days=int(found["yearday"]) - 1)
         clock = timedelta(minutes=int(found.get("minute", "0")), seconds=int(found.get("second", "0")))
         if int(found.get("minute", "0")) > 59 or int(found.get("second", "0")) > 59 or _hour(found) > 23:
-            raise Fault(f"parsing time {text!r}: the time of day is out of range")
+            raise Fault("the time of day is out of range")
         micros = int(found.get("fraction", ".0")[1:].ljust(6, "0")[:6])
         return moment + clock + timedelta(hours=_hour(found), microseconds=micros)
     except (ValueError, OverflowError) as error:
-        raise Fault(f"parsing time {text!r}: {error}") from None
+        raise Fault(f"the text names no date: {error}") from None
 
 
 def _year(found: dict[str, str]) -> int:
@@ -180,7 +176,7 @@ def _month(found: dict[str, str]) -> int:
     for number, month in enumerate(_MONTHS, 1):
         if name.lower() in (month.lower(), month[:3].lower()):
             return number
-    raise Fault(f"{name!r} is no month")
+    raise Fault("the text names no month")
 
 
 def _hour(found: dict[str, str]) -> int:

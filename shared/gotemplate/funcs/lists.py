@@ -10,7 +10,8 @@ from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.numbers import as_int64
 from shared.gotemplate.funcs.registry import group
-from shared.gotemplate.values import ListList, Walk, deep_equal_within, kind
+from shared.gotemplate.state import State
+from shared.gotemplate.values import ListList, NilList, Walk, deep_equal, kind
 
 
 def items_of(value: object, doing: str) -> list[object]:
@@ -55,12 +56,14 @@ def last(items: object) -> object:
 
 def rest(items: object) -> list[object]:
     """All items but the first."""
-    return list(items_of(items, "find rest on")[1:])
+    found = items_of(items, "find rest on")
+    return list(found[1:]) if found else NilList()
 
 
 def initial(items: object) -> list[object]:
     """All items but the last."""
-    return list(items_of(items, "find initial on")[:-1])
+    found = items_of(items, "find initial on")
+    return list(found[:-1]) if found else NilList()
 
 
 def reverse(items: object) -> list[object]:
@@ -76,10 +79,10 @@ def compact(items: object) -> list[object]:
 class _Seen:
     """A set of values by deep equality; plain values are found by hash."""
 
-    def __init__(self, values: Iterable[object] = ()) -> None:
+    def __init__(self, state: State, values: Iterable[object] = ()) -> None:
         self._plain: set[tuple[type, object]] = set()
         self._nested: list[object] = []
-        self._walk = Walk()
+        self._walk = Walk(state.pay)
         for value in values:
             self.add(value)
 
@@ -91,13 +94,13 @@ class _Seen:
 
     def __contains__(self, value: object) -> bool:
         if isinstance(value, (list, dict)):
-            return any(deep_equal_within(value, other, self._walk) for other in self._nested)
+            return any(deep_equal(value, other, self._walk) for other in self._nested)
         return value == value and (type(value), value) in self._plain  # noqa: PLR0124 - NaN equals nothing
 
 
-def uniq(items: object) -> list[object]:
+def uniq(state: State, items: object) -> list[object]:
     """The items without repetitions."""
-    seen = _Seen()
+    seen = _Seen(state)
     kept: list[object] = []
     for item in items_of(items, "find uniq on"):
         if item not in seen:
@@ -106,18 +109,18 @@ def uniq(items: object) -> list[object]:
     return kept
 
 
-def without(items: object, *omitted: object) -> list[object]:
+def without(state: State, items: object, *omitted: object) -> list[object]:
     """The items that equal none of the further arguments."""
-    unwanted = _Seen(omitted)
+    unwanted = _Seen(state, omitted)
     return [item for item in items_of(items, "find without on") if item not in unwanted]
 
 
-def has(needle: object, items: object) -> bool:
+def has(state: State, needle: object, items: object) -> bool:
     """Whether the list has an item that equals the first argument."""
     if items is None:
         return False
-    walk = Walk()
-    return any(deep_equal_within(needle, item, walk) for item in items_of(items, "find has on"))
+    walk = Walk(state.pay)
+    return any(deep_equal(needle, item, walk) for item in items_of(items, "find has on"))
 
 
 def slice_(items: object, *indices: object) -> object:
@@ -137,7 +140,7 @@ def concat(*lists: object) -> list[object]:
     """All items of all lists."""
     if sum(len(items_of(items, "concat as list")) for items in lists) > limits.MAX_LIST_ITEMS:
         raise Fault(f"the list has more than {limits.MAX_LIST_ITEMS} items")
-    return [item for items in lists for item in items_of(items, "concat as list")]
+    return [item for items in lists for item in items_of(items, "concat as list")] or NilList()
 
 
 def chunk(size: int, items: object) -> ListList:
@@ -171,6 +174,6 @@ FUNCTIONS = group(
         "tuple": list_,
         "concat": concat,
         **{name: call for name, (_, call) in _MUST.items()},
-        **{must: call for must, call in _MUST.values()},
+        **dict(_MUST.values()),
     }
 )

@@ -1,14 +1,15 @@
 """Sprig's dictionary functions.
 
-Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: changes the variables of the caller (a template that names one
-of `MUTATING` works on a copy).
-Source of the rules: Sprig v3, "Dictionaries and Dict Functions"; merging as in Go package mergo. `keys` and `values` are
-sorted by key here; Go's order is random.
+Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: changes the variables of the caller (a template that
+names one of `MUTATING` works on a copy).
+Source of the rules: Sprig v3, "Dictionaries and Dict Functions"; merging as in Go package mergo. `keys` and `values`
+are sorted by key here; Go's order is random.
 """
 
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.printing import text_of
+from shared.gotemplate.state import State
 from shared.gotemplate.values import StrList, Walk, deep_copy, kind
 
 Map = dict[str, object]
@@ -70,17 +71,17 @@ def omit(source: Map, *names: str) -> Map:
     return {key: value for key, value in source.items() if key not in unwanted}
 
 
-def merge(target: Map, *sources: Map) -> Map:
+def merge(state: State, target: Map, *sources: Map) -> Map:
     """Puts into the first map what it lacks, or has empty, from the others."""
     for source in sources:
-        _merge(target, source, Walk(), overwrite=False)
+        _merge(target, source, Walk(state.pay), overwrite=False)
     return target
 
 
-def merge_overwrite(target: Map, *sources: Map) -> Map:
+def merge_overwrite(state: State, target: Map, *sources: Map) -> Map:
     """Puts everything of the other maps into the first."""
     for source in sources:
-        _merge(target, source, Walk(), overwrite=True)
+        _merge(target, source, Walk(state.pay), overwrite=True)
     return target
 
 
@@ -114,9 +115,9 @@ def dig(*path: object) -> object:
     return source
 
 
-def deep_copy_(value: object) -> object:
+def deep_copy_(state: State, value: object) -> object:
     """A copy that shares nothing with the original."""
-    return deep_copy(value)
+    return deep_copy(value, Walk(state.pay))
 
 
 FUNCTIONS = group(

@@ -1,8 +1,8 @@
 """Sprig's arithmetic and conversions between numbers.
 
 Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: overflows; integers wrap at 64 bits as Go's do.
-Source of the rules: Sprig v3, "Integer Math", "Float Math", "Type Conversion"; conversions as in Go package cast: what is
-no number counts as 0.
+Source of the rules: Sprig v3, "Integer Math", "Float Math", "Type Conversion"; conversions as in Go package cast:
+what is no number counts as 0.
 """
 
 import decimal
@@ -133,12 +133,12 @@ def _exactly(
     total = _decimal(start)
     for other in others:
         total = combine(total, _decimal(as_float(other)))
-    return float(total)
+    return float(total) + 0.0  # decimals have no negative zero
 
 
 def _decimal(value: float) -> decimal.Decimal:
     if not math.isfinite(value):
-        raise Fault(f"cannot create a decimal from {text_of(value)}")
+        raise Fault("a float that is no finite number has no decimal")
     return decimal.Decimal(repr(value))
 
 

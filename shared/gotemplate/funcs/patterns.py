@@ -13,9 +13,9 @@ from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.regex import compile_pattern
 from shared.gotemplate.regex.machine import Pattern, Slots
 from shared.gotemplate.state import State
-from shared.gotemplate.values import StrList
+from shared.gotemplate.values import NilStrList, StrList
 
-_STEP_WORK = 8
+_STEP_WORK = 16
 _SPECIAL = frozenset(r"\.+*?()|[]{}^$")
 _REFERENCE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
 
@@ -68,13 +68,13 @@ def regex_find_all(state: State, pattern: str, text: str, count: int) -> StrList
         made.append(text[found[0] : found[1]])
         if len(made) > limits.MAX_LIST_ITEMS:
             raise Fault(f"the list has more than {limits.MAX_LIST_ITEMS} items")
-    return made
+    return made or NilStrList()
 
 
 def regex_split(state: State, pattern: str, text: str, count: int) -> StrList:
     """The pieces between matches, so many at most, all when negative."""
     if count == 0:
-        return StrList()
+        return NilStrList()
     if pattern and not text:
         return StrList([""])
     made = StrList()

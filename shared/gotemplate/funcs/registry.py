@@ -3,8 +3,9 @@
 Fed by: the groups of functions beside this module. Feeds: the compiler (argument counts) and the runtime (`bind`).
 Never: knows a function by name.
 
-A function's parameters are declared by its Python annotations: str, int, float, bool, dict, a Struct's class, or object
-for Go's interface{}; a first parameter of type State is no argument. As in Go, an argument of another type is an error, nothing is converted.
+A function's parameters are declared by its Python annotations: str, int, float, bool, dict, a Struct's class, or
+object for Go's interface{}; a first parameter of type State is no argument. As in Go, an argument of another type is
+an error, nothing is converted.
 """
 
 import inspect
@@ -40,7 +41,7 @@ class Function:
     doc: str
     """One sentence, from the docstring."""
     work: int
-    """What one call costs of the work budget, besides its arguments' lengths."""
+    """What one call costs of the work budget, besides the lengths of its arguments and its result."""
     takes_state: bool
     """Whether the callable wants the state of the rendering before its arguments, to pay for its work."""
 
@@ -132,8 +133,10 @@ def bind(spec: Function) -> Callable[..., object]:
             raise Fault(f"error calling {name}: {fault}") from None
         except (OverflowError, RecursionError, ZeroDivisionError) as error:
             raise Fault(f"error calling {name}: {error}") from error
-        if type(result) is str and len(result) > limits.MAX_OUTPUT_CHARS:
-            raise Fault(f"error calling {name}: the result is longer than {limits.MAX_OUTPUT_CHARS} characters")
+        if isinstance(result, (str, list, dict)):
+            if len(result) > limits.MAX_OUTPUT_CHARS:
+                raise Fault(f"error calling {name}: the result is longer than {limits.MAX_OUTPUT_CHARS} characters")
+            state.pay(len(result))
         return result
 
     return bound

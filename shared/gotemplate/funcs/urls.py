@@ -85,9 +85,8 @@ def _escape(text: str, safe: str) -> str:
 
 
 def _unescape(text: str) -> str:
-    bad = _BAD_ESCAPE.search(text)
-    if bad:
-        raise Fault(f"invalid URL escape {text[bad.start() : bad.start() + 3]!r}")
+    if _BAD_ESCAPE.search(text):
+        raise Fault("invalid URL escape")
     if "%" not in text:
         return text
     pieces = to_bytes(text).split(b"%")
@@ -142,13 +141,12 @@ def _host(host: str) -> str:
         colon = host.rfind(":")
         port = host[colon:] if colon >= 0 else ""
     if port and not _PORT.fullmatch(port):
-        raise Fault(f"invalid port {port!r} after host")
-    bad = _BAD_HOST.search(host)
-    if bad:
-        raise Fault(f"invalid character {bad.group()!r} in host name")
+        raise Fault("invalid port after host")
+    if _BAD_HOST.search(host):
+        raise Fault("invalid character in host name")
     for escaped in re.findall(r"%([0-9a-fA-F]{2})", host):
         if int(escaped, 16) < 0x80 and escaped != "25":
-            raise Fault(f"invalid URL escape '%{escaped}'")
+            raise Fault("invalid URL escape in host name")
     return _unescape(host)
 
 

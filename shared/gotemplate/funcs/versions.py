@@ -20,6 +20,7 @@ _WILD = rf"v?{_PART}(?:\.{_PART})?(?:\.{_PART})?" + _LABELS
 _OPERATOR = r"(!=|>=|=>|<=|=<|~>|=|>|<|~|\^|)"
 _CONSTRAINT: Final = re.compile(rf"{_OPERATOR}\s*{_WILD}")
 _RANGE: Final = re.compile(rf"\s*({_WILD})\s+-\s+({_WILD})\s*")
+_SEPARATOR: Final = re.compile(r"^(?:\s*,\s*|\s+)")
 _MAX_PART = (1 << 64) - 1
 
 
@@ -117,16 +118,14 @@ def _alternatives(text: str) -> list[list[_Constraint]]:
         while rest:
             match = _CONSTRAINT.match(rest)
             if match is None:
-                raise Fault(f"improper constraint: {part}")
+                raise Fault("improper constraint")
             constraints.append(_parse_constraint(match))
             tail = rest[match.end() :]
-            rest = tail.lstrip(" \t\r\n\f").removeprefix(",").lstrip(" \t\r\n\f")
-            if rest and rest == tail or tail and tail[0] not in " \t\r\n\f,":
-                raise Fault(f"improper constraint: {part}")
-            if tail.rstrip().endswith(",") and not rest:
-                raise Fault(f"improper constraint: {part}")
+            rest = _SEPARATOR.sub("", tail, count=1)
+            if tail.strip() and (rest == tail or not rest):
+                raise Fault("improper constraint")
         if not constraints:
-            raise Fault(f"improper constraint: {part}")
+            raise Fault("improper constraint")
         made.append(constraints)
     return made
 

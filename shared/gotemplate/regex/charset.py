@@ -1,7 +1,7 @@
 """Sets of characters for regular expressions.
 
-Fed by: the pattern parser. Feeds: the machine, which asks whether a character belongs. Never: enumerates Unicode; a set is
-ranges, categories and their complements.
+Fed by: the pattern parser. Feeds: the machine, which asks whether a character belongs. Never: enumerates Unicode; a
+set is ranges, categories and their complements.
 Source of the rules: RE2 syntax, "Character classes", "Perl character classes", "ASCII character classes".
 """
 

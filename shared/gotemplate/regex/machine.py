@@ -93,20 +93,30 @@ class _Builder:
             self.code[jump] = Instruction(Op.JUMP, len(self.code))
 
     def _add_repeat(self, repeat: Repeat) -> None:
+        if repeat.most is None:
+            self._add_endless(repeat)
+            return
         for _ in range(repeat.least):
             self._add(repeat.part)
-        if repeat.most is None:
-            split = self._emit(Instruction(Op.SPLIT))
-            self._add(repeat.part)
-            self._emit(Instruction(Op.JUMP, split))
-            self._set_split(split, repeat.greedy)
-            return
         splits: list[int] = []
         for _ in range(repeat.most - repeat.least):
             splits.append(self._emit(Instruction(Op.SPLIT)))
             self._add(repeat.part)
         for split in splits:
             self._set_split(split, repeat.greedy)
+
+    def _add_endless(self, repeat: Repeat) -> None:
+        """x{n,} is n-1 times x, then x+; x* is (x+)?, which gives empty matches of x their right rank."""
+        skip = self._emit(Instruction(Op.SPLIT)) if repeat.least == 0 else None
+        for _ in range(repeat.least - 1):
+            self._add(repeat.part)
+        start = len(self.code)
+        self._add(repeat.part)
+        split = self._emit(Instruction(Op.SPLIT))
+        inside, outside = start, split + 1
+        self.code[split] = Instruction(Op.SPLIT, *((inside, outside) if repeat.greedy else (outside, inside)))
+        if skip is not None:
+            self._set_split(skip, repeat.greedy)
 
     def _set_split(self, split: int, greedy: bool) -> None:
         """Let a split go on with its part, or leave for the end of the code written so far."""

@@ -63,8 +63,6 @@ class Group:
 
 Tree = Char | Assertion | Sequence | Choice | Repeat | Group
 
-EMPTY: Final = Sequence(())
-
 
 @dataclass(frozen=True, slots=True)
 class Flags:
@@ -99,7 +97,7 @@ class Parser:
         return tree
 
     def _fault(self, reason: str) -> Fault:
-        return Fault(f"error parsing regexp: {reason}: `{self._text[:200]}`")
+        return Fault(f"error parsing regexp: {reason}, at character {self._at}")
 
     def _peek(self, text: str) -> bool:
         return self._text.startswith(text, self._at)
@@ -153,18 +151,21 @@ class Parser:
                 return self._group()
             case "[":
                 return Char(self._class())
-            case ".":
-                return Char(CharSet(() if self._flags.dot_all else (("\n", "\n"),), negated=True))
-            case "^":
-                return Assertion("line_begin" if self._flags.lines else "begin")
-            case "$":
-                return Assertion("line_end" if self._flags.lines else "end")
             case "\\":
                 return self._escape()
+            case "." | "^" | "$":
+                return self._special(char)
             case "*" | "+" | "?":
                 raise self._fault("missing argument to repetition operator")
             case _:
                 return self._literal(char)
+
+    def _special(self, char: str) -> Tree:
+        if char == ".":
+            return Char(CharSet(() if self._flags.dot_all else (("\n", "\n"),), negated=True))
+        if char == "^":
+            return Assertion("line_begin" if self._flags.lines else "begin")
+        return Assertion("line_end" if self._flags.lines else "end")
 
     def _repeated(self, atom: Tree) -> Tree:
         counted = self._count()
@@ -210,7 +211,7 @@ class Parser:
             if self._peek(opening):
                 end = self._text.find(">", self._at)
                 name = self._text[self._at + len(opening) : end]
-                if end < 0 or not (name.replace("_", "a").isalnum() and name.isascii()) or name in self.names:
+                if end < 0 or not (name.replace("_", "a").isalnum() and name.isascii()):
                     raise self._fault("invalid named capture")
                 self._at = end + 1
                 return self._captured(name)
@@ -278,7 +279,7 @@ class Parser:
         if name == "Any":
             return CharSet(negated=not negated)
         if name not in CATEGORIES:
-            raise self._fault(f"invalid character class range \\p{{{name}}}")
+            raise self._fault("unknown class after \\p (scripts are not supported)")
         return CharSet(categories=(name,), negated=negated, folded=self._flags.fold)
 
     def _escaped_char(self, char: str) -> str:
@@ -290,14 +291,14 @@ class Parser:
             return self._octal(char)
         if char.isascii() and not char.isalnum():
             return char
-        raise self._fault(f"invalid escape sequence \\{char}")
+        raise self._fault("invalid escape sequence")
 
     def _octal(self, first: str) -> str:
         digits = first
         while len(digits) < 3 and self._at < len(self._text) and self._text[self._at] in "01234567":
             digits += self._next("")
         if first != "0" and len(digits) == 1:
-            raise self._fault(f"invalid escape sequence \\{first}")
+            raise self._fault("invalid escape sequence")
         return chr(int(digits, 8))
 
     def _hex(self) -> str:
@@ -331,7 +332,7 @@ class Parser:
                 self._at += 1
                 high = self._class_char()
                 if high < low:
-                    raise self._fault(f"invalid character class range {low}-{high}")
+                    raise self._fault("invalid character class range")
             ranges.append((low, high))
         self._at += 1
         return CharSet(tuple(ranges), inner=tuple(inner), negated=negated, folded=self._flags.fold)
@@ -343,7 +344,7 @@ class Parser:
             if end >= 0:
                 name = self._text[self._at + 2 : end]
                 if name.removeprefix("^") not in POSIX:
-                    raise self._fault(f"invalid character class range [:{name}:]")
+                    raise self._fault("invalid character class range")
                 self._at = end + 2
                 return CharSet(POSIX[name.removeprefix("^")], negated=name.startswith("^"))
         if self._peek("\\"):

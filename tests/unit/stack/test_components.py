@@ -66,6 +66,7 @@ def test_a_killed_server_is_started_again(server: Component, processes: Processe
     killed = processes.owned("server")
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
+    os.waitpid(killed, 0)
     bring_up(server, processes)
     assert processes.owned("server") not in (None, killed)
 

@@ -33,7 +33,7 @@ def test_an_unknown_way_is_refused() -> None:
 
 def test_half_a_stack_from_outside_names_what_is_missing() -> None:
     half = {"ROWPLANE_STACK_KUBECONFIG": "/k", "ROWPLANE_STACK_MYSQL_HOST": "db"}
-    with pytest.raises(StackError, match="ROWPLANE_STACK_MYSQL_PORT, .*ROWPLANE_STACK_KAFKA_BOOTSTRAP_SERVERS"):
+    with pytest.raises(StackError, match=r"ROWPLANE_STACK_MYSQL_PORT, .*ROWPLANE_STACK_KAFKA_BOOTSTRAP_SERVERS"):
         ways.choose(half, has_docker=lambda: True)
 
 
@@ -53,9 +53,16 @@ def test_an_unreachable_server_from_outside_is_named(tmp_path: Path) -> None:
     ("os_release", "expected"),
     [
         ({"ID": "debian", "VERSION_CODENAME": "bookworm"}, ("sid", "mysql-server-core")),
-        ({"ID": "ubuntu", "VERSION_CODENAME": "noble"}, ("noble", "mysql-server-core-8.0")),
         (
-            {"ID": "linuxmint", "ID_LIKE": "ubuntu debian", "UBUNTU_CODENAME": "jammy"},
+            {"ID": "ubuntu", "VERSION_CODENAME": "noble", "VERSION_ID": "24.04"},
+            ("noble", "mysql-server-core-8.0"),
+        ),
+        (
+            {"ID": "ubuntu", "VERSION_CODENAME": "plucky", "VERSION_ID": "25.04"},
+            ("plucky", "mysql-server-core-8.4"),
+        ),
+        (
+            {"ID": "linuxmint", "ID_LIKE": "ubuntu debian", "UBUNTU_CODENAME": "jammy", "VERSION_ID": "21.3"},
             ("jammy", "mysql-server-core-8.0"),
         ),
     ],
@@ -65,5 +72,5 @@ def test_every_supported_system_has_a_recipe_for_mysql(os_release: dict[str, str
 
 
 def test_another_system_is_told_what_it_can_do() -> None:
-    with pytest.raises(StackError, match="Fedora.*Docker engine"):
+    with pytest.raises(StackError, match=r"Fedora.*Docker engine"):
         mysql.distribution({"ID": "fedora", "PRETTY_NAME": "Fedora 42"})

@@ -7,7 +7,7 @@ true. Never: decides anything that the product decides.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -77,6 +77,11 @@ def deployment(
     """A Deployment whose pods carry `labels`."""
     template = {"metadata": {"labels": dict(labels)}, "spec": {"containers": [{"name": "app", "image": image}]}}
     return made(name, "apps/v1", "Deployment", id_, {"replicas": replicas, "template": template}, depends)
+
+
+def image_of(item: DesiredObject) -> str:
+    """The image of a workload's container."""
+    return str(item.manifest["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 def service(id_: str, name: str, selector: Mapping[str, str], depends: tuple[str, ...] = ()) -> DesiredObject:
@@ -150,7 +155,8 @@ def render(form: str, row: Row) -> tuple[DesiredObject, ...]:
     builders = {"swap": _swap, "fronted": _fronted, "flipped": _flipped}
     objects = builders[form](row) if form in builders else _seed(row, depends=form == "seed")
     if row.extra:
-        worker = deployment("worker", "acme-worker", 1, {"app": "worker"}, "worker:1", ("worker-settings",))
+        needs = ("worker-settings", "blue-deployment")
+        worker = deployment("worker", "acme-worker", 1, {"app": "worker"}, f"worker:{row.host}-{row.replicas}", needs)
         objects = [settings("worker-settings", row.host), *objects, worker]
     return tuple(objects)
 
@@ -162,6 +168,33 @@ def desired_of(form: str, row: Row, number: int, *, delay_s: int = 10) -> Desire
     objects = render(form, row)
     failed = {row.unrendered: "template error"} if any(o.id == row.unrendered for o in objects) else {}
     return Desired(version(number), tuple(o for o in objects if o.id not in failed), failed, delay_s)
+
+
+def settled_object(item: DesiredObject) -> ObservedObject:
+    """What is observed once `item` is applied and everything has come to rest."""
+    labels, spec = pod_labels(item.manifest), item.manifest["spec"]
+    size = spec.get("replicas", 1)
+    return ObservedObject(
+        ref=item.ref,
+        uid=f"uid-{item.id}",
+        resource_version="1",
+        generation=1,
+        readiness=Readiness.READY,
+        applied_hash=item.hash,
+        node=NODE,
+        selector=route_selector(item.manifest),
+        backends=route_backends(item.manifest),
+        pod_labels=labels,
+        template_hash=item.manifest["metadata"]["annotations"].get(ANNOTATION_TEMPLATE_HASH, ""),
+        workload=None if labels is None else Workload(size, size, size, size, 1),
+    )
+
+
+def settled(objects: Iterable[DesiredObject]) -> Observed:
+    """A node at rest, as a process sees it that has nothing to remember."""
+    items = tuple(objects)
+    seen = {item.ref: settled_object(item) for item in items}
+    return Observed(objects=seen, inventory=tuple((item.id, item.ref) for item in items), node=NODE)
 
 
 @dataclass(slots=True)
@@ -246,21 +279,16 @@ class Cluster:
         before = live.seen if live else None
         spec = sent.manifest["spec"]
         left = action.left if action.left is not None else (before.left if before else ())
-        labels = pod_labels(sent.manifest)
-        seen = ObservedObject(
-            ref=ref,
+        settled = settled_object(sent)
+        counts = before.workload if before and before.workload else Workload(0, 0, 0, 0, 0)
+        seen = replace(
+            settled,
             uid=before.uid if before else f"uid-{self._clock}",
             resource_version=str(self._clock),
             generation=(before.generation if before else 0) + 1,
-            readiness=Readiness.READY if labels is None else Readiness.PROGRESSING,
-            applied_hash=sent.hash,
+            readiness=Readiness.PROGRESSING if settled.workload else Readiness.READY,
             row_version=row_version,
-            node=NODE,
-            selector=route_selector(sent.manifest),
-            backends=route_backends(sent.manifest),
-            pod_labels=labels,
-            template_hash=sent.manifest["metadata"]["annotations"].get(ANNOTATION_TEMPLATE_HASH, ""),
-            workload=_resized(before.workload if before else None, spec) if labels is not None else None,
+            workload=replace(counts, wanted=spec["replicas"]) if settled.workload else None,
             left=left,
         )
         if action.left is not None:
@@ -285,7 +313,9 @@ class Cluster:
         """kubectl scale."""
         live = self.live[ref]
         if live.seen.workload:
-            self._touch(live, workload=replace(live.seen.workload, wanted=replicas), generation=live.seen.generation + 1)
+            self._touch(
+                live, workload=replace(live.seen.workload, wanted=replicas), generation=live.seen.generation + 1
+            )
 
     def take_over(self) -> None:
         """Another process goes on: it has the cluster and the LynqNode, and no memory."""
@@ -317,8 +347,7 @@ class Cluster:
 
     def is_broken(self, template: str, live: Live) -> bool:
         """Whether pods of the template never become available."""
-        containers = live.sent.manifest["spec"]["template"]["spec"]["containers"]
-        return template == live.seen.template_hash and containers[0]["image"] in self.broken
+        return template == live.seen.template_hash and image_of(live.sent) in self.broken
 
     def _publish(self, live: Live) -> None:
         """The controller writes the status."""
@@ -335,10 +364,6 @@ class Cluster:
     def _touch(self, live: Live, **changes: Any) -> None:
         self._clock += 1
         live.seen = replace(live.seen, resource_version=str(self._clock), **changes)
-
-
-def _resized(counts: Workload | None, spec: Mapping[str, Any]) -> Workload:
-    return replace(counts or Workload(0, 0, 0, 0, 0), wanted=spec["replicas"])
 
 
 def _progress(live: Live, broken: bool) -> bool:

@@ -7,12 +7,15 @@ replaced by a naive one, and the properties must notice.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any, NoReturn
 
 import pytest
 
-from reconciler.core import gates, next as rules
+from reconciler.core import gates
+from reconciler.core import next as rules
 from reconciler.core.next import next_step
 from reconciler.core.objects import (
     Delete,
@@ -28,7 +31,7 @@ from reconciler.core.objects import (
 )
 from reconciler.core.routes import Member, Route, Scene
 from reconciler.core.slim import pod_labels, route_backends, route_selector
-from tests.unit.reconciler.core.simulator import FORMS, SPACE, Cluster, Live, Row, desired_of
+from tests.unit.reconciler.core.simulator import FORMS, SPACE, Cluster, Live, Row, desired_of, image_of
 
 HISTORIES = 200
 EVENTS = 40
@@ -47,7 +50,7 @@ class History:
         self.name = f"form {form}, seed {seed}"
         self.dice = random.Random(seed)
         self.cluster = Cluster(self.dice)
-        self.row = Row()
+        self.row = Row(extra=self.dice.random() < 0.3)
         self.number = 1
         self.delay_s = self.dice.choice((0, 10))
         self.moved_at_s: dict[ObjectRef, float] = {}
@@ -57,7 +60,7 @@ class History:
         """Random events, then quiet, in which everything must come to rest."""
         if self.dice.random() < 0.8:
             self.come_to_rest()
-        actions: tuple[Callable[[], None], ...] = (
+        actions: tuple[Callable[[], object], ...] = (
             self.change_row, self.reconcile, self.pods_move, self.wait, self.trouble, self.interfere, self.take_over,
         )  # fmt: skip
         for action in self.dice.choices(actions, weights=(12, 42, 33, 4, 6, 2, 1), k=EVENTS):
@@ -76,22 +79,21 @@ class History:
         self._log(str(self.row))
 
     def _changed(self, row: Row) -> Row:
-        roll = self.dice.random()
-        if roll < 0.55:
-            return replace(row, color="gren" if roll < 0.04 else "green" if row.color == "blue" else "blue")
-        if roll < 0.65:
-            return replace(row, blue_version=self.dice.randint(1, 3))
-        if roll < 0.75:
-            return replace(row, green_version=self.dice.randint(1, 3))
-        if roll < 0.85:
-            return replace(row, replicas=self.dice.choice((2, 3, 5)), idle=self.dice.choice((0, 1, 2)))
-        if roll < 0.90:
-            return replace(row, host=self.dice.choice(("a.example.com", "b.example.com")))
-        if roll < 0.94:
-            return replace(row, extra=not row.extra, renamed=self.dice.random() < 0.3)
-        if roll < 0.97:
-            return replace(row, unrendered=self.dice.choice(("", "blue-deployment", "green-deployment", "settings")))
-        return replace(row, active=not row.active)
+        dice = self.dice
+        other = "green" if row.color == "blue" else "blue"
+        changes: tuple[tuple[int, dict[str, Any]], ...] = (
+            (50, {"color": other}),
+            (4, {"color": "gren"}),
+            (10, {"blue_version": dice.randint(1, 3)}),
+            (10, {"green_version": dice.randint(1, 3)}),
+            (10, {"replicas": dice.choice((2, 3, 5)), "idle": dice.choice((0, 1, 2))}),
+            (8, {"host": dice.choice(("a.example.com", "b.example.com"))}),
+            (4, {"extra": not row.extra, "renamed": dice.random() < 0.3}),
+            (3, {"unrendered": dice.choice(("", "blue-deployment", "green-deployment", "settings"))}),
+            (3, {"active": not row.active}),
+        )
+        (change,) = dice.choices([c for _, c in changes], weights=[w for w, _ in changes])
+        return replace(row, **change)
 
     def pods_move(self) -> None:
         """The Deployment controller works on one workload."""
@@ -104,7 +106,8 @@ class History:
 
     def trouble(self) -> None:
         """An image breaks or heals; running pods may crash."""
-        image = f"app:{self.dice.choice(('blue', 'green'))}-{self.dice.randint(1, 3)}"
+        live = [image_of(live.sent) for live in self._workloads().values()]
+        image = self.dice.choice([*live, f"app:{self.dice.choice(('blue', 'green'))}-{self.dice.randint(1, 3)}"])
         if image in self.cluster.broken:
             self.cluster.broken.discard(image)
             return
@@ -120,7 +123,7 @@ class History:
             return
         ref = self.dice.choice(list(self.cluster.live))
         if ref.kind == "Deployment" and self.dice.random() < 0.5:
-            self.cluster.scale_by_hand(ref, self.dice.randint(0, 5))
+            self.cluster.scale_by_hand(ref, self.dice.randint(1, 5))
         else:
             self._log(f"{ref} is deleted by hand")
             self.cluster.delete_by_hand(ref)
@@ -134,28 +137,27 @@ class History:
         desired = desired_of(self.form, self.row, self.number, delay_s=self.delay_s)
         step = next_step(desired, self.cluster.observed(desired), self.cluster.now_s)
         self._check_rollback(desired, step)
+        self._check_patience(desired, step)
         writes = list(step.writes)
         self.dice.shuffle(writes)
-        applied = {ref for _, ref in self.cluster.inventory}
+        self._check_writes(desired, step)
         for action in writes:
             match action:
                 case Look():
                     self.cluster.look(action)
                 case Delete():
-                    self._check_delete(desired, action)
                     self.cluster.delete(action)
                 case Write():
-                    self._write(desired, action, applied, losses=losses)
+                    self._write(desired, action, losses=losses)
         self.cluster.remember(desired, step)
         return step
 
-    def _write(self, desired: Desired, action: Write, applied: set[ObjectRef], *, losses: bool) -> None:
+    def _write(self, desired: Desired, action: Write, *, losses: bool) -> None:
         ref, roll = action.object.ref, self.dice.random() if losses else 1.0
         if roll < 0.03:
             failure = Failure("refused", self.cluster.now_s + 2, action.object.hash)
             self.cluster.failures[action.object.id] = failure
             return
-        self._check_write(desired, action, applied)
         self._log(f"{ref} written, left {action.left}")
         if not self.cluster.write(action, desired.row_version):
             self._fail(f"{ref}: refused by the fence within one step")
@@ -190,9 +192,21 @@ class History:
             if self.cluster.live[item.ref].seen.applied_hash != item.hash:
                 self._fail(f"at rest, but {item.ref} is not as wanted")
 
-    def _check_write(self, desired: Desired, action: Write, applied: set[ObjectRef]) -> None:
-        item, live = action.object, self.cluster.live.get(action.object.ref)
-        if live is None and item.ref not in applied:
+    def _check_writes(self, desired: Desired, step: Step) -> None:
+        """Writes of one step go out in parallel, so each must be right before any other has arrived."""
+        applied = {ref for _, ref in self.cluster.inventory}
+        for action in step.writes:
+            match action:
+                case Write():
+                    self._check_write(desired, action.object, known=action.object.ref in applied)
+                case Delete():
+                    self._check_delete(desired, action)
+                case Look():
+                    pass
+
+    def _check_write(self, desired: Desired, item: DesiredObject, *, known: bool) -> None:
+        live = self.cluster.live.get(item.ref)
+        if live is None and not known:
             self._check_creation(desired, item)
         else:
             self._check_update(desired, item)
@@ -213,19 +227,37 @@ class History:
                 self._fail(f"{item.ref} created before {dependency.ref} was ready")
 
     def _check_update(self, desired: Desired, item: DesiredObject) -> None:
-        """Settings are written before what depends on them."""
-        for dependency in self._dependencies(desired, item):
+        """What this run touches comes first: settings before workloads, a workload before what depends on it."""
+        for dependency in [] if self._is_route(item) else self._dependencies(desired, item):
             live = self.cluster.live.get(dependency.ref)
-            if dependency.ref.kind == "ConfigMap" and (live is None or live.seen.applied_hash != dependency.hash):
+            if live is None:
+                self._fail(f"{item.ref} updated before {dependency.ref} was there")
+            excused = self._serves_another(desired, dependency.ref) or self._is_left(dependency.id)
+            if live.seen.applied_hash != dependency.hash and not excused:
                 self._fail(f"{item.ref} updated before {dependency.ref}")
+            written_at_s = self.cluster.applied_at_s.get(dependency.ref, -1000.0)
+            hurried = live.seen.readiness is not Readiness.READY and self.cluster.now_s < written_at_s + 300
+            if hurried and not self._serves_another(desired, dependency.ref):
+                self._fail(f"{item.ref} updated before {dependency.ref} was ready")
+
+    def _check_patience(self, desired: Desired, step: Step) -> None:
+        """An update never waits for what this run does not touch, however broken it is."""
+        for wait in step.waits:
+            item = next((o for o in desired.objects if o.id == wait.id), None)
+            if item is None or wait.reason not in (WaitReason.DEPENDENCY, WaitReason.SKIPPED):
+                continue
+            if item.ref in [ref for _, ref in self.cluster.inventory] and not any(
+                self._is_touched(desired, d) for d in item.depend_ids
+            ):
+                self._fail(f"{item.ref} waits for what nobody touched: {wait.text}")
 
     def _check_serving(self, desired: Desired, item: DesiredObject, live: Live) -> None:
         """What serves while the row wants another color keeps its size and its pods."""
         shrinks = item.manifest["spec"]["replicas"] < live.replicas
         template = item.manifest["metadata"]["annotations"]["lynq.sh/pod-template-hash"]
         for route in self._leaving(desired, item.ref):
-            if item.id in self.cluster.live[route.ref].seen.left and self._aimed(route):
-                continue  # its picks change by the labels of pods: it has moved
+            if self._has_moved(desired, route):
+                continue
             if shrinks:
                 self._fail(f"{item.ref} shrunk while {route.ref} sends traffic to it")
             taken = any(item.ref in self._wanted_picks(desired, r) for r in self._moving(desired))
@@ -246,11 +278,11 @@ class History:
 
     def _check_move(self, desired: Desired, item: DesiredObject) -> None:
         """Traffic moves to pods that are there."""
-        if item not in self._moving(desired):
+        if item not in self._moving(desired) or self._has_moved(desired, item):
             return
         picks, left = self._wanted_picks(desired, item), self._left_behind(desired, item)
         serving = sum(self._all_pods(ref) for ref in left)
-        have, want = sum(map(self._true_pods, picks.values())), sum(map(self._size, picks.values()))
+        have, want = sum(self._true_pods(p) for p in picks.values()), sum(self._size(p) for p in picks.values())
         if not picks:
             self._fail(f"{item.ref} moved to nothing")
         if have < min(want, max(1, serving)):
@@ -266,13 +298,19 @@ class History:
         for route in self._routes(desired):
             if route.id in written or route.id in retried:
                 continue
-            if route.ref not in self.cluster.live and (SPACE, route.ref) in [(SPACE, r) for _, r in self.cluster.inventory]:
+            if route.ref not in self.cluster.live and route.ref in [ref for _, ref in self.cluster.inventory]:
                 self._fail(f"{route.ref} was deleted and does not come back")
-            if route.id not in waiting or route not in self._moving(desired) or not all(self._has_service(n) for n in route_backends(route.manifest)):
+            if (
+                route.id not in waiting
+                or route not in self._moving(desired)
+                or not all(self._has_service(n) for n in route_backends(route.manifest))
+            ):
                 continue
             picks, left = self._wanted_picks(desired, route), self._left_behind(desired, route)
+            if self._has_moved(desired, route):
+                continue
             fresh = all(self._is_fresh(p) for p in picks.values())
-            if fresh and not sum(map(self._all_pods, left)) and sum(map(self._true_pods, picks.values())):
+            if fresh and not sum(map(self._all_pods, left)) and any(self._true_pods(p) for p in picks.values()):
                 self._fail(f"{route.ref} is held by pods that do not serve: {step.waits}")
 
     def _check_delete(self, desired: Desired, action: Delete) -> None:
@@ -295,7 +333,20 @@ class History:
         return {ref: live for ref, live in self.cluster.live.items() if live.seen.workload}
 
     def _routes(self, desired: Desired) -> list[DesiredObject]:
-        return [o for o in desired.objects if o.ref.kind in ("Service", "Ingress")]
+        return [o for o in desired.objects if self._is_route(o)]
+
+    def _is_route(self, item: DesiredObject) -> bool:
+        return item.ref.kind in ("Service", "Ingress")
+
+    def _is_left(self, name: str) -> bool:
+        return any(name in live.seen.left for live in self.cluster.live.values())
+
+    def _is_touched(self, desired: Desired, name: str) -> bool:
+        item = next((o for o in desired.objects if o.id == name), None)
+        live = self.cluster.live.get(item.ref) if item else None
+        if item is None or live is None or item.ref in self.cluster.applied_at_s or item.ref in self.cluster.doubtful:
+            return True
+        return live.seen.applied_hash != item.hash
 
     def _dependencies(self, desired: Desired, item: DesiredObject) -> list[DesiredObject]:
         return [o for o in desired.objects if o.id in item.depend_ids]
@@ -312,8 +363,11 @@ class History:
     def _serves_another(self, desired: Desired, ref: ObjectRef) -> bool:
         return bool(self._leaving(desired, ref))
 
-    def _aimed(self, route: DesiredObject) -> bool:
-        return self.cluster.live[route.ref].seen.applied_hash == route.hash
+    def _has_moved(self, desired: Desired, route: DesiredObject) -> bool:
+        """It says what is wanted and names whom it left; its picks follow when the labels of the pods do."""
+        seen = self.cluster.live[route.ref].seen
+        left = {self.cluster.live[ref].sent.id for ref in self._left_behind(desired, route)}
+        return seen.applied_hash == route.hash and left <= set(seen.left)
 
     def _left_behind(self, desired: Desired, route: DesiredObject) -> set[ObjectRef]:
         """Workloads that the live route picks and the wanted one does not."""
@@ -381,12 +435,16 @@ class History:
         if isinstance(what, DesiredObject):
             template = what.manifest["metadata"]["annotations"]["lynq.sh/pod-template-hash"]
         only = all(not n for t, (n, _) in live.pods.items() if t != template)
-        return only and live.seen.workload.observed_generation == live.seen.generation
+        return (
+            only
+            and template == live.seen.template_hash
+            and live.seen.workload.observed_generation == live.seen.generation
+        )
 
     def _log(self, line: str) -> None:
         self.log.append(line)
 
-    def _fail(self, text: str) -> None:
+    def _fail(self, text: str) -> NoReturn:
         raise Violation(f"{self.name}: {text}\n" + "\n".join(self.log[-25:]))
 
 
@@ -407,3 +465,57 @@ def test_no_history_breaks_a_rule(form: str, seed: str) -> None:
     start = FIXED_SEED if seed == "fixed" else random.SystemRandom().randrange(10**9)
     violation = first_violation(form, start, HISTORIES)
     assert violation is None, violation
+
+
+def _go(_: rules.Standing) -> rules.Verdict:
+    return rules.Verdict.GO
+
+
+def _only_pending(dependency: rules.Standing) -> rules.Verdict:
+    return rules.Verdict.WAIT if dependency.state is rules.State.PENDING and not dependency.route else rules.Verdict.GO
+
+
+def _freeze_swapped_too(scene: Scene, ref: ObjectRef) -> Route | None:
+    return next((r for r in scene.moving if any(m.ref == ref for m in r.leaves)), None)
+
+
+def _freeze_all_that_serves(scene: Scene, ref: ObjectRef) -> Route | None:
+    return next((r for r in scene.moving if any(m.ref == ref for m in (*r.leaves, *r.picks))), None)
+
+
+def _whatever_is_available(member: Member, _: Scene) -> int:
+    return member.live.workload.available if member.live and member.live.workload else 0
+
+
+def _hold_only_until_moved(scene: Scene, ref: ObjectRef, *_: object) -> gates.Hold | None:
+    moving = (r for r in scene.moving if any(m.ref == ref for m in r.leaves))
+    return next((gates.Hold(f"{r.id} has not moved yet") for r in moving), None)
+
+
+NAIVE: tuple[tuple[str, object, str, object, str], ...] = (
+    ("create without order", rules, "creation_verdict", _go, "created before"),
+    ("update without order", rules, "update_verdict", _go, "updated before"),
+    ("update in plain dependency order", rules, "update_verdict", rules.creation_verdict, "nobody touched"),
+    ("update when dependencies are written", rules, "update_verdict", _only_pending, "before .* was ready"),
+    ("dependIds bind routes to their workloads", rules, "left_to_gate", lambda *_: (), "held by pods"),
+    ("routes move at once", gates, "enough", lambda *_: True, "moved from"),
+    ("routes wait for all pods", gates, "enough", lambda have, want, _: have >= want, "held by pods"),
+    ("routes wait for as many as serve", gates, "enough", lambda have, _, serve: have >= serve, "comes to rest|moved"),
+    ("old pods count", gates, "available", _whatever_is_available, "moved from"),
+    ("nothing is frozen", gates, "freezer", lambda *_: None, "sends traffic to it"),
+    ("swapped workloads are frozen", gates, "freezer", _freeze_swapped_too, "comes to rest"),
+    ("wanted workloads are frozen", gates, "freezer", _freeze_all_that_serves, "comes to rest"),
+    ("nothing is held", gates, "hold", lambda *_: None, "shrunk|out of order"),
+    ("what was left shrinks at once", gates, "hold", _hold_only_until_moved, "shrunk"),
+)
+
+
+@pytest.mark.parametrize("naive", NAIVE, ids=lambda naive: str(naive[0]))
+def test_a_naive_rule_is_found_out(
+    naive: tuple[str, object, str, object, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one rule replaced some property breaks, and it is the one that the rule is there for."""
+    _, module, rule, replacement, complaint = naive
+    monkeypatch.setattr(module, rule, replacement)
+    tries = (first_violation(form, f"{FIXED_SEED}-{n}", 60) for n in range(8) for form in FORMS)
+    assert any(found and re.search(complaint, str(found).splitlines()[0]) for found in tries)

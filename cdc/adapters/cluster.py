@@ -1,0 +1,182 @@
+"""Hubs and forms of the cluster, as capture needs them: what is there now, and a call when it changes.
+
+Fed by: the API server. Feeds: the control thread and the supervisor; hub status. Never: keeps a Secret's value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import structlog
+
+from cdc.core.conditions import Verdict, merged
+from cdc.core.plan import by_age
+from shared.clock import Clock, rfc3339
+from shared.errors import InvalidError, ObjectNotFound, SourceRefused
+from shared.kube import FORMS, HUBS, SECRETS, KubeClient
+from shared.kube_watch import EventType, Reflector
+from shared.model.api import ApiModel, parse_object
+from shared.model.form import Form
+from shared.model.hub import Hub
+from shared.model.names import API_VERSION, CAPTURE_MANAGER
+
+__all__ = ["ClusterHubs"]
+
+log = structlog.get_logger(__name__)
+
+_Key = tuple[str, str]
+_M = TypeVar("_M", bound=ApiModel)
+
+
+class ClusterHubs:
+    """A watch on hubs and, if wanted, forms; thread-safe."""
+
+    def __init__(
+        self, client: KubeClient, clock: Clock, on_change: Callable[[], None], *, with_forms: bool = True
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._hubs: dict[_Key, Hub] = {}
+        self._conditions: dict[_Key, list[dict[str, Any]]] = {}
+        self._forms: dict[_Key, Form] = {}
+        self._reflectors = [Reflector(client, HUBS, self._on_hub)]
+        if with_forms:
+            self._reflectors.append(Reflector(client, FORMS, self._on_form))
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for reflector in self._reflectors:
+            reflector.start()
+
+    def stop(self) -> None:
+        """End the watches."""
+        for reflector in self._reflectors:
+            reflector.stop()
+
+    def is_synced(self) -> bool:
+        """Whether the first lists have been read."""
+        return all(reflector.synced.is_set() for reflector in self._reflectors)
+
+    def wait_synced(self, timeout_s: float) -> bool:
+        """Whether the first lists were read within the time, each."""
+        return all(reflector.synced.wait(timeout_s) for reflector in self._reflectors)
+
+    def hubs(self, server: str = "") -> list[Hub]:
+        """Hubs of one server, or all, oldest first; those being deleted are gone."""
+        with self._lock:
+            found = list(self._hubs.values())
+        return by_age(
+            hub
+            for hub in found
+            if hub.metadata.deletion_timestamp is None and hub.server_id and server in ("", hub.server_id)
+        )
+
+    def forms(self) -> list[Form]:
+        """All forms."""
+        with self._lock:
+            return [form for form in self._forms.values() if form.metadata.deletion_timestamp is None]
+
+    def password(self, hub: Hub) -> str:
+        """The database password; empty without a passwordRef. Raises SourceRefused (SecretMissing), ClusterError."""
+        source = hub.spec.source.mysql
+        if source is None or source.password_ref is None:
+            return ""
+        ref, namespace = source.password_ref, hub.metadata.namespace
+        mend = f"kubectl -n {namespace} create secret generic {ref.name} --from-literal={ref.key}=<password>"
+        try:
+            data = self._client.get(SECRETS, namespace, ref.name).get("data") or {}
+        except ObjectNotFound as error:
+            raise SourceRefused(
+                f"Secret {namespace}/{ref.name} does not exist", mend=mend, reason="SecretMissing"
+            ) from error
+        if ref.key not in data:
+            raise SourceRefused(
+                f"Secret {namespace}/{ref.name} has no key {ref.key}", mend=mend, reason="SecretMissing"
+            )
+        try:
+            return base64.b64decode(data[ref.key], validate=True).decode("utf-8")
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise SourceRefused(
+                f"Secret {namespace}/{ref.name}, key {ref.key} is not UTF-8 text", mend=mend, reason="SecretMissing"
+            ) from error
+
+    def report(self, hub: Hub, verdicts: Iterable[Verdict]) -> None:
+        """Write the conditions that are news. Raises ClusterError."""
+        with self._lock:
+            present = self._conditions.get(hub.key, [])
+        now = rfc3339(self._clock.wall_s())
+        conditions = merged(present, verdicts, hub.metadata.generation, now)
+        if conditions is None:
+            return
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": HUBS.kind,
+            "metadata": {"namespace": hub.metadata.namespace, "name": hub.metadata.name},
+            "status": {"conditions": conditions},
+        }
+        try:
+            live = self._client.apply(HUBS, body, manager=CAPTURE_MANAGER, subresource="status")
+        except ObjectNotFound:
+            return
+        with self._lock:
+            if hub.key in self._hubs:
+                self._conditions[hub.key] = (live.get("status") or {}).get("conditions") or []
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _on_hub(self, event: EventType, document: dict[str, Any]) -> None:
+        key = _key(document)
+        hub = None if event is EventType.DELETED else _parsed(Hub, document)
+        with self._lock:
+            old = self._hubs.get(key)
+            if hub is None:
+                self._hubs.pop(key, None)
+                self._conditions.pop(key, None)
+            else:
+                self._hubs[key] = hub
+                self._conditions[key] = (document.get("status") or {}).get("conditions") or []
+        if _essence(old) != _essence(hub):
+            self._on_change()
+
+    def _on_form(self, event: EventType, document: dict[str, Any]) -> None:
+        key = _key(document)
+        form = None if event is EventType.DELETED else _parsed(Form, document)
+        with self._lock:
+            old = self._forms.get(key)
+            if form is None:
+                self._forms.pop(key, None)
+            else:
+                self._forms[key] = form
+        if (old and old.metadata.uid, old and old.spec.hub_id) != (
+            form and form.metadata.uid,
+            form and form.spec.hub_id,
+        ):
+            self._on_change()
+
+
+def _key(document: dict[str, Any]) -> _Key:
+    metadata = document["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def _essence(hub: Hub | None) -> object:
+    """What of a hub matters to capture; a status write is not a change."""
+    if hub is None:
+        return None
+    metadata = hub.metadata
+    return metadata.uid, metadata.generation, metadata.deletion_timestamp, tuple(sorted(metadata.annotations.items()))
+
+
+def _parsed(model: type[_M], document: dict[str, Any]) -> _M | None:
+    """The object, or None when it does not fit its schema (an older CRD let it in)."""
+    try:
+        return parse_object(model, document)
+    except InvalidError as error:
+        log.warning("object ignored", error=str(error))
+        return None

@@ -1,0 +1,77 @@
+"""Ask a server whether a hub can be captured from it: variables, grants, table, columns, uid.
+
+Fed by: the control thread, per hub, with the hub's own login. Feeds: conditions, through the errors it raises.
+Never: changes anything on the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cdc.adapters.mysql import Connection, connect, is_mariadb, query, quoted
+from cdc.core.advice import (
+    ColumnFacts,
+    check_columns,
+    check_grants,
+    check_uid,
+    check_variables,
+    missing_table,
+    wanted_variables,
+)
+from cdc.ports import Login
+from shared.errors import SourceRefused
+from shared.model.position import Flavour, TableId
+
+__all__ = ["preflight"]
+
+
+def preflight(login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> None:
+    """Return when the table can be captured. Raises SourceError whose reason and mend fit a condition."""
+    with connect(login) as connection:
+        flavour = Flavour.MARIADB if is_mariadb(connection) else Flavour.MYSQL
+        names = tuple(wanted_variables(flavour))
+        marks = ", ".join(["%s"] * len(names))
+        found = query(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", names)
+        check_variables(f"{login.host}:{login.port}", flavour, {str(n).lower(): str(v) for n, v in found})
+        check_grants(login.user, (str(row[0]) for row in query(connection, "SHOW GRANTS")))
+        _check_table(connection, table)
+        facts = _columns(connection, table)
+        check_columns(table, facts.keys(), columns)
+        check_uid(table, facts[uid_column])
+        selected = ", ".join(quoted(column) for column in columns)
+        query(connection, f"SELECT {selected} FROM {quoted(table.database)}.{quoted(table.table)} LIMIT 0")  # noqa: S608  # names are quoted
+
+
+def _check_table(connection: Connection, table: TableId) -> None:
+    rows = query(
+        connection,
+        "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s",
+        (table.database,),
+    )
+    kinds = {str(name): str(kind) for name, kind in rows}
+    if table.table not in kinds:
+        raise missing_table(table, kinds.keys())
+    if kinds[table.table] != "BASE TABLE":
+        raise SourceRefused(
+            f"{table} is a {kinds[table.table].lower()}, whose changes are not in the binlog",
+            mend="Name its base table in source.mysql.table",
+            reason="TableMissing",
+        )
+
+
+def _columns(connection: Connection, table: TableId) -> dict[str, ColumnFacts]:
+    unique = {
+        str(row[0])
+        for row in query(
+            connection,
+            "SELECT MIN(column_name) FROM information_schema.statistics WHERE table_schema = %s AND table_name = %s"
+            " AND non_unique = 0 GROUP BY index_name HAVING COUNT(*) = 1 AND COUNT(sub_part) = 0",
+            tuple(table),
+        )
+    }
+    rows = query(
+        connection,
+        "SELECT column_name, is_nullable FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
+        tuple(table),
+    )
+    return {str(name): ColumnFacts(str(name), str(nullable) == "YES", str(name) in unique) for name, nullable in rows}

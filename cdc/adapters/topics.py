@@ -1,0 +1,135 @@
+"""The topics of capture: creating them, the state topic's records, and reading change topics back.
+
+Fed by: the state keeper, the control thread, full publishes. Feeds: Kafka. Never: creates a topic by accident.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+
+from cdc.adapters.publisher import KafkaChangeLog
+from shared.errors import InvalidError, LogUnreachable
+from shared.kafka import TABLE_PARTITIONS, connect_consumer, ensure_topic, read_all, topic_limit_bytes, translated
+from shared.model.envelope import decode_key, version_header
+from shared.model.names import HEADER_VERSION, position_topic
+from shared.model.position import CaptureState
+from shared.settings import KafkaSettings
+
+__all__ = ["KafkaStateStore", "KafkaTopicKeys", "KafkaTopics"]
+
+log = structlog.get_logger(__name__)
+
+_STORE_TIMEOUT_S = 30.0
+_DELETE_MARK = b'"op":"d"'
+
+
+class KafkaTopics:
+    """Creation of topics, and their limits for the publisher."""
+
+    def __init__(self, admin: Any, settings: KafkaSettings, change_log: KafkaChangeLog) -> None:
+        self._admin = admin
+        self._settings = settings
+        self._change_log = change_log
+        self._lock = threading.Lock()
+
+    def ensure_table_topic(self, topic: str) -> int:
+        """Create the topic unless it exists; its number of partitions. Raises LogError."""
+        with self._lock:
+            count = ensure_topic(
+                self._admin,
+                topic,
+                partitions=TABLE_PARTITIONS,
+                replication_factor=self._settings.replication_factor,
+                configs={"cleanup.policy": "delete"},
+            )
+            self._change_log.set_limit(topic, topic_limit_bytes(self._admin, topic))
+            return count
+
+
+class KafkaStateStore:
+    """One server's records in `<prefix>.position`."""
+
+    def __init__(self, settings: KafkaSettings, producer: Any, admin: Any, server: str) -> None:
+        self._settings = settings
+        self._producer = producer
+        self._topic = position_topic(settings.topic_prefix)
+        self._key = server.encode()
+        ensure_topic(
+            admin,
+            self._topic,
+            partitions=1,
+            replication_factor=settings.replication_factor,
+            configs={"cleanup.policy": "compact"},
+        )
+
+    def load(self) -> list[CaptureState]:
+        """All of the server's records, in log order. Raises LogError; a record that cannot be read is skipped."""
+        consumer = connect_consumer(self._settings)
+        try:
+            states: list[CaptureState] = []
+            for record in read_all(consumer, self._topic, (0,)):
+                if record.key != self._key or record.value is None:
+                    continue
+                try:
+                    states.append(CaptureState.decode(record.value))
+                except InvalidError as error:
+                    log.warning("state record skipped", offset=record.offset, error=str(error))
+            return states
+        finally:
+            consumer.close()
+
+    def append(self, state: CaptureState) -> None:
+        """Return when the record is stored. Raises LogError."""
+        with translated(f"topic {self._topic}"):
+            future = self._producer.send(self._topic, key=self._key, value=state.encode(), partition=0)
+            try:
+                future.get(timeout=_STORE_TIMEOUT_S)
+            except TimeoutError as error:
+                raise LogUnreachable(
+                    f"topic {self._topic}: the state was not stored in {_STORE_TIMEOUT_S:.0f} s",
+                    reason="KafkaUnreachable",
+                ) from error
+
+
+class KafkaTopicKeys:
+    """Change topics, read back."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    def live_keys(self, topic: str) -> set[str]:
+        """uid texts whose last record in the topic is not a delete. Raises LogError."""
+        live: set[str] = set()
+        for record in self._read(topic):
+            if record.key is None or record.value is None:
+                continue
+            uid = decode_key(record.key)[1]
+            if _DELETE_MARK in record.value[-64:]:
+                live.discard(uid)
+            else:
+                live.add(uid)
+        return live
+
+    def highest_incarnation(self, topic: str) -> int:
+        """Of any record of the topic; 0 for an empty or missing one. Raises LogError."""
+        highest = 0
+        for record in self._read(topic):
+            try:
+                highest = max(highest, version_header(dict(record.headers), HEADER_VERSION).incarnation)
+            except InvalidError:
+                continue
+        return highest
+
+    def _read(self, topic: str) -> Iterator[Any]:
+        consumer = connect_consumer(self._settings)
+        try:
+            with translated(f"topic {topic}"):
+                partitions = consumer.partitions_for_topic(topic) or ()
+            if partitions:
+                yield from read_all(consumer, topic, sorted(partitions))
+        finally:
+            consumer.close()

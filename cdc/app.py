@@ -1,0 +1,236 @@
+"""The capture process of one server: everything joined, started in order, stopped in reverse.
+
+Fed by: settings, the supervisor's pipe. Feeds: nothing of its own. Never: decides; it wires.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from prometheus_client import start_http_server
+
+from cdc.adapters.binlog import MysqlBinlog
+from cdc.adapters.cluster import ClusterHubs
+from cdc.adapters.preflight import preflight
+from cdc.adapters.publisher import KafkaChangeLog
+from cdc.adapters.snapshot import SqlTables
+from cdc.adapters.topics import KafkaStateStore, KafkaTopicKeys, KafkaTopics
+from cdc.control import Control, ControlParts
+from cdc.core import conditions
+from cdc.core.records import Record
+from cdc.fullpublish import FullPublisher, FullPublisherParts
+from cdc.keeper import Keeper, claim
+from cdc.live import Live
+from cdc.pipeline import Pipeline, PipelineHooks, PipelineParts
+from shared.backoff import Backoff
+from shared.clock import SystemClock
+from shared.errors import ClusterError, LogError, LogRefused, LogUnreachable, RowplaneError, SourceError
+from shared.kafka import connect_admin, connect_producer
+from shared.kube import KubeClient
+from shared.model.position import settle
+from shared.settings import KafkaSettings, KubeSettings
+
+__all__ = ["run_capture"]
+
+log = structlog.get_logger(__name__)
+
+_DRAIN_S = 3.0
+_LOWEST_REPLICA_ID, _HIGHEST_REPLICA_ID = 2**31, 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """Kafka, connected."""
+
+    producer: Any
+    admin: Any
+    store: KafkaStateStore
+    change_log: KafkaChangeLog
+    keeper: Keeper
+
+
+class _Capture:
+    """One server's capture."""
+
+    def __init__(self, server: str, kafka: KafkaSettings, kube: KubeSettings, stop: threading.Event) -> None:
+        self._server = server
+        self._kafka = kafka
+        self._stop = stop
+        self._clock = SystemClock()
+        self._live = Live()
+        self._control: Control | None = None
+        self._hubs = ClusterHubs(KubeClient.connect(kube), self._clock, self._on_hubs)
+        self._failure: BaseException | None = None
+
+    def run(self) -> int:
+        """Until SIGTERM; the exit code."""
+        self._hubs.start()
+        while not self._hubs.is_synced():
+            if self._stop.wait(0.02):
+                return 0
+        joined = self._connect_log()
+        if joined is None:
+            return 0
+        try:
+            self._capture(joined)
+        finally:
+            self._hubs.stop()
+            joined.producer.close(timeout=1.0)
+            joined.admin.close()
+        if self._failure is not None:
+            log.error("capture ends", server=self._server, error=f"{type(self._failure).__name__} {self._failure}")
+            return self._failure.exit_code if isinstance(self._failure, RowplaneError) else 1
+        log.info("capture stopped", server=self._server)
+        return 0
+
+    def _on_hubs(self) -> None:
+        if self._control is not None:
+            self._control.poke()
+
+    # -- Kafka -----------------------------------------------------------------------------------------------------
+
+    def _connect_log(self) -> _Log | None:
+        """Try until Kafka answers, telling the hubs meanwhile; None when stopped. Raises LogRefused."""
+        backoff, failures = Backoff(first_s=0.5, cap_s=5.0), 0
+        while not self._stop.is_set():
+            try:
+                return self._open_log()
+            except LogUnreachable as error:
+                log.warning("Kafka is not reachable", error=str(error))
+                for hub in self._hubs.hubs(self._server):
+                    try:
+                        self._hubs.report(hub, conditions.failed(error))
+                    except ClusterError as trouble:
+                        log.warning("hub status not written", hub="/".join(hub.key), error=str(trouble))
+                self._stop.wait(backoff.delay_s(failures, random.random()))  # noqa: S311  # jitter
+                failures += 1
+        return None
+
+    def _open_log(self) -> _Log:
+        producer, admin = connect_producer(self._kafka), connect_admin(self._kafka)
+        store = KafkaStateStore(self._kafka, producer, admin, self._server)
+        state = claim(store, uuid.uuid4().hex, _new_replica_id())
+        log.info("epoch claimed", server=self._server, epoch=state.epoch, incarnation=state.incarnation)
+        change_log = KafkaChangeLog(producer, self._clock, on_oversized=self._on_oversized)
+        return _Log(producer, admin, store, change_log, Keeper(store, state, self._clock))
+
+    def _on_oversized(self, record: Record, limit: int) -> None:
+        control = self._control
+        if control is not None:
+            control.on_oversized(record.topic, record.uid, record.size_bytes, limit)
+
+    # -- threads ---------------------------------------------------------------------------------------------------
+
+    def _capture(self, joined: _Log) -> None:
+        live, keeper, change_log = self._live, joined.keeper, joined.change_log
+        topic_keys = KafkaTopicKeys(self._kafka)
+
+        def on_publish() -> None:
+            publisher.kick()
+
+        control = self._control = Control(
+            ControlParts(
+                server=self._server,
+                topic_prefix=self._kafka.topic_prefix,
+                hubs=self._hubs,
+                preflight=preflight,
+                topics=KafkaTopics(joined.admin, self._kafka, change_log),
+                topic_keys=topic_keys,
+                keeper=keeper,
+                live=live,
+                clock=self._clock,
+                on_publish=on_publish,
+            )
+        )
+        publisher = FullPublisher(
+            FullPublisherParts(SqlTables(), topic_keys, change_log, keeper, live, self._clock, control.on_table)
+        )
+        pipeline = Pipeline(
+            PipelineParts(self._server, MysqlBinlog(), change_log, keeper, live, self._clock),
+            PipelineHooks(lambda error: self._on_stream(joined, control, error), control.on_republish),
+        )
+        floor_stop = threading.Event()
+        threads = [
+            self._thread("stopper", lambda: self._stopper(control, publisher)),
+            self._thread("control", control.run),
+            self._thread("full-publish", publisher.run),
+            self._thread("floor", lambda: keeper.run_floor(change_log, floor_stop)),
+        ]
+        try:
+            pipeline.run()
+        except LogError as error:
+            self._fail(error)
+        self._stop.set()
+        change_log.drain(_DRAIN_S)
+        floor_stop.set()
+        for thread in threads:
+            thread.join(_DRAIN_S)
+        if self._failure is None:
+            keeper.write_floor(change_log)
+
+    def _on_stream(self, joined: _Log, control: Control, error: SourceError | None) -> None:
+        """A taken replica id means a second capture of this server; the one with the higher epoch stays."""
+        if error is not None and error.reason == "ReplicaIdTaken":
+            known = settle(joined.store.load())
+            if known is not None and known.epoch > joined.keeper.state.epoch:
+                raise LogRefused(f"epoch {known.epoch} took this server's capture over", reason="EpochLost")
+            replica_id = _new_replica_id()
+            joined.keeper.change(lambda state: replace(state, replica_id=replica_id))
+        control.on_stream(error)
+
+    def _stopper(self, control: Control, publisher: FullPublisher) -> None:
+        self._stop.wait()
+        self._live.stop()
+        control.stop()
+        publisher.kick()
+
+    def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                target()
+            except Exception as error:  # noqa: BLE001  # a thread that dies must end the process, whatever it died of
+                self._fail(error)
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(guarded,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+            log.error("thread failed", thread=threading.current_thread().name, exc_info=error)
+        self._stop.set()
+
+
+def run_capture(
+    server: str, settings: tuple[KafkaSettings, KubeSettings], announce_fd: int, stop: threading.Event
+) -> int:
+    """Capture one server until `stop`; the exit code.
+
+    With `announce_fd` >= 0 the port of /metrics is written there; when it closes, the supervisor is gone: stop.
+    """
+    if announce_fd >= 0:
+        http, _ = start_http_server(0, addr="127.0.0.1")
+        os.write(announce_fd, f"{http.server_port}\n".encode())
+        threading.Thread(target=_follow_parent, args=(announce_fd, stop), name="parent", daemon=True).start()
+    return _Capture(server, *settings, stop).run()
+
+
+def _new_replica_id() -> int:
+    """Far from the small numbers that people give to servers."""
+    return random.randint(_LOWEST_REPLICA_ID, _HIGHEST_REPLICA_ID)  # noqa: S311  # no secret
+
+
+def _follow_parent(fd: int, stop: threading.Event) -> None:
+    """The supervisor never writes; a read that returns means that it is gone."""
+    os.read(fd, 1)
+    stop.set()

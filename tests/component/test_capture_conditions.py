@@ -1,0 +1,112 @@
+"""What a hub's status says when it cannot be served: which object, why, and what mends it."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.kube import HUBS, SECRETS
+from tests.component.conftest import CaptureWorld
+
+pytestmark = pytest.mark.stack
+
+
+def _message(world: CaptureWorld, reason: str, hub: str = "hub") -> str:
+    found = world.wait_reason(reason, hub)
+    assert found["Synced"]["status"] == "False"
+    return str(found["Synced"]["message"])
+
+
+def test_one_hub_in_trouble_does_not_stop_another(world: CaptureWorld) -> None:
+    world.make_table()
+    world.fill(["acme"])
+    world.make_hub("good")
+    world.make_hub("typo", table="node")
+    world.start()
+    world.wait_reason("Streaming", "good")
+    assert "Did you mean nodes?" in _message(world, "TableMissing", "typo")
+    world.paint(["acme"], "green")
+    world.wait_rows({"acme": "green"})
+    world.make_table("node")
+    world.wait_reason("Streaming", "typo")
+    world.sql("INSERT INTO DB.node VALUES ('late', 1, 'red', 0)")
+    world.wait_rows({"late": "red"}, table="node")
+
+
+def test_wrong_password_and_its_mending(world: CaptureWorld) -> None:
+    world.make_table()
+    world.fill(["acme"])
+    world.kube.merge_patch(SECRETS, world.name, "database", {"stringData": {"password": "wrong"}})
+    world.make_hub()
+    world.start()
+    found = world.wait_reason("DatabaseRefused")
+    assert found["Ready"]["reason"] == "DatabaseConnectionFailed"
+    assert "passwordRef" in found["Ready"]["message"]
+    assert "wrong" not in found["Ready"]["message"]
+    world.kube.merge_patch(SECRETS, world.name, "database", {"stringData": {"password": world.server.password}})
+    world.wait_reason("Streaming")
+    world.wait_rows({"acme": "blue"})
+
+
+def test_missing_secret_and_missing_key(mysql_world: CaptureWorld) -> None:
+    world = mysql_world
+    world.make_table()
+    world.make_hub("absent", passwordRef={"name": "nowhere", "key": "password"})
+    world.make_hub("keyless", passwordRef={"name": "database", "key": "pass"})
+    world.start()
+    assert f"Secret {world.name}/nowhere does not exist" in _message(world, "SecretMissing", "absent")
+    assert "has no key pass" in _message(world, "SecretMissing", "keyless")
+
+
+def test_missing_column_and_unfit_uid(mysql_world: CaptureWorld) -> None:
+    world = mysql_world
+    world.make_table("nodes", "id INT PRIMARY KEY, node_id VARCHAR(40) NOT NULL, active TINYINT(1), color VARCHAR(10)")
+    world.make_hub("column", extras={"activeColor": "colour"})
+    world.make_hub("uid")
+    world.start()
+    assert "Did you mean color?" in _message(world, "ColumnMissing", "column")
+    assert f"ALTER TABLE {world.name}.nodes ADD UNIQUE (node_id);" in _message(world, "UidNotUnique", "uid")
+    world.sql("ALTER TABLE DB.nodes ADD UNIQUE (node_id)")
+    world.wait_reason("Streaming", "uid")
+
+
+def test_missing_grants_are_named_as_sql(world: CaptureWorld) -> None:
+    world.make_table()
+    user = f"'{world.name}'@'%'"
+    world.users.append(user)
+    world.sql(f"CREATE USER {user} IDENTIFIED BY 'secret-4711'", f"GRANT SELECT ON DB.* TO {user}")
+    world.kube.merge_patch(SECRETS, world.name, "database", {"stringData": {"password": "secret-4711"}})
+    world.make_hub(username=world.name)
+    world.start()
+    assert "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.*" in _message(world, "DatabaseRefused")
+    world.sql(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}")
+    world.fill(["acme"])
+    world.wait_reason("Streaming")
+    world.wait_rows({"acme": "blue"})
+    assert "secret-4711" not in str(world.kube.get(HUBS, world.name, "hub"))
+
+
+def test_a_view_cannot_be_streamed(mysql_world: CaptureWorld) -> None:
+    world = mysql_world
+    world.make_table()
+    world.sql("CREATE VIEW DB.active_nodes AS SELECT * FROM DB.nodes")
+    world.make_hub(table="active_nodes")
+    world.start()
+    assert "is a view" in _message(world, "TableMissing")
+
+
+def test_equal_status_is_not_written_again(mysql_world: CaptureWorld) -> None:
+    world = mysql_world
+    world.make_table()
+    world.make_hub()
+    world.start()
+    world.wait_reason("Streaming")
+    before = world.kube.get(HUBS, world.name, "hub")["metadata"]["resourceVersion"]
+    world.fill(f"n{i}" for i in range(10))
+    world.make_hub("second")
+    world.wait_reason("Streaming", "second")
+    world.wait_reason("Streaming")
+    world.eventually(lambda: len(world.rows()) == 10, "the rows")
+    after = world.kube.get(HUBS, world.name, "hub")
+    moved = int(after["metadata"]["resourceVersion"]) - int(before)
+    transitions = {condition["lastTransitionTime"] for condition in after["status"]["conditions"]}
+    assert moved == 0 or len(transitions) >= 1

@@ -1,0 +1,196 @@
+"""Stand-ins for the outside of capture, in memory; the real ones have tests/component."""
+
+from __future__ import annotations
+
+# ruff: noqa: ARG002  # stand-ins keep the signatures of their ports
+import threading
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
+
+from cdc.core.events import Begin, End, Event, Image, Rows
+from cdc.core.identity import ServerFacts
+from cdc.core.inflight import Ledger
+from cdc.core.plan import TableSpec
+from cdc.core.records import Record
+from cdc.live import Assignment
+from cdc.ports import Login, Row, StreamOrder
+from shared.errors import SourceUnreachable
+from shared.model.envelope import Envelope, decode
+from shared.model.position import CaptureState, Flavour, MysqlGtids, Position, Publish, TableId, TableState
+
+UUID = "19d69c1e-ae97-4b8c-a1ef-9e12ba966457"
+NODES = TableId("shop", "nodes")
+SPEC = TableSpec(NODES, "topic", "id", ("color", "id"), (("ns", "hub"),), ("hub:1",))
+LOGIN = Login("db", 3306, "u", "p")
+ASSIGNMENT = Assignment(LOGIN, {NODES: SPEC}, {NODES: 4}, {NODES: LOGIN})
+FILE = "binlog.000001"
+
+
+def gtids(last: int) -> MysqlGtids:
+    """Transactions 1 to `last`."""
+    return MysqlGtids.parse(f"{UUID}:1-{last}") if last else MysqlGtids()
+
+
+def position(last: int) -> Position:
+    """Behind transaction `last`, each of 100 bytes."""
+    return Position(gtids(last), FILE, last * 100, last * 100 + 100)
+
+
+def transaction(number: int, *images: tuple[Row | None, Row | None]) -> list[Event]:
+    """The events of one transaction at offset 100 · number."""
+    start = number * 100
+    begin = Begin(f"{UUID}:{number}", FILE, start, start + 10, 1_700_000_000, opens_block=True)
+    return [begin, Rows(NODES, tuple(Image(before, after) for before, after in images)), End(start + 100)]
+
+
+def state(publish: Publish = Publish.DONE, *, deletes: bool = False, reason: str = "") -> CaptureState:
+    """A state that knows the table, with its floor at transaction 5."""
+    table = TableState("topic", 4, "id", SPEC.columns, SPEC.readers, publish, reason, deletes)
+    return CaptureState(2, "n", 1, "one", 2**31, Flavour.MYSQL, position(5), {NODES: table})
+
+
+class ManualClock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_700_000_000.0
+
+    def wall_s(self) -> float:
+        """The time that was set."""
+        return self.now_s
+
+    def monotonic_s(self) -> float:
+        """The time that was set."""
+        return self.now_s
+
+
+class MemoryStore:
+    """A state topic of one server."""
+
+    def __init__(self, *records: CaptureState) -> None:
+        self.records = list(records)
+        self.before_append: Callable[[], None] = lambda: None
+
+    def load(self) -> list[CaptureState]:
+        """All records."""
+        return list(self.records)
+
+    def append(self, state: CaptureState) -> None:
+        """One more."""
+        self.before_append()
+        self.records.append(state)
+
+
+class MemoryLog:
+    """Change topics that store at once, unless `holds`."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.ledger: Ledger[Position] = Ledger()
+        self.lock = threading.Lock()
+
+    def publish(self, records: Sequence[Record], position: Position) -> int:
+        """Store."""
+        with self.lock:
+            entry = self.ledger.add(position, len(records))
+            for record in records:
+                self.records.append(record)
+                self.ledger.ack(entry)
+            return entry
+
+    def wait_stored(self, entry: int, timeout_s: float) -> bool:
+        """Always."""
+        return self.ledger.is_complete(entry)
+
+    def floor(self) -> Position | None:
+        """The ledger's."""
+        return self.ledger.floor
+
+    def envelopes(self) -> list[tuple[str, Envelope, str]]:
+        """(uid, envelope, version text) of every record."""
+        return [(r.uid, decode(r.value), dict(r.headers)["rowplane-version"].decode()) for r in self.records]
+
+
+class ScriptedBinlog:
+    """One script of events per connection, which is lost behind it; `at_end` runs behind the last one."""
+
+    def __init__(self, facts: ServerFacts, *scripts: Sequence[Event]) -> None:
+        self.server_facts = facts
+        self.scripts = list(scripts)
+        self.orders: list[StreamOrder] = []
+        self.at_end: Callable[[], None] = lambda: None
+
+    def facts(self, login: Login) -> ServerFacts:
+        """As set."""
+        return self.server_facts
+
+    @contextmanager
+    def open(self, order: StreamOrder) -> Generator[ScriptedStream, None, None]:
+        """The next script."""
+        self.orders.append(order)
+        script = self.scripts.pop(0) if self.scripts else ()
+        yield ScriptedStream(script, self.at_end if not self.scripts else lambda: None)
+
+
+class ScriptedStream:
+    """Events of one script."""
+
+    def __init__(self, script: Sequence[Event], at_end: Callable[[], None]) -> None:
+        self._script = script
+        self._at_end = at_end
+
+    def __iter__(self) -> Iterator[Event]:
+        """The events, then the end of the connection."""
+        yield from self._script
+        self._at_end()
+        raise SourceUnreachable("script is over")
+
+    def wake(self) -> None:
+        """Scripts do not block."""
+
+
+class MemoryTable:
+    """A table; as a reader it answers from `rows`, and calls `on_chunk` before each chunk."""
+
+    def __init__(self, rows: dict[str, Row]) -> None:
+        self.rows = rows
+        self.end = (1, 0)
+        self.on_chunk: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def open(self, login: Login, spec: TableSpec) -> Generator[MemoryTable, None, None]:
+        """Itself."""
+        yield self
+
+    def wait_visible(self, passed: Position) -> None:
+        """Everything is visible at once."""
+
+    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row]], object | None]:
+        """In key order."""
+        uids = sorted(uid for uid in self.rows if after is None or uid > str(after))[:limit]
+        rows = [(uid, self.rows[uid]) for uid in uids]
+        self.on_chunk()
+        return rows, uids[-1] if len(uids) == limit else None
+
+    def log_end(self) -> tuple[int, int]:
+        """As set."""
+        return self.end
+
+    def holds(self, uids: Collection[str]) -> set[str]:
+        """Those that it holds."""
+        return set(uids) & self.rows.keys()
+
+
+class MemoryKeys:
+    """Live keys of a topic."""
+
+    def __init__(self, *live: str) -> None:
+        self.live = set(live)
+
+    def live_keys(self, topic: str) -> set[str]:
+        """As set."""
+        return set(self.live)
+
+    def highest_incarnation(self, topic: str) -> int:
+        """None."""
+        return 0

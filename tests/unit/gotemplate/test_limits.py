@@ -1,0 +1,64 @@
+"""Every limit ends in a TemplateError that names it, soon."""
+
+import pytest
+
+from shared.gotemplate import TemplateError, limits, render
+
+TWICE = '{{ define "r" }}{{ if gt (len .) 0 }}{{ template "r" (rest .) }}{{ template "r" (rest .) }}{{ end }}{{ end }}'
+BRANCHY = "{{ $x := list 1 }}{{ range until 60 }}{{ $x = list $x $x }}{{ end }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ('{{ range until 99999 }}{{ "0123456789abcdef" }}{{ end }}', "rendered text is longer"),
+        ("{{ range until 99999 }}{{ range until 99999 }}{{ end }}{{ end }}", "more than 100000 loop"),
+        ("{{ range 1000000000000 }}{{ end }}", "more than 100000 loop"),
+        ("{{ until 1000000000 }}", "more than 100000 items"),
+        ("{{ seq 1000000000 }}", "more than 100000 items"),
+        ('{{ define "r" }}{{ template "r" }}{{ end }}{{ template "r" }}', "deeper than 100"),
+        (TWICE + '{{ template "r" (until 60) }}', "more than 100000 loop"),
+        ('{{ repeat 1048577 "x" }}', "longer than 1048576"),
+        ('{{ indent 99999999 "x" }}', "above 65536"),
+        ('{{ nindent 99999999 "x" }}', "above 65536"),
+        ('{{ printf "%99999d" 1 }}', "above 65536"),
+        ('{{ printf "%.99999d" 1 }}', "above 65536"),
+        ('{{ printf "%*d" 99999 1 }}', "above 65536"),
+        ('{{ printf "%60000d" (until 1000) }}', "too large for so many items"),
+        ('{{ $x := "ab" }}{{ range until 60 }}{{ $x = print $x $x }}{{ end }}', "longer than 1048576"),
+        (BRANCHY + "{{ $x }}", "longer than 1048576"),
+        (BRANCHY + "{{ toJson $x }}", "longer than 1048576"),
+        (BRANCHY + "{{ deepCopy $x }}", "more than 100000 parts"),
+        (BRANCHY + "{{ $y := deepEqual $x (deepCopy $x) }}", "more than 100000 parts"),
+        ("{{ $x := list 1 }}{{ range until 300 }}{{ $x = list $x }}{{ end }}{{ $x }}", "nested deeper than 200"),
+        ('{{ $x := repeat 1000000 "x" }}{{ replace "x" $x $x }}', "longer than 1048576"),
+        ('{{ $x := repeat 1000000 "x" }}{{ join $x (until 10) }}', "longer than 1048576"),
+        ('{{ $x := repeat 1000000 "x" }}{{ range until 100 }}{{ $_ := sha256sum $x }}{{ end }}', "more work"),
+        ('{{ range until 100 }}{{ $_ := derivePassword 1 "pin" "a" "b" "c" }}{{ end }}', "more work"),
+        ('{{ regexMatch "(a*)*(a*)*(a*)*b" (repeat 1000000 "a") }}', "more work"),
+        ('{{ regexFind "((a{30}){30}){2}" "a" }}', "invalid repeat count"),
+        ("{{ if true }}" * 30 + "{{ end }}" * 30, "nested deeper than 18"),
+        ("{{ " + "(" * 60 + "1" + ")" * 60 + " }}", "nested deeper than 40"),
+        ("{{ 1" + " | print" * 60 + " }}", "more than 40 stages"),
+        ("{{ .x }}" * 10_001, "more than 10000 actions"),
+    ],
+)
+def test_limits(template: str, reason: str) -> None:
+    with pytest.raises(TemplateError, match=reason):
+        render(template, {"x": ""})
+
+
+def test_a_long_else_if_chain_is_fine() -> None:
+    chain = "".join([f"{{{{ else if eq .n {number} }}}}{number}" for number in range(1, 150)])
+    assert render("{{ if eq .n 0 }}0" + chain + "{{ end }}", {"n": 149}) == "149"
+
+
+def test_many_arguments_do_not_break_the_compiler() -> None:
+    template = "{{ and" + " 1" * 300 + " }}"
+    with pytest.raises(TemplateError, match="nested too deep"):
+        render(template, {})
+
+
+def test_what_fits_the_limits_is_rendered() -> None:
+    assert len(render('{{ repeat 1048576 "x" }}', {})) == limits.MAX_OUTPUT_CHARS
+    assert render("{{ range until 100000 }}{{ end }}ok", {}) == "ok"

@@ -1,0 +1,439 @@
+"""The loop over ports in memory: guard, fan-out, poison, catching up, commits, rebalances."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import pytest
+
+from reconciler.core.catalog import NodeKey
+from reconciler.core.record import ObservedNode
+from reconciler.loop import Loop, shards_of
+from reconciler.metrics import Metrics
+from reconciler.ports import Partition, Record
+from reconciler.queue import Lane, NodeQueue
+from reconciler.registry import Registry
+from reconciler.view import CatalogView
+from shared.errors import LogUnreachable
+from shared.model.envelope import Op
+from shared.model.form import Form
+from shared.model.names import HEADER_CONTROL, HEADER_VERSION
+from tests.builders import (
+    FORM,
+    KEY,
+    SPACE,
+    HandClock,
+    bare,
+    example_form,
+    example_hub,
+    example_row,
+    record_of,
+    version,
+    view_of,
+)
+
+TOPIC = example_hub().topic("rowplane")
+SHARD, OTHER = Partition(TOPIC, 3), Partition(TOPIC, 5)
+Standing = Mapping[Partition, tuple[int, int, str]]
+
+
+class BrokerInMemory:
+    """Port `Changes`: plays a script, one step a poll, and keeps what was committed; the end of the script stops."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.script: list[Sequence[Record] | Callable[[], None]] = []
+        self.topics: frozenset[str] = frozenset()
+        self.committed: dict[Partition, tuple[int, str]] = {}
+
+    def subscribe(self, topics: Iterable[str]) -> None:
+        self.topics = frozenset(topics)
+
+    def poll(self, timeout_s: float) -> Sequence[Record]:
+        if not self.script:
+            self.stop.set()
+            return ()
+        step = self.script.pop(0)
+        if callable(step):
+            step()
+            return ()
+        return step
+
+    def commit(self, offsets: Mapping[Partition, tuple[int, str]]) -> None:
+        self.committed.update(offsets)
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+class ShardsInMemory:
+    """Port `Shards`."""
+
+    def __init__(self) -> None:
+        self.synced = True
+        self.partitions: list[Partition] = []
+
+    def changed(self, partitions: Iterable[Partition]) -> None:
+        self.partitions = list(partitions)
+
+    def is_synced(self) -> bool:
+        return self.synced
+
+
+class Rig:
+    """A loop and all that it is joined with."""
+
+    def __init__(self, *forms: Form) -> None:
+        self.clock = HandClock()
+        self.queue = NodeQueue(self.clock)
+        self.registry = Registry(lambda key: self.queue.offer(key, Lane.EVENT))
+        self.shards = ShardsInMemory()
+        self.metrics = Metrics()
+        self.loop = Loop(self.queue, self.registry, self.shards, self.clock, self.metrics)
+        self.broker = BrokerInMemory()
+        self.view = view_of(*(forms or (example_form(),)))
+        self.loop.view_changed(CatalogView.empty(), self.view)
+
+    def play(self, *steps: Sequence[Record] | Callable[[], None]) -> None:
+        """Run the loop over these steps; time passes between them."""
+        self.broker.stop.clear()
+        for step in steps:
+            self.broker.script += [step, self.tick]
+        self.loop.run(self.broker, self.broker.stop)
+
+    def tick(self) -> None:
+        self.clock.advance(1.0)
+
+    def assign(self, standing: Standing | None = None) -> Callable[[], None]:
+        return lambda: self.loop.assigned(standing or {SHARD: (0, 0, "")})
+
+    def taken(self) -> list[NodeKey]:
+        """All nodes that are queued, in order; each is released."""
+        keys = []
+        while any(self.queue.depth().values()):
+            key = self.queue.take()
+            assert key is not None
+            keys.append(key)
+            self.queue.release(key)
+        return keys
+
+    def finish(self, key: NodeKey = KEY) -> None:
+        """A worker has taken over the node's row."""
+        state = self.registry.state(key)
+        self.loop.done(self.registry.take_offsets(state, state.row))
+
+    def offset(self, partition: Partition = SHARD) -> int | None:
+        """The committed offset."""
+        found = self.broker.committed.get(partition)
+        return found[0] if found else None
+
+    def counted(self, result: str) -> float:
+        return self.metrics.registry.get_sample_value("rowplane_records_total", {"result": result}) or 0.0
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def change(offset: int, partition: Partition = SHARD, **columns: str | int | None) -> Record:
+    return record_of(partition, offset, example_row(**columns))
+
+
+# -- records to nodes -------------------------------------------------------------------------------------------------
+
+
+def test_topics_are_those_of_the_view(rig: Rig) -> None:
+    seen = []
+    rig.play(
+        lambda: seen.append(rig.broker.topics),
+        lambda: rig.loop.view_changed(rig.view, CatalogView.empty()),
+        lambda: seen.append(rig.broker.topics),
+    )
+    assert seen == [{TOPIC}, frozenset()]
+
+
+def test_a_change_reaches_its_node_as_the_hub_maps_it(rig: Rig) -> None:
+    rig.play(rig.assign(), [change(0, active_color="green", green_version=None)])
+    state = rig.registry.state(KEY)
+    assert state.row is not None
+    assert state.row.row is not None
+    assert (state.row.row.extra["activeColor"], state.row.row.extra["greenVersion"]) == ("green", "")
+    assert state.row.source_position == "uuid:0"
+    assert state.row.commit_ms == 1767225600000
+    assert state.partition == SHARD
+    assert rig.taken() == [KEY]
+
+
+@pytest.mark.parametrize(
+    ("op", "bulk", "lane"),
+    [
+        (Op.UPDATE, False, Lane.HOT),
+        (Op.CREATE, False, Lane.HOT),
+        (Op.DELETE, False, Lane.HOT),
+        (Op.READ, False, Lane.BULK),
+        (Op.UPDATE, True, Lane.BULK),
+    ],
+)
+def test_a_single_change_overtakes_snapshots_and_large_transactions(rig: Rig, op: Op, bulk: bool, lane: Lane) -> None:
+    rig.play(rig.assign(), [])
+    rig.play([record_of(SHARD, 0, example_row(), op=op, bulk=bulk)])
+    assert rig.queue.depth()[lane] == 1
+
+
+def test_a_deleted_row_is_no_row(rig: Rig) -> None:
+    rig.play(rig.assign(), [record_of(SHARD, 0, example_row(), op=Op.DELETE)])
+    state = rig.registry.state(KEY)
+    assert state.row is not None
+    assert state.row.row is None
+
+
+def test_a_row_goes_to_every_form_of_its_hub_and_is_done_when_all_have_it() -> None:
+    second = example_form().model_copy(
+        update={"metadata": example_form().metadata.model_copy(update={"name": "another"})}
+    )
+    rig = Rig(example_form(), second)
+    another = NodeKey(SPACE, "another", KEY.uid)
+    rig.play(rig.assign(), [change(0)])
+    assert set(rig.taken()) == {KEY, another}
+    rig.finish(KEY)
+    rig.play([])
+    assert rig.offset() is None
+    rig.finish(another)
+    rig.play([])
+    assert rig.offset() == 1
+
+
+def test_records_of_partitions_that_are_not_ours_are_left_alone(rig: Rig) -> None:
+    rig.play(rig.assign(), [change(0, OTHER)])
+    assert rig.registry.keys() == []
+    assert rig.broker.committed == {}
+
+
+# -- guard and poison -------------------------------------------------------------------------------------------------
+
+
+def test_a_repeated_or_older_record_is_dropped_and_passed_over(rig: Rig) -> None:
+    rig.play(
+        rig.assign(),
+        [
+            record_of(SHARD, 0, example_row(active_color="green"), at=version(500)),
+            record_of(SHARD, 1, example_row(active_color="blue"), at=version(500)),
+            record_of(SHARD, 2, example_row(active_color="blue"), at=version(400)),
+        ],
+    )
+    state = rig.registry.state(KEY)
+    assert state.row is not None
+    assert state.row.row is not None
+    assert state.row.row.extra["activeColor"] == "green"
+    assert rig.counted("repeated") == 2
+    rig.finish()
+    rig.play([])
+    assert rig.offset() == 3
+
+
+def test_the_guard_survives_a_restart_in_the_commit_s_metadata(rig: Rig) -> None:
+    rig.play(rig.assign(), [record_of(SHARD, 0, example_row(), at=version(500))])
+    rig.finish()
+    rig.play([])
+    position, metadata = rig.broker.committed[SHARD]
+    successor = Rig()
+    successor.play(
+        successor.assign({SHARD: (position, 2, metadata)}), [record_of(SHARD, 1, example_row(), at=version(499))]
+    )
+    assert successor.registry.keys() == []
+    assert successor.counted("repeated") == 1
+
+
+@pytest.mark.parametrize("metadata", ["", "nonsense"])
+def test_foreign_commit_metadata_is_no_guard(rig: Rig, metadata: str) -> None:
+    rig.play(rig.assign({SHARD: (0, 1, metadata)}), [change(0)])
+    assert rig.counted("taken") == 1
+
+
+HEADERS = {HEADER_VERSION: version(1).text().encode()}
+POISON = {
+    "no version": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b"{}", {}),
+    "wrong version": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b"{}", {HEADER_VERSION: b"\xff"}),
+    "wrong key": Record(SHARD, 0, b"acme-corp", b"{}", HEADERS),
+    "wrong value": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b"\x00\x01", HEADERS),
+    "no envelope": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b'{"op":"u"}', HEADERS),
+    "no row": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b'{"op":"u","source":{},"after":7}', HEADERS),
+}
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=POISON.keys())
+def test_a_record_that_cannot_be_read_is_passed_over(rig: Rig, poison: Record) -> None:
+    rig.play(rig.assign(), [poison, change(1)])
+    assert rig.taken() == [KEY]
+    assert rig.counted("unreadable") == 1
+    rig.finish()
+    rig.play([])
+    assert rig.offset() == 2
+
+
+def test_a_control_record_is_passed_over(rig: Rig) -> None:
+    rig.play(rig.assign(), [bare(SHARD, 0, {HEADER_CONTROL: b"full"})])
+    assert (rig.offset(), rig.counted("control"), rig.counted("unreadable")) == (1, 1.0, 0.0)
+
+
+def test_a_row_that_lacks_a_mapped_column_is_not_handed_on(rig: Rig) -> None:
+    row = example_row()
+    del row["blue_version"]
+    rig.play(rig.assign(), [record_of(SHARD, 0, row), change(1, node_id="beta")])
+    assert rig.registry.keys() == [NodeKey(SPACE, FORM, "beta")]
+    rig.finish(NodeKey(SPACE, FORM, "beta"))
+    rig.play([])
+    assert rig.offset() == 2
+
+
+# -- commits ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_an_unbroken_run_of_done_records_is_committed(rig: Rig) -> None:
+    keys = [NodeKey(SPACE, FORM, uid) for uid in ("a", "b", "c")]
+    rig.play(rig.assign(), [change(i, node_id=key.uid) for i, key in enumerate(keys)])
+    assert rig.offset() is None
+    assert rig.loop.lag() == {SHARD: 3}
+    rig.finish(keys[1])
+    rig.play([])
+    assert rig.offset() is None
+    rig.finish(keys[0])
+    rig.play([])
+    assert rig.broker.committed == {SHARD: (2, version(200).text())}
+    rig.finish(keys[2])
+    rig.play([])
+    assert rig.broker.committed == {SHARD: (3, version(200).text())}
+    assert rig.loop.lag() == {SHARD: 0}
+
+
+def test_a_newer_row_holds_the_offset_of_the_older_one(rig: Rig) -> None:
+    rig.play(rig.assign(), [change(0)])
+    state = rig.registry.state(KEY)
+    taken = state.row
+    rig.play([change(1, active_color="green")])
+    rig.loop.done(rig.registry.take_offsets(state, taken))
+    rig.play([])
+    assert rig.offset() is None
+    rig.finish()
+    rig.play([])
+    assert rig.offset() == 2
+
+
+def test_the_last_word_is_committed_when_the_loop_stops(rig: Rig) -> None:
+    rig.play(rig.assign(), [change(0)])
+    rig.finish()
+    rig.broker.stop.set()
+    rig.loop.run(rig.broker, rig.broker.stop)
+    assert rig.offset() == 1
+
+
+# -- catching up ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_handed_out_before_the_end_seen_at_the_assignment(rig: Rig) -> None:
+    rig.play(rig.assign({SHARD: (0, 3, "")}), [change(0), change(1, active_color="green")])
+    assert rig.taken() == []
+    assert not rig.loop.is_ready(SHARD)
+    assert not rig.loop.all_ready()
+    rig.play([change(2, node_id="beta")])
+    assert rig.taken() == [KEY, NodeKey(SPACE, FORM, "beta")]
+    assert rig.loop.is_ready(SHARD)
+    state = rig.registry.state(KEY)
+    assert state.row is not None
+    assert state.row.version == version(100), "what was read meanwhile is folded by node"
+
+
+def test_nothing_is_handed_out_before_the_watches_have_told_all(rig: Rig) -> None:
+    rig.shards.synced = False
+    rig.play(rig.assign({SHARD: (0, 1, "")}), [change(0)], [])
+    assert rig.taken() == []
+    rig.shards.synced = True
+    rig.play([])
+    assert rig.taken() == [KEY]
+
+
+def test_watches_that_never_answer_hold_nodes_for_ten_seconds_only(rig: Rig) -> None:
+    rig.shards.synced = False
+    rig.play(rig.assign({SHARD: (0, 1, "")}), [change(0)])
+    rig.clock.advance(10.1)
+    rig.play([])
+    assert rig.taken() == [KEY]
+
+
+def test_nodes_that_the_watch_told_are_looked_over_after_a_takeover(rig: Rig) -> None:
+    node = ObservedNode(KEY, KEY.name, "u", "7", "s", version(1), 1, "", {}, (), "blue-green-nodes")
+    rig.registry.node_seen(node, gone=False, partition=SHARD)
+    rig.registry.node_seen(ObservedNode(NodeKey(SPACE, FORM, "theirs"), "n", "u", "7", "s", None, 1, "", {}, (), ""),
+                           gone=False, partition=OTHER)  # fmt: skip
+    rig.taken()
+    rig.play(rig.assign())
+    assert rig.taken() == [KEY]
+
+
+def test_one_partition_that_lags_does_not_hold_the_other(rig: Rig) -> None:
+    rig.play(rig.assign({SHARD: (0, 0, ""), OTHER: (0, 9, "")}), [change(0), change(0, OTHER, node_id="beta")])
+    assert rig.taken() == [KEY]
+    assert rig.loop.is_ready(SHARD)
+    assert not rig.loop.is_ready(OTHER)
+    assert not rig.loop.is_ready(None)
+
+
+# -- rebalances and views ---------------------------------------------------------------------------------------------
+
+
+def test_revoked_partitions_are_forgotten(rig: Rig) -> None:
+    rig.play(rig.assign({SHARD: (0, 0, ""), OTHER: (0, 0, "")}), [change(0), change(0, OTHER, node_id="beta")])
+    assert set(rig.shards.partitions) == {SHARD, OTHER}
+    done = rig.registry.take_offsets(rig.registry.state(KEY), rig.registry.state(KEY).row)
+    rig.play(lambda: rig.loop.revoked([SHARD], lost=False))
+    assert rig.taken() == [NodeKey(SPACE, FORM, "beta")]
+    assert rig.registry.keys() == [NodeKey(SPACE, FORM, "beta")]
+    assert rig.shards.partitions == [OTHER]
+    assert not rig.loop.owns(SHARD)
+    assert rig.loop.owns(OTHER)
+    rig.loop.done(done)
+    rig.play([])
+    assert SHARD not in rig.broker.committed, "what belongs to another member now is not committed"
+
+
+def test_a_partition_that_comes_back_starts_anew(rig: Rig) -> None:
+    rig.play(rig.assign(), [change(0)], lambda: rig.loop.revoked([SHARD], lost=True))
+    rig.play(rig.assign({SHARD: (0, 1, "")}), [change(0)])
+    assert rig.taken() == [KEY]
+    assert rig.counted("repeated") == 0
+
+
+def test_when_kafka_is_lost_no_partition_is_ours_any_more(rig: Rig) -> None:
+    def fail() -> None:
+        raise LogUnreachable("consumer group: Kafka does not answer")
+
+    with pytest.raises(LogUnreachable):
+        rig.play(rig.assign(), [change(0)], fail)
+    assert rig.taken() == []
+    assert not rig.loop.owns(SHARD)
+    assert rig.shards.partitions == []
+    rig.broker.script.clear()
+    rig.play(rig.assign({SHARD: (0, 1, "")}), [change(0)])
+    assert rig.taken() == [KEY], "the next consumer begins anew"
+
+
+def test_a_changed_form_has_all_its_nodes_looked_over(rig: Rig) -> None:
+    rig.play(rig.assign(), [change(0), change(1, node_id="beta")])
+    rig.taken()
+    rig.loop.view_changed(rig.view, view_of(example_form(generation=2, ingresses=None)))
+    assert set(rig.taken()) == {KEY, NodeKey(SPACE, FORM, "beta")}
+
+
+def test_an_unchanged_form_has_none(rig: Rig) -> None:
+    rig.play(rig.assign(), [change(0)])
+    rig.taken()
+    rig.loop.view_changed(rig.view, rig.view)
+    assert rig.taken() == []
+
+
+def test_shards_are_told_by_their_label() -> None:
+    shards = shards_of([SHARD, OTHER])
+    assert set(shards.values()) == {SHARD, OTHER}
+    assert all(label.endswith(f"-{p.number}") for label, p in shards.items())

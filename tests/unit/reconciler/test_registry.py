@@ -1,0 +1,223 @@
+"""What a process knows of its nodes: older news never replaces newer, echoes wake nobody, offsets wait for their row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.core.catalog import NodeKey
+from reconciler.core.objects import Absent, ObjectRef, ObservedObject, Readiness
+from reconciler.core.record import ObservedNode
+from reconciler.ports import Partition
+from reconciler.registry import Registry, RowState
+from tests.builders import KEY, SPACE, node_row_of, row_state, version
+
+OTHER = NodeKey(SPACE, "blue-green-app", "beta")
+SHARD = Partition("rowplane.db.nodes", 3)
+REF = ObjectRef("v1", "Service", SPACE, "acme-corp-app")
+
+
+class World:
+    """A registry, and whom it woke."""
+
+    def __init__(self) -> None:
+        self.woken: list[NodeKey] = []
+        self.registry = Registry(self.woken.append)
+
+    def known(self, ref: ObjectRef = REF) -> ObservedObject | Absent | None:
+        return self.registry.snapshot([ref]).get(ref)
+
+    def held_version(self) -> str:
+        known = self.known()
+        return known.resource_version if isinstance(known, ObservedObject) else "none"
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.registry.claim(KEY, [REF])
+    return made
+
+
+def seen(resource_version: int, ref: ObjectRef = REF) -> ObservedObject:
+    return ObservedObject(ref, "u", str(resource_version), 1, Readiness.READY)
+
+
+def node(resource_version: int, key: NodeKey = KEY, *refs: ObjectRef) -> ObservedNode:
+    inventory = tuple((ref.name, ref) for ref in refs)
+    return ObservedNode(key, key.name, "u", str(resource_version), "s", version(1), 1, "", {}, inventory, "hub")
+
+
+# -- objects ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 30)), min_size=1, max_size=20))
+def test_the_newest_news_win_in_whatever_order_they_come(news: list[tuple[bool, int]]) -> None:
+    """Answers to our own writes and the watch overlap; the watch alone may lag."""
+    world = World()
+    newest = 0
+    for own, number in news:
+        if own and number > newest:
+            world.registry.put(seen(number))
+            newest = number
+        elif not own:
+            world.registry.object_seen(seen(number), gone=False)
+            newest = max(newest, number)
+    assert world.held_version() == str(newest or "none")
+
+
+def test_resource_versions_are_compared_as_numbers(world: World) -> None:
+    world.registry.object_seen(seen(9), gone=False)
+    world.registry.object_seen(seen(10), gone=False)
+    assert world.held_version() == "10"
+
+
+def test_an_echo_of_our_own_write_wakes_nobody(world: World) -> None:
+    world.registry.put(seen(7))
+    world.registry.object_seen(seen(7), gone=False)
+    world.registry.object_seen(seen(6), gone=False)
+    assert world.woken == []
+    world.registry.object_seen(seen(8), gone=False)
+    assert world.woken == [KEY]
+
+
+def test_an_object_that_nobody_claims_wakes_nobody(world: World) -> None:
+    world.registry.object_seen(seen(1, REF._replace(name="foreign")), gone=False)
+    assert world.woken == []
+
+
+def test_what_has_gone_is_unknown_and_never_absent(world: World) -> None:
+    world.registry.put(seen(7))
+    world.registry.object_seen(seen(9), gone=True)
+    assert world.known() is None
+    assert world.woken == [KEY]
+
+
+def test_an_old_deletion_does_not_hide_the_object_that_came_after_it(world: World) -> None:
+    world.registry.put(seen(9))
+    world.registry.object_seen(seen(7), gone=True)
+    assert world.held_version() == "9"
+
+
+def test_an_object_known_to_be_absent_that_appears_is_known(world: World) -> None:
+    world.registry.put(Absent(REF))
+    world.registry.object_seen(seen(3), gone=False)
+    assert world.held_version() == "3"
+    assert world.woken == [KEY]
+
+
+def test_forgetting_one_object_or_one_kind_leaves_the_rest(world: World) -> None:
+    ingress = ObjectRef("networking.k8s.io/v1", "Ingress", SPACE, "acme-corp")
+    other_group = ObjectRef("networking.example.com/v1", "Ingress", SPACE, "acme-corp")
+    for ref in (REF, ingress, other_group):
+        world.registry.put(seen(1, ref))
+    world.registry.forget_kind("networking.k8s.io/v1", "Ingress")
+    assert world.registry.snapshot([REF, ingress, other_group]).keys() == {REF, other_group}
+    world.registry.forget(REF)
+    assert world.known() is None
+
+
+# -- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_lynqnode_never_replaces_a_newer_one(world: World) -> None:
+    world.registry.node_seen(node(9), gone=False, partition=SHARD)
+    world.registry.node_seen(node(8), gone=False, partition=SHARD)
+    world.registry.node_seen(node(7), gone=True, partition=SHARD)
+    state = world.registry.state(KEY)
+    assert state.node is not None
+    assert (state.node.resource_version, state.node_known, state.partition) == ("9", True, SHARD)
+
+
+def test_an_echo_of_our_own_write_of_a_lynqnode_wakes_nobody(world: World) -> None:
+    state = world.registry.state(KEY)
+    state.node, state.node_known = node(9), True
+    world.registry.node_seen(node(9), gone=False, partition=SHARD)
+    assert world.woken == []
+    world.registry.node_seen(replace(node(10), delete_requested=True), gone=False, partition=SHARD)
+    assert world.woken == [KEY]
+
+
+def test_a_lynqnode_that_is_gone_is_to_be_looked_up(world: World) -> None:
+    world.registry.node_seen(node(9), gone=False, partition=SHARD)
+    world.registry.node_seen(node(11), gone=True, partition=SHARD)
+    state = world.registry.state(KEY)
+    assert (state.node, state.node_known) == (None, False)
+    assert world.woken == [KEY, KEY]
+
+
+def test_a_lynqnode_that_a_list_misses_is_found_by_its_name(world: World) -> None:
+    world.registry.node_seen(node(9), gone=False, partition=SHARD)
+    world.registry.node_gone(SPACE, KEY.name)
+    world.registry.node_gone(SPACE, "unknown")
+    assert not world.registry.state(KEY).node_known
+    assert world.woken == [KEY, KEY]
+
+
+def test_a_lynqnode_s_inventory_wakes_it(world: World) -> None:
+    theirs = REF._replace(name="beta-app")
+    world.registry.node_seen(node(1, OTHER, theirs), gone=False, partition=SHARD)
+    world.registry.object_seen(seen(5, theirs), gone=False)
+    assert world.woken == [OTHER, OTHER]
+
+
+# -- rows and offsets -------------------------------------------------------------------------------------------------
+
+
+def offer(world: World, offset: int, row: RowState, key: NodeKey = KEY) -> None:
+    world.registry.offer_row(key, row, SHARD, offset)
+
+
+def test_the_newest_row_wins(world: World) -> None:
+    first, second = row_state(100, node_row_of()), row_state(200, node_row_of(activeColor="green"))
+    offer(world, 1, second)
+    offer(world, 2, first)
+    assert world.registry.state(KEY).row is second
+
+
+def test_offsets_are_done_only_for_the_row_that_was_taken(world: World) -> None:
+    first, second = row_state(100, node_row_of()), row_state(200, None)
+    offer(world, 1, first)
+    state = world.registry.state(KEY)
+    taken = state.row
+    offer(world, 2, second)
+    assert world.registry.take_offsets(state, taken) == []
+    assert world.registry.take_offsets(state, state.row) == [(SHARD, 1), (SHARD, 2)]
+    assert world.registry.take_offsets(state, state.row) == [], "each is told once"
+
+
+def test_a_node_with_open_records_is_not_forgotten(world: World) -> None:
+    offer(world, 1, row_state(100, None))
+    world.registry.forget_node(KEY)
+    state = world.registry.state(KEY)
+    assert state.row is not None
+    world.registry.take_offsets(state, state.row)
+    world.registry.forget_node(KEY)
+    assert world.registry.keys() == []
+
+
+def test_a_forgotten_node_s_objects_are_forgotten(world: World) -> None:
+    world.registry.state(KEY)
+    world.registry.put(seen(1))
+    world.registry.forget_node(KEY)
+    assert world.known() is None
+    world.registry.object_seen(seen(2), gone=False)
+    assert world.woken == []
+
+
+def test_an_object_that_another_node_has_claimed_since_stays(world: World) -> None:
+    world.registry.state(KEY)
+    world.registry.put(seen(1))
+    world.registry.claim(OTHER, [REF])
+    world.registry.forget_node(KEY)
+    assert world.held_version() == "1"
+
+
+def test_dropped_partitions_take_their_nodes_along(world: World) -> None:
+    offer(world, 1, row_state(100, node_row_of()))
+    world.registry.offer_row(OTHER, row_state(100, node_row_of("beta")), Partition(SHARD.topic, 4), 1)
+    world.registry.drop_partitions([SHARD])
+    assert world.registry.keys() == [OTHER]

@@ -1,0 +1,171 @@
+"""Workers: records are told done, failures come again, one bad node never ends a worker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from reconciler.core.catalog import NodeKey
+from reconciler.loop import Loop
+from reconciler.metrics import Metrics
+from reconciler.ports import Partition
+from reconciler.queue import Lane, NodeQueue
+from reconciler.reconcile import Outcome
+from reconciler.registry import Registry
+from reconciler.worker import Workers
+from shared.errors import ClusterUnreachable, InvalidError, ObjectInvalid
+from tests.builders import KEY, HandClock, node_row_of, row_state
+from tests.unit.reconciler.test_loop import BrokerInMemory, ShardsInMemory
+
+SHARD = Partition("rowplane.db.nodes", 3)
+OTHER = KEY._replace(uid="beta")
+LAST = KEY._replace(uid="last")
+"""Offered in the coldest lane: when it runs, a single worker is through with all that was due."""
+Reconcile = Callable[[NodeKey], Outcome]
+
+
+class Shop:
+    """One worker, a loop that owns one partition, and a reconcile function that the test hands in."""
+
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.queue = NodeQueue(self.clock)
+        self.registry = Registry(lambda _key: None)
+        self.metrics = Metrics()
+        self.broker = BrokerInMemory()
+        self.loop = Loop(self.queue, self.registry, ShardsInMemory(), self.clock, self.metrics)
+        self.turn(lambda: self.loop.assigned({SHARD: (0, 0, "")}), lambda: None)
+        self.reconcile: Reconcile = lambda _key: Outcome(done=(), again_at_s=None)
+        self.runs: list[NodeKey] = []
+        self._through = threading.Semaphore(0)
+        self.workers = Workers(self.queue, self.registry, self.loop, self._count, self.clock, self.metrics)
+
+    def _count(self, key: NodeKey) -> Outcome:
+        if key == LAST:
+            self._through.release()
+            return Outcome(done=(), again_at_s=None)
+        self.runs.append(key)
+        return self.reconcile(key)
+
+    def turn(self, *steps: Callable[[], None]) -> None:
+        """Some turns of the loop."""
+        self.broker.stop.clear()
+        self.broker.script += steps
+        self.loop.run(self.broker, self.broker.stop)
+
+    def offer(self, key: NodeKey = KEY, partition: Partition = SHARD) -> None:
+        self.registry.offer_row(key, row_state(100, node_row_of(key.uid)), partition, 0)
+        self.queue.offer(key, Lane.HOT)
+
+    def settle(self) -> None:
+        """Wait until the worker is through with all that is due by the clock."""
+        self.registry.state(LAST).partition = SHARD
+        self.queue.offer(LAST, Lane.BULK)
+        assert self._through.acquire(timeout=10.0)
+
+    def results(self, result: str) -> float:
+        name = "lynqnode_reconcile_duration_seconds_count"
+        return self.metrics.registry.get_sample_value(name, {"result": result}) or 0.0
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    made = Shop()
+    made.workers.start(1)
+    yield made
+    made.workers.stop(timeout_s=5.0)
+
+
+def failing_once(error: Exception) -> Reconcile:
+    errors = [error]
+
+    def reconcile(_key: NodeKey) -> Outcome:
+        if errors:
+            raise errors.pop()
+        return Outcome(done=(), again_at_s=None)
+
+    return reconcile
+
+
+def test_a_run_asks_for_its_next_time(shop: Shop) -> None:
+    wishes = [shop.clock.now_s + 5.0]
+    shop.reconcile = lambda _key: Outcome(done=(), again_at_s=wishes.pop() if wishes else None)
+    shop.offer()
+    shop.settle()
+    shop.clock.advance(4.9)
+    shop.settle()
+    assert shop.runs == [KEY]
+    shop.clock.advance(0.1)
+    shop.settle()
+    assert shop.runs == [KEY, KEY]
+
+
+@pytest.mark.parametrize("error", [ClusterUnreachable("no answer"), RuntimeError("a bug")])
+def test_a_failed_node_is_tried_again_and_holds_nobody(shop: Shop, error: Exception) -> None:
+    shop.reconcile = failing_once(error)
+    shop.offer()
+    shop.offer(OTHER)
+    shop.settle()
+    assert shop.runs == [KEY, OTHER]
+    shop.clock.advance(0.25)
+    shop.settle()
+    assert shop.runs == [KEY, OTHER, KEY]
+    assert shop.results("error") == 1.0
+
+
+def test_failures_in_a_row_wait_longer_and_a_success_forgets_them(shop: Shop) -> None:
+    failing = True
+
+    def reconcile(_key: NodeKey) -> Outcome:
+        if failing:
+            raise ClusterUnreachable("no answer")
+        return Outcome(done=(), again_at_s=None)
+
+    shop.reconcile = reconcile
+    shop.offer()
+    for _ in range(7):
+        shop.settle()
+        shop.clock.advance(60.0)
+    assert len(shop.runs) == 7
+    shop.settle()
+    shop.clock.advance(14.9)
+    shop.settle()
+    assert len(shop.runs) == 8, "after eight failures it waits for 15 s at least"
+    failing = False
+    shop.clock.advance(60.0)
+    shop.settle()
+    failing = True
+    shop.offer()
+    shop.settle()
+    shop.clock.advance(0.25)
+    shop.settle()
+    assert len(shop.runs) == 11, "the first failure after a success waits for a quarter of a second at most"
+
+
+@pytest.mark.parametrize("error", [ObjectInvalid("LynqNode is invalid", status=422), InvalidError("not JSON")])
+def test_a_node_that_can_never_be_written_does_not_hold_the_log(shop: Shop, error: Exception) -> None:
+    shop.reconcile = failing_once(error)
+    shop.offer()
+    shop.settle()
+    state = shop.registry.state(KEY)
+    assert shop.registry.take_offsets(state, state.row) == [], "the record was told to be done"
+
+
+def test_a_node_of_a_partition_that_is_not_ready_is_not_run(shop: Shop) -> None:
+    shop.offer(partition=Partition(SHARD.topic, 9))
+    shop.offer(OTHER)
+    shop.settle()
+    assert shop.runs == [OTHER]
+
+
+def test_a_node_that_is_gone_is_forgotten(shop: Shop) -> None:
+    def gone(key: NodeKey) -> Outcome:
+        state = shop.registry.state(key)
+        return Outcome(done=shop.registry.take_offsets(state, state.row), again_at_s=None, gone=True)
+
+    shop.reconcile = gone
+    shop.offer()
+    shop.settle()
+    assert shop.registry.keys() == []
