@@ -17,8 +17,26 @@ FUNCTION_LINES = 50
 PARAMETERS = 6
 PURE = ("cdc/core", "reconciler/core", "shared/model", "shared/gotemplate")
 IMPURE_IMPORTS = frozenset(
-    "asyncio http kafka kubernetes logging os pymysql pymysqlreplication random requests secrets socket ssl structlog "
-    "subprocess threading time urllib3".split()
+    [
+        "asyncio",
+        "http",
+        "kafka",
+        "kubernetes",
+        "logging",
+        "os",
+        "pymysql",
+        "pymysqlreplication",
+        "random",
+        "requests",
+        "secrets",
+        "socket",
+        "ssl",
+        "structlog",
+        "subprocess",
+        "threading",
+        "time",
+        "urllib3",
+    ]
 )
 IMPURE_CALLS = frozenset(("open", "input", "print"))
 WORDS = ("fed by", "feeds", "never")

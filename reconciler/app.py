@@ -118,6 +118,7 @@ def _consume(kafka: KafkaSettings, loop: Loop, stop: threading.Event) -> None:
         except LogError as error:
             if not error.retriable:
                 raise
+            loop.connected = False
             log.warning("Kafka cannot be used, trying again", error=str(error))
             stop.wait(backoff.delay_s(failures, 0.5))
             failures += 1
@@ -127,6 +128,8 @@ def _missing(catalog: CatalogWatch, loop: Loop) -> str | None:
     """What keeps the process from being ready: None when hubs, forms and all owned partitions are known."""
     if not catalog.synced.is_set():
         return "hubs and forms are not known yet"
+    if not loop.connected:
+        return "Kafka has not answered yet"
     if not loop.all_ready():
         return "owned partitions have not caught up yet"
     return None

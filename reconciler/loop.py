@@ -66,6 +66,8 @@ class Loop:
         self._assigned: dict[Partition, Assigned] = {}
         self._finished: list[tuple[Partition, int]] = []
         self._commit_at_s = 0.0
+        self.connected = False
+        """Whether the last poll of Kafka succeeded."""
 
     def run(self, changes: Changes, stop: threading.Event) -> None:
         """Until `stop` is set. Raises LogError when Kafka cannot be used; no partition is ours any more then."""
@@ -77,6 +79,7 @@ class Loop:
 
     def _run(self, changes: Changes, stop: threading.Event) -> None:
         subscribed: frozenset[str] = frozenset()
+        self.connected = False
         while not stop.is_set():
             view = self._view
             if subscribed != frozenset(view.topics):
@@ -84,6 +87,7 @@ class Loop:
                 changes.subscribe(subscribed)
             for record in changes.poll(_POLL_S if self.all_ready() else _POLL_CATCHING_UP_S):
                 self._take(record, view)
+            self.connected = True
             self._release_caught_up()
             self._commit(changes)
         self._commit_at_s = 0.0

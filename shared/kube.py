@@ -64,8 +64,10 @@ CRDS: Final = ResourceType(
 class KubeClient:
     """Thread-safe; one pool of connections."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, namespace: str = "") -> None:
         self._configuration = configuration
+        self.namespace = namespace
+        """Where hubs and forms are looked for; empty means everywhere."""
         self._client = ApiClient(configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
         self._types: dict[tuple[str, str], ResourceType] = {}
@@ -93,7 +95,7 @@ class KubeClient:
             ) from error
         configuration.connection_pool_maxsize = pool_size
         configuration.retries = False
-        return cls(configuration)
+        return cls(configuration, settings.namespace)
 
     @property
     def server(self) -> str:
@@ -178,14 +180,20 @@ class KubeClient:
         return self._json("DELETE", kind.path(namespace, name), body=body)
 
     def watch(
-        self, kind: ResourceType, resource_version: str, *, label_selector: str = "", silence_s: float = 70.0
+        self,
+        kind: ResourceType,
+        resource_version: str,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        silence_s: float = 70.0,
     ) -> KubeWatch:
         """Open a watch with bookmarks; a connection without a byte for `silence_s` is dead."""
         query = {"watch": "1", "resourceVersion": resource_version, "allowWatchBookmarks": "true"}
         if label_selector:
             query["labelSelector"] = label_selector
         response = self._request(
-            "GET", kind.path(), query=query, timeout=urllib3.Timeout(connect=3.0, read=silence_s), stream=True
+            "GET", kind.path(namespace), query=query, timeout=urllib3.Timeout(connect=3.0, read=silence_s), stream=True
         )
         return KubeWatch(response, f"watch of {kind.plural}")
 

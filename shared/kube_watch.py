@@ -41,10 +41,19 @@ class Reflector:
     known metadata only, with the resourceVersion of the list.
     """
 
-    def __init__(self, client: KubeClient, kind: ResourceType, on_event: OnEvent, *, label_selector: str = "") -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        kind: ResourceType,
+        on_event: OnEvent,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+    ) -> None:
         self._client = client
         self._kind = kind
         self._on_event = on_event
+        self._namespace = namespace
         self._selector = label_selector
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
         self._stop = threading.Event()
@@ -88,7 +97,7 @@ class Reflector:
                 failures += 1
 
     def _list(self) -> str:
-        items, version = self._client.list(self._kind, label_selector=self._selector)
+        items, version = self._client.list(self._kind, self._namespace, label_selector=self._selector)
         seen = set()
         for item in items:
             key = _key(item)
@@ -102,7 +111,7 @@ class Reflector:
         return version
 
     def _follow(self, version: str) -> str:
-        watch = self._client.watch(self._kind, version, label_selector=self._selector)
+        watch = self._client.watch(self._kind, version, namespace=self._namespace, label_selector=self._selector)
         self._watch = watch
         if self._stop.is_set():
             watch.close()

@@ -50,4 +50,4 @@ def configure(process: str) -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.ERROR)  # its warnings tell of retries that we log ourselves
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # a line a retry; what matters leaves it as an exception

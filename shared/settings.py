@@ -44,6 +44,8 @@ class KubeSettings:
     """`KUBECONFIG`: path; empty means the pod's service account, else ~/.kube/config."""
     context: str = ""
     """`ROWPLANE_KUBE_CONTEXT`: context of the kubeconfig; empty means its current one."""
+    namespace: str = ""
+    """`ROWPLANE_NAMESPACE`: only hubs and forms of this namespace; empty means those of all namespaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ class ProbeSettings:
     """Where /livez, /readyz and /metrics are served."""
 
     port: int = 8080
-    """`ROWPLANE_METRICS_PORT`; 0 picks a free one."""
+    """`ROWPLANE_METRICS_PORT`: port to listen on; 0 picks a free one."""
     host: str = "0.0.0.0"
-    """`ROWPLANE_METRICS_HOST`."""
+    """`ROWPLANE_METRICS_HOST`: address to listen on."""
 
 
 def _number(env: Mapping[str, str], name: str, default: int, lowest: int, highest: int = 2**31 - 1) -> int:
@@ -61,7 +63,9 @@ def _number(env: Mapping[str, str], name: str, default: int, lowest: int, highes
     if not text:
         return default
     if not text.isdecimal() or not lowest <= int(text) <= highest:
-        raise UsageError(f"{name} is {text!r}", mend=f"Set it to a whole number, at least {lowest} and at most {highest}")
+        raise UsageError(
+            f"{name} is {text!r}", mend=f"Set it to a whole number, at least {lowest} and at most {highest}"
+        )
     return int(text)
 
 
@@ -79,7 +83,11 @@ def load_kafka(env: Mapping[str, str] = os.environ) -> KafkaSettings:
 
 def load_kube(env: Mapping[str, str] = os.environ) -> KubeSettings:
     """Never raises; the connection does when the file is bad."""
-    return KubeSettings(kubeconfig=env.get("KUBECONFIG", ""), context=env.get("ROWPLANE_KUBE_CONTEXT", ""))
+    return KubeSettings(
+        kubeconfig=env.get("KUBECONFIG", ""),
+        context=env.get("ROWPLANE_KUBE_CONTEXT", ""),
+        namespace=env.get("ROWPLANE_NAMESPACE", ""),
+    )
 
 
 def load_probes(env: Mapping[str, str] = os.environ) -> ProbeSettings:

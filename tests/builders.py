@@ -6,7 +6,9 @@ Fed by: deploy/examples/blue-green and tests/data. Feeds: tests of every level. 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,7 @@ from reconciler.core.variables import NodeRow
 from reconciler.ports import Partition, Record
 from reconciler.registry import RowState
 from reconciler.view import CatalogView
+from shared.kube import KubeClient, ResourceType
 from shared.model.api import parse_object
 from shared.model.envelope import Envelope, Op, Row, Source, encode_key
 from shared.model.form import Form
@@ -34,6 +37,8 @@ SPACE: Final = "lynq-system"
 """The namespace of the example's hub and form."""
 FORM: Final = "blue-green-app"
 UID: Final = "acme-corp"
+NAMESPACES: Final = ResourceType("v1", "Namespace", "namespaces", namespaced=False)
+CONFIG_MAPS: Final = ResourceType("v1", "ConfigMap", "configmaps")
 KEY: Final = NodeKey(SPACE, FORM, UID)
 
 
@@ -151,6 +156,17 @@ def record_of(
         headers[HEADER_BULK] = b"1"
     key = encode_key("node_id", str(row["node_id"]))
     return Record(partition, offset, key, envelope_of(op, row, pos=offset * 100).encode(), headers)
+
+
+@contextmanager
+def fresh_namespace(client: KubeClient) -> Iterator[str]:
+    """A namespace of its own on a real API server; its deletion is asked for at the end, and not awaited."""
+    name = f"rowplane-test-{secrets.token_hex(4)}"
+    client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    try:
+        yield name
+    finally:
+        client.delete(NAMESPACES, "", name)
 
 
 def bare(partition: Partition, offset: int, headers: Mapping[str, bytes] | None = None) -> Record:

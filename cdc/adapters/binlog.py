@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pymysql
+from pymysql.constants.COMMAND import COM_BINLOG_DUMP_GTID
 from pymysqlreplication import BinLogStreamReader  # type: ignore[import-untyped]  # ships no types
 from pymysqlreplication import event as kinds
 from pymysqlreplication import row_event as row_kinds
@@ -29,10 +30,11 @@ from cdc.core.columns import mapped
 from cdc.core.events import Beat, Begin, End, Event, Image, Prepare, Rotate, Rows, Statement, Unreadable
 from cdc.core.identity import ServerFacts
 from cdc.core.plan import TableSpec
+from cdc.core.tagged import encode_set, gtid_of_event
 from cdc.core.values import ColumnType, Value, from_binlog
 from cdc.ports import Login, StreamOrder
 from shared.errors import InvalidError, SourceUnreachable
-from shared.model.position import MysqlGtids, TableId
+from shared.model.position import MariadbGtids, MysqlGtids, TableId
 
 __all__ = ["BinlogStream", "MysqlBinlog"]
 
@@ -58,8 +60,12 @@ _EVENTS: Final = [
 ]
 """PreviousGtidsEvent is left out: the library cannot read it once a server has used a GTID tag."""
 
-_GTID_CODES = {34, 42}
+_TAGGED_CODE = 42
+"""GTID_TAGGED_LOG."""
+_GTID_CODES = {34, _TAGGED_CODE}
 """ANONYMOUS_GTID and GTID_TAGGED_LOG: a transaction begins under a GTID that the library cannot read."""
+_SET_AT = 4 + 1 + 2 + 4 + 4 + 3 + 8 + 4
+"""Where the set begins in COM_BINLOG_DUMP_GTID: packet length, command, flags, server id, name, offset, set length."""
 _HARMLESS_CODES = {36, 37, 41}
 """TRANSACTION_CONTEXT, VIEW_CHANGE, HEARTBEAT_LOG_EVENT_V2: no rows."""
 _STANDALONE = 1
@@ -93,6 +99,7 @@ class BinlogStream:
     def __init__(self, order: StreamOrder) -> None:
         self._login = order.login
         self._specs = order.tables
+        self._gtids = order.position.gtids
         self._sockets: list[socket.socket] = []
         self._is_woken = False
         self._file = order.position.file
@@ -119,7 +126,7 @@ class BinlogStream:
             raise SourceUnreachable(f"database {self._login.host}:{self._login.port} closed the binlog stream")
         if self._is_woken:
             raise SourceUnreachable("the binlog stream was woken")
-        connection: Any = pymysql.connect(**settings)
+        connection: Any = pymysql.connect(**settings) if is_control else _StreamConnection(self._gtids, **settings)
         if not is_control:
             self._sockets.append(connection._sock)  # a blocking read can only be woken by its socket
         return connection
@@ -161,7 +168,7 @@ class BinlogStream:
     def _begin(self, raw: Any, end: int) -> Begin:
         is_mariadb = isinstance(raw, kinds.MariadbGtidEvent)
         return Begin(
-            gtid=raw.gtid if hasattr(raw, "gtid") else "",
+            gtid=_gtid(raw),
             file=self._file,
             offset=end - raw.packet.event_size,
             end=end,
@@ -273,14 +280,38 @@ class MysqlBinlog:
             stream.close()
 
 
+class _StreamConnection(pymysql.connections.Connection):
+    """A connection that sends a set with tags in place of the library's set, which leaves them out."""
+
+    def __init__(self, gtids: MysqlGtids | MariadbGtids, **settings: Any) -> None:
+        self._gtids = gtids if isinstance(gtids, MysqlGtids) and gtids.has_tags() else None
+        super().__init__(**settings)
+
+    def _write_bytes(self, data: bytes) -> None:
+        if self._gtids is not None and len(data) > _SET_AT and data[4] == COM_BINLOG_DUMP_GTID:
+            encoded = encode_set(self._gtids)
+            head = data[4 : _SET_AT - 4]
+            data = struct.pack("<I", len(head) + 4 + len(encoded)) + head + struct.pack("<I", len(encoded)) + encoded
+        super()._write_bytes(data)  # type: ignore[misc]  # not in the stub; the only way to every packet
+
+
 def _where(order: StreamOrder) -> dict[str, Any]:
-    """Where to begin: by GTID set, or by file and offset where the library cannot send the set."""
+    """Where to begin: by GTID set, or by file and offset while the server has no GTID at all."""
     gtids, position = order.position.gtids, order.position
     if not isinstance(gtids, MysqlGtids):
         return {"is_mariadb": True, "auto_position": gtids.text()}
-    if gtids.has_tags() or not gtids.intervals:
+    if not gtids.intervals:
         return {"log_file": position.file, "log_pos": max(position.end, 4), "resume_stream": True}
+    if gtids.has_tags():
+        return {"auto_position": ",".join(sorted({f"{source.partition(':')[0]}:1" for source in gtids.intervals}))}
     return {"auto_position": gtids.text()}
+
+
+def _gtid(raw: Any) -> str:
+    """The library's, or that of a tagged event; empty for anonymous transactions."""
+    if raw.event_type == _TAGGED_CODE:
+        return gtid_of_event(raw.packet.packet.get_all_data()[20:])
+    return raw.gtid if hasattr(raw, "gtid") else ""
 
 
 def _xa_id(raw: Any) -> str:

@@ -45,9 +45,9 @@ class ClusterHubs:
         self._hubs: dict[_Key, Hub] = {}
         self._conditions: dict[_Key, list[dict[str, Any]]] = {}
         self._forms: dict[_Key, Form] = {}
-        self._reflectors = [Reflector(client, HUBS, self._on_hub)]
+        self._reflectors = [Reflector(client, HUBS, self._on_hub, namespace=client.namespace)]
         if with_forms:
-            self._reflectors.append(Reflector(client, FORMS, self._on_form))
+            self._reflectors.append(Reflector(client, FORMS, self._on_form, namespace=client.namespace))
 
     def start(self) -> None:
         """Begin to watch."""

@@ -18,7 +18,7 @@ class Begin:
     """The GTID event: a transaction starts."""
 
     gtid: str
-    """Empty when the server's GTID cannot be read (tagged GTIDs)."""
+    """Empty for an anonymous transaction."""
     file: str
     offset: int
     """Byte offset of this event in the file."""

@@ -59,7 +59,7 @@ def decide(known_uuid: str, floor: Position | None, facts: ServerFacts) -> Start
 
 
 def _gap(floor: Position, facts: ServerFacts, is_same: bool) -> str:
-    executed, purged, passed = (_comparable(s) for s in (facts.executed, facts.purged, floor.gtids))
+    executed, purged, passed = facts.executed, facts.purged, floor.gtids
     if type(executed) is not type(passed):
         return "the server is of another kind"
     if not _contains(passed, purged):
@@ -69,11 +69,6 @@ def _gap(floor: Position, facts: ServerFacts, is_same: bool) -> str:
     if is_same and file_number(facts.file) < file_number(floor.file):
         return "the server's log files were numbered anew"
     return ""
-
-
-def _comparable(gtids: _Sets) -> _Sets:
-    """Tagged GTIDs cannot be followed by the decoder and stay out of the comparison."""
-    return gtids.without_tags() if isinstance(gtids, MysqlGtids) else gtids
 
 
 def _contains(outer: _Sets, inner: _Sets) -> bool:

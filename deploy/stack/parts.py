@@ -63,11 +63,23 @@ def make(part: Part, stamps: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole directory, if it is there."""
+    """Remove a file or a whole directory, if it is there.
+
+    What an interrupted debootstrap left mounted below it (proc, sys) is unmounted first.
+    """
     if path.is_dir() and not path.is_symlink():
+        for mounted in reversed(_mounts_below(path)):
+            run(["umount", str(mounted)], subject=f"unmounting {mounted}", mend="unmount it as root")
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _mounts_below(path: Path) -> list[Path]:
+    """Return the mount points inside a directory in the order of their mounting (proc(5), mounts)."""
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    points = [Path(line.split()[1].encode().decode("unicode_escape")) for line in lines]
+    return [point for point in points if point.is_relative_to(path.resolve()) and point != path.resolve()]
 
 
 def run(

@@ -46,8 +46,8 @@ class CatalogWatch:
         self._forms: dict[tuple[str, str], Form] = {}
         self._changed = threading.Event()
         self._stop = threading.Event()
-        self._watch_hubs = Reflector(client, HUBS, self._on_hub)
-        self._watch_forms = Reflector(client, FORMS, self._on_form)
+        self._watch_hubs = Reflector(client, HUBS, self._on_hub, namespace=client.namespace)
+        self._watch_forms = Reflector(client, FORMS, self._on_form, namespace=client.namespace)
         self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
         self.synced = threading.Event()
         """Set once the first complete view is published."""

@@ -153,6 +153,11 @@ class _Run:
             self._settle_writable(item, live)
 
     def _settle_writable(self, item: DesiredObject, live: ObservedObject | None) -> None:
+        freezer = gates.freezer(self._scene, item.ref)
+        if freezer and self._differs(item, live):
+            text = f"{freezer.id} has not moved away yet"
+            self._wait(item, live, WaitReason.FROZEN, text, State.FROZEN)
+            return
         hold = self._hold(item.ref)
         sent = _keep_size(item, live) if hold else item
         route = self._scene.routes.get(item.ref)
@@ -168,10 +173,6 @@ class _Run:
 
     def _advance(self, item: DesiredObject, sent: DesiredObject, live: ObservedObject | None) -> None:
         """An object that is not as wanted: write it, unless a rule says to wait."""
-        if freezer := gates.freezer(self._scene, item.ref):
-            text = f"{freezer.id} has not moved away yet"
-            self._wait(item, live, WaitReason.FROZEN, text, State.FROZEN)
-            return
         hold = self._hold(item.ref) if item.ref in self._scene.targets else None
         if hold:
             self._timer(hold.timer_at_s)

@@ -140,10 +140,6 @@ class MysqlGtids:
         """Whether any GTID carries a tag."""
         return any(":" in source for source in self.intervals)
 
-    def without_tags(self) -> MysqlGtids:
-        """The untagged part: what every client library can read and send."""
-        return MysqlGtids({s: i for s, i in self.intervals.items() if ":" not in s})
-
     def text(self) -> str:
         """The server's own notation, sources in order."""
         return ",".join(

@@ -73,6 +73,8 @@ def test_tagged_gtids_are_followed(mysql_world: CaptureWorld) -> None:
     world.proxy.cut()
     world.paint(["b"], "red")
     world.wait_rows({"a": "green", "b": "red", "c": "blue"})
+    assert sum(r.op == "u" for r in world.records()) == 2, "each change once: the tag was sent to the server"
+    assert sum(r.op == "c" for r in world.records()) == 0, "nothing of the log's past"
 
 
 def test_columns_come_go_and_change_names(world: CaptureWorld) -> None:

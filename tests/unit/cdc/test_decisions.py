@@ -108,8 +108,9 @@ def test_a_failover_goes_on_behind_the_floor_in_a_new_incarnation() -> None:
     assert start.position == Position(MysqlGtids.parse(f"{U}:1-5"), "other.000000", 0, 0)
 
 
-def test_tagged_gtids_do_not_count() -> None:
-    assert decide("one", _floor(f"{U}:1-5"), _facts(f"{U}:1-9:tag:1-4", f"{U}:1-3:tag:1-4")).gap == ""
+def test_tagged_gtids_count_like_others() -> None:
+    assert decide("one", _floor(f"{U}:1-5:tag:1-4"), _facts(f"{U}:1-9:tag:1-4", f"{U}:1-3:tag:1-4")).gap == ""
+    assert "purged" in decide("one", _floor(f"{U}:1-5"), _facts(f"{U}:1-9:tag:1-4", f"{U}:1-3:tag:1-4")).gap
 
 
 def test_mariadb_and_a_change_of_kind() -> None:

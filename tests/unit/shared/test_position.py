@@ -29,11 +29,12 @@ def test_mysql_text_comes_back_with_neighbours_joined() -> None:
     assert MysqlGtids.parse(f"{A.upper()}:1-3:4:8,\n{B}:5").text() == f"{A}:1-4:8,{B}:5"
 
 
-def test_tags_are_read_and_can_be_left_out() -> None:
+def test_tags_are_sources_of_their_own() -> None:
     gtids = MysqlGtids.parse(f"{A}:1-3:tag:1-2:7")
     assert gtids.has_tags()
     assert dict(gtids.intervals) == {A: ((1, 3),), f"{A}:tag": ((1, 2), (7, 7))}
-    assert gtids.without_tags().text() == f"{A}:1-3"
+    assert gtids.text() == f"{A}:1-3,{A}:tag:1-2:7"
+    assert gtids.add(f"{A}:tag:3").contains(MysqlGtids.parse(f"{A}:tag:1-3"))
 
 
 @pytest.mark.parametrize("text", ["nonsense", f"{A}", "1-2-3:4"])

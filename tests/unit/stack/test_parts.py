@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from deploy.stack.errors import StackError
-from deploy.stack.parts import Part, is_current, make, run
+from deploy.stack.parts import Part, is_current, make, remove, run
 
 
 class Interrupted(BaseException):
@@ -86,6 +88,18 @@ def test_a_failed_rebuild_keeps_the_old_part(tmp_path: Path, stamps: Path) -> No
     with pytest.raises(StackError, match="no room"):
         make(newer, stamps)
     assert is_current(part_of(tmp_path), stamps)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_what_is_still_mounted_is_unmounted_before_removal(tmp_path: Path) -> None:
+    inside = tmp_path / "tree" / "a mount"
+    inside.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(inside)], check=False, capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("this machine does not let root mount")
+    remove(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
 
 
 def test_a_failing_command_tells_subject_output_and_mend(tmp_path: Path) -> None:

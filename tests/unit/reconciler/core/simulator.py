@@ -1,19 +1,17 @@
-"""A cluster of one node in memory: fenced writes, pods that come and go over simulated time, and forms to render.
+"""A cluster of one node in memory: fenced writes, pods that come and go over simulated time, and what is true in it.
 
-Fed by: rows and histories of the tests. Feeds: `next_step` with what it observes, and the properties with what is
-true. Never: decides anything that the product decides.
+Fed by: histories. Feeds: `next_step` with what it observes, and the properties with the truth. Never: decides
+anything that the product decides.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 from reconciler.core.objects import (
-    ANNOTATION_TEMPLATE_HASH,
     Absent,
     Delete,
     Desired,
@@ -27,174 +25,10 @@ from reconciler.core.objects import (
     Step,
     Workload,
     Write,
-    applied_hash,
 )
 from reconciler.core.slim import pod_labels, route_backends, route_selector
 from shared.model.version import Version
-
-NODE = ("shop", "acme-app")
-SPACE = "shop"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a row of the model can say."""
-
-    color: str = "blue"
-    blue_version: int = 1
-    green_version: int = 1
-    replicas: int = 3
-    idle: int = 1
-    host: str = "a.example.com"
-    extra: bool = False
-    """The form has a worker and its settings, too."""
-    renamed: bool = False
-    """The form gives the blue workload another name."""
-    unrendered: str = ""
-    """Id of a resource that cannot be rendered."""
-    active: bool = True
-
-
-def version(number: int) -> Version:
-    """The n-th state of the row."""
-    return Version(1, 1, number, 0, 0, 0)
-
-
-def made(
-    name: str, api_version: str, kind: str, id_: str, spec: Mapping[str, Any], depends: tuple[str, ...] = ()
-) -> DesiredObject:
-    """A desired object; workloads get the annotation that the renderer gives them."""
-    annotations = {ANNOTATION_TEMPLATE_HASH: applied_hash(spec["template"])} if "template" in spec else {}
-    metadata = {"name": name, "namespace": SPACE, "annotations": annotations}
-    manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": dict(spec)}
-    ref = ObjectRef(api_version, kind, SPACE, name)
-    return DesiredObject(id_, ref, manifest, applied_hash(manifest), depends)
-
-
-def deployment(
-    id_: str, name: str, replicas: int, labels: Mapping[str, str], image: str, depends: tuple[str, ...] = ()
-) -> DesiredObject:
-    """A Deployment whose pods carry `labels`."""
-    template = {"metadata": {"labels": dict(labels)}, "spec": {"containers": [{"name": "app", "image": image}]}}
-    return made(name, "apps/v1", "Deployment", id_, {"replicas": replicas, "template": template}, depends)
-
-
-def image_of(item: DesiredObject) -> str:
-    """The image of a workload's container."""
-    return str(item.manifest["spec"]["template"]["spec"]["containers"][0]["image"])
-
-
-def service(id_: str, name: str, selector: Mapping[str, str], depends: tuple[str, ...] = ()) -> DesiredObject:
-    """A Service."""
-    return made(name, "v1", "Service", id_, {"selector": dict(selector), "ports": [{"port": 80}]}, depends)
-
-
-def ingress(id_: str, backend: str, host: str, depends: tuple[str, ...] = ()) -> DesiredObject:
-    """An Ingress before one Service."""
-    paths = {"http": {"paths": [{"path": "/", "backend": {"service": {"name": backend, "port": {"number": 80}}}}]}}
-    return made(f"acme-{id_}", "networking.k8s.io/v1", "Ingress", id_, {"rules": [{"host": host, **paths}]}, depends)
-
-
-def settings(id_: str, value: str) -> DesiredObject:
-    """A ConfigMap."""
-    return made(f"acme-{id_}", "v1", "ConfigMap", id_, {"value": value})
-
-
-def _colors(row: Row, depends: tuple[str, ...] = (), *, flip: bool = False) -> list[DesiredObject]:
-    """The two workloads; with `flip`, it is their pods' labels that say which one is active."""
-    both = []
-    for color, number in (("blue", row.blue_version), ("green", row.green_version)):
-        name = f"acme-{color}2" if row.renamed and color == "blue" else f"acme-{color}"
-        labels = {"app": "acme", "color": color} | ({"active": str(row.color == color)} if flip else {})
-        size = row.replicas if row.color == color else row.idle
-        both.append(deployment(f"{color}-deployment", name, size, labels, f"app:{color}-{number}", depends))
-    return both
-
-
-def _seed(row: Row, *, depends: bool) -> list[DesiredObject]:
-    """The blue-green form of the documentation, with settings that every workload depends on."""
-    both = ("blue-deployment", "green-deployment") if depends else ()
-    objects = [settings("settings", row.host)] if depends else []
-    objects += _colors(row, ("settings",) if depends else ())
-    objects.append(service("main-service", "acme-app", {"app": "acme", "color": row.color}, both))
-    for color in ("blue", "green"):
-        objects.append(service(f"{color}-test-service", f"acme-{color}-test", {"app": "acme", "color": color}))
-    objects.append(ingress("main-ingress", "acme-app", row.host, ("main-service",) if depends else ()))
-    return objects
-
-
-def _swap(row: Row) -> list[DesiredObject]:
-    """Two Services that change places."""
-    other = "green" if row.color == "blue" else "blue"
-    both = ("blue-deployment", "green-deployment")
-    live = service("live-service", "acme-live", {"app": "acme", "color": row.color}, both)
-    return [*_colors(row), live, service("preview-service", "acme-preview", {"app": "acme", "color": other}, both)]
-
-
-def _fronted(row: Row) -> list[DesiredObject]:
-    """Two Services that stay, and an Ingress that changes its backend."""
-    objects = _colors(row)
-    for color in ("blue", "green"):
-        objects.append(service(f"{color}-service", f"acme-{color}", {"app": "acme", "color": color}))
-    backend = f"acme-{row.color}"
-    return [*objects, ingress("main-ingress", backend, row.host, ("blue-service", "green-service"))]
-
-
-def _flipped(row: Row) -> list[DesiredObject]:
-    """A Service that never changes; the labels of the pods do."""
-    main = service("main-service", "acme-app", {"app": "acme", "active": "True"}, ("blue-deployment",))
-    return [*_colors(row, flip=True), main]
-
-
-FORMS = ("seed", "plain", "swap", "fronted", "flipped")
-
-
-@lru_cache(maxsize=20_000)
-def render(form: str, row: Row) -> tuple[DesiredObject, ...]:
-    """The desired objects of a row."""
-    builders = {"swap": _swap, "fronted": _fronted, "flipped": _flipped}
-    objects = builders[form](row) if form in builders else _seed(row, depends=form == "seed")
-    if row.extra:
-        needs = ("worker-settings", "blue-deployment")
-        worker = deployment("worker", "acme-worker", 1, {"app": "worker"}, f"worker:{row.host}-{row.replicas}", needs)
-        objects = [settings("worker-settings", row.host), *objects, worker]
-    return tuple(objects)
-
-
-def desired_of(form: str, row: Row, number: int, *, delay_s: int = 10) -> Desired:
-    """What the n-th state of the row wants."""
-    if not row.active:
-        return Desired(version(number), ())
-    objects = render(form, row)
-    failed = {row.unrendered: "template error"} if any(o.id == row.unrendered for o in objects) else {}
-    return Desired(version(number), tuple(o for o in objects if o.id not in failed), failed, delay_s)
-
-
-def settled_object(item: DesiredObject) -> ObservedObject:
-    """What is observed once `item` is applied and everything has come to rest."""
-    labels, spec = pod_labels(item.manifest), item.manifest["spec"]
-    size = spec.get("replicas", 1)
-    return ObservedObject(
-        ref=item.ref,
-        uid=f"uid-{item.id}",
-        resource_version="1",
-        generation=1,
-        readiness=Readiness.READY,
-        applied_hash=item.hash,
-        node=NODE,
-        selector=route_selector(item.manifest),
-        backends=route_backends(item.manifest),
-        pod_labels=labels,
-        template_hash=item.manifest["metadata"]["annotations"].get(ANNOTATION_TEMPLATE_HASH, ""),
-        workload=None if labels is None else Workload(size, size, size, size, 1),
-    )
-
-
-def settled(objects: Iterable[DesiredObject]) -> Observed:
-    """A node at rest, as a process sees it that has nothing to remember."""
-    items = tuple(objects)
-    seen = {item.ref: settled_object(item) for item in items}
-    return Observed(objects=seen, inventory=tuple((item.id, item.ref) for item in items), node=NODE)
+from tests.unit.reconciler.core.forms import NODE, SPACE, image_of, settled_object
 
 
 @dataclass(slots=True)
@@ -392,3 +226,122 @@ def _remove(pods: list[int]) -> bool:
         pods[1] -= 1
     pods[0] -= 1
     return True
+
+
+class Truth:
+    """What an omniscient observer sees: who picks whom, how many pods there really are."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def workloads(self) -> dict[ObjectRef, Live]:
+        return {ref: live for ref, live in self.cluster.live.items() if live.seen.workload}
+
+    def routes(self, desired: Desired) -> list[DesiredObject]:
+        return [o for o in desired.objects if self.is_route(o)]
+
+    def is_route(self, item: DesiredObject) -> bool:
+        return item.ref.kind in ("Service", "Ingress")
+
+    def is_left(self, name: str) -> bool:
+        return any(name in live.seen.left for live in self.cluster.live.values())
+
+    def is_touched(self, desired: Desired, name: str) -> bool:
+        item = next((o for o in desired.objects if o.id == name), None)
+        live = self.cluster.live.get(item.ref) if item else None
+        if item is None or live is None or item.ref in self.cluster.applied_at_s or item.ref in self.cluster.doubtful:
+            return True
+        return live.seen.applied_hash != item.hash
+
+    def dependencies(self, desired: Desired, item: DesiredObject) -> list[DesiredObject]:
+        return [o for o in desired.objects if o.id in item.depend_ids]
+
+    def has_service(self, name: str) -> bool:
+        return ObjectRef("v1", "Service", SPACE, name) in self.cluster.live
+
+    def moving(self, desired: Desired) -> list[DesiredObject]:
+        return [r for r in self.routes(desired) if self.left_behind(desired, r)]
+
+    def leaving(self, desired: Desired, ref: ObjectRef) -> list[DesiredObject]:
+        return [r for r in self.routes(desired) if ref in self.left_behind(desired, r)]
+
+    def serves_another(self, desired: Desired, ref: ObjectRef) -> bool:
+        return bool(self.leaving(desired, ref))
+
+    def has_moved(self, desired: Desired, route: DesiredObject) -> bool:
+        """It says what is wanted and names whom it left; its picks follow when the labels of the pods do."""
+        seen = self.cluster.live[route.ref].seen
+        left = {self.cluster.live[ref].sent.id for ref in self.left_behind(desired, route)}
+        return seen.applied_hash == route.hash and left <= set(seen.left)
+
+    def left_behind(self, desired: Desired, route: DesiredObject) -> set[ObjectRef]:
+        """Workloads that the live route picks and the wanted one does not."""
+        live = self.cluster.live.get(route.ref)
+        if live is None:
+            return set()
+        selectors: Iterable[object] = [live.seen.selector]
+        if live.seen.backends:
+            dropped = set(live.seen.backends) - set(route_backends(route.manifest))
+            services = [self.cluster.live.get(ObjectRef("v1", "Service", SPACE, name)) for name in dropped]
+            selectors = [s.seen.selector for s in services if s]
+        picked = {
+            ref
+            for ref, workload in self.workloads().items()
+            for selector in selectors
+            if isinstance(selector, dict) and selector.items() <= (workload.seen.pod_labels or {}).items()
+        }
+        return picked - set(self.wanted_picks(desired, route))
+
+    def wanted_picks(self, desired: Desired, route: DesiredObject) -> dict[ObjectRef, DesiredObject | Live]:
+        """What the wanted route is to pick: wanted workloads, and live ones that could not be rendered."""
+        selectors = [route_selector(route.manifest)]
+        if names := route_backends(route.manifest):
+            selectors = [route_selector(o.manifest) for o in desired.objects if o.ref.name in names]
+        candidates: list[tuple[ObjectRef, object, DesiredObject | Live]] = [
+            (o.ref, pod_labels(o.manifest), o) for o in desired.objects
+        ]
+        for name, ref in self.cluster.inventory:
+            live = self.cluster.live.get(ref)
+            if live and name in desired.failed:
+                candidates.append((ref, live.seen.pod_labels, live))
+        return {
+            ref: what
+            for ref, labels, what in candidates
+            for selector in selectors
+            if selector and isinstance(labels, dict) and selector.items() <= labels.items()
+        }
+
+    def size(self, what: DesiredObject | Live) -> int:
+        """Pods that are to be there; what somebody has scaled since it was applied stays so."""
+        if isinstance(what, Live):
+            return what.replicas
+        live, replicas = self.cluster.live.get(what.ref), int(what.manifest["spec"]["replicas"])
+        return max(live.replicas, min(1, replicas)) if live and live.seen.applied_hash == what.hash else replicas
+
+    def true_pods(self, what: DesiredObject | Live) -> int:
+        """Available pods of the wanted template."""
+        live = what if isinstance(what, Live) else self.cluster.live.get(what.ref)
+        if live is None:
+            return 0
+        template = live.seen.template_hash
+        if isinstance(what, DesiredObject):
+            template = what.manifest["metadata"]["annotations"]["lynq.sh/pod-template-hash"]
+        return live.pods.get(template, [0, 0])[1]
+
+    def all_pods(self, ref: ObjectRef) -> int:
+        return sum(available for _, available in self.cluster.live[ref].pods.values())
+
+    def is_fresh(self, what: DesiredObject | Live) -> bool:
+        """The status speaks of the wanted template, and no old pod hides a new one in the counters."""
+        live = what if isinstance(what, Live) else self.cluster.live.get(what.ref)
+        if live is None or live.seen.workload is None:
+            return False
+        template = live.seen.template_hash
+        if isinstance(what, DesiredObject):
+            template = what.manifest["metadata"]["annotations"]["lynq.sh/pod-template-hash"]
+        only = all(not n for t, (n, _) in live.pods.items() if t != template)
+        return (
+            only
+            and template == live.seen.template_hash
+            and live.seen.workload.observed_generation == live.seen.generation
+        )

@@ -19,7 +19,7 @@ from reconciler.core.objects import (
     Workload,
 )
 from reconciler.core.routes import Route, Scene, survey
-from tests.unit.reconciler.core.simulator import Row, deployment, desired_of, made, render, service, settled, version
+from tests.unit.reconciler.core.forms import Row, deployment, desired_of, made, render, service, settled, version
 
 BLUE = ObjectRef("apps/v1", "Deployment", "shop", "acme-blue")
 GREEN = ObjectRef("apps/v1", "Deployment", "shop", "acme-green")
@@ -60,9 +60,16 @@ def gate_of(observed: Observed, *, color: str = "green", number: int = 2) -> gat
 
 @pytest.mark.parametrize(
     ("have", "want", "serve", "moves"),
-    [(3, 3, 3, True), (2, 3, 3, False), (1, 3, 0, True), (0, 3, 0, False), (1, 3, 1, True), (0, 0, 3, True), (1, 1, 5, True)],
-    ids=["all there", "one missing", "broken yields to one", "nothing to move to", "as many as serve", "none wanted", "fewer wanted"],
-)  # fmt: skip
+    [
+        pytest.param(3, 3, 3, True, id="all there"),
+        pytest.param(2, 3, 3, False, id="one missing"),
+        pytest.param(1, 3, 0, True, id="broken yields to one"),
+        pytest.param(0, 3, 0, False, id="nothing to move to"),
+        pytest.param(1, 3, 1, True, id="as many as serve"),
+        pytest.param(0, 0, 3, True, id="none wanted"),
+        pytest.param(1, 1, 5, True, id="fewer wanted"),
+    ],
+)
 def test_enough(have: int, want: int, serve: int, moves: bool) -> None:
     assert gates.enough(have, want, serve) is moves
 

@@ -1,4 +1,4 @@
-"""`next_step` by tables: order of creation, updates, failures, time-outs, deletion; the gates have tests of their own."""
+"""`next_step` by tables: creation, updates, failures, time, deletion, a switch; the gates have tests of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from reconciler.core.next import next_step
 from reconciler.core.objects import (
     Absent,
-    Delete,
     Desired,
     DesiredObject,
     Failure,
@@ -23,11 +22,10 @@ from reconciler.core.objects import (
     Step,
     Wait,
     WaitReason,
-    Workload,
     Write,
 )
 from shared.model.form import ConflictPolicy, CreationPolicy
-from tests.unit.reconciler.core.simulator import (
+from tests.unit.reconciler.core.forms import (
     Row,
     deployment,
     desired_of,
@@ -38,9 +36,7 @@ from tests.unit.reconciler.core.simulator import (
     settled,
     version,
 )
-
-NOW_S = 500.0
-UNREADY = {"readiness": Readiness.PROGRESSING, "message": "0 of 1 replicas are available"}
+from tests.unit.reconciler.core.steps import NOW_S, UNREADY, deleted, having, reasons, written
 
 
 def want(*items: DesiredObject, failed: dict[str, str] | None = None) -> Desired:
@@ -51,30 +47,6 @@ def want(*items: DesiredObject, failed: dict[str, str] | None = None) -> Desired
 def absent(items: Iterable[DesiredObject]) -> Observed:
     """A node of which nothing exists yet."""
     return Observed(objects={item.ref: Absent(item.ref) for item in items})
-
-
-def having(observed: Observed, item: DesiredObject, **changes: Any) -> Observed:
-    """The same, but for some fields of one live object; `gone=True` when somebody has deleted it."""
-    if changes.pop("gone", False):
-        return replace(observed, objects={**observed.objects, item.ref: Absent(item.ref)})
-    seen = observed.objects[item.ref]
-    assert isinstance(seen, ObservedObject)
-    return replace(observed, objects={**observed.objects, item.ref: replace(seen, **changes)})
-
-
-def written(step: Step) -> list[str]:
-    """Ids of what is created or updated."""
-    return [action.object.id for action in step.writes if isinstance(action, Write)]
-
-
-def deleted(step: Step) -> list[str]:
-    """Ids of what is deleted."""
-    return [action.id for action in step.writes if isinstance(action, Delete)]
-
-
-def reasons(step: Step) -> dict[str, WaitReason]:
-    """What each resource waits for."""
-    return {wait.id: wait.reason for wait in step.waits}
 
 
 CONFIG = settings("config", "1")
@@ -342,7 +314,7 @@ def test_what_is_no_longer_rendered_goes_last_and_one_by_one_from_the_end() -> N
 def test_a_row_that_is_gone_takes_everything_along() -> None:
     step = next_step(want(), settled(render("seed", Row())), NOW_S)
     assert deleted(step) == ["main-ingress"]
-    assert {r for r in reasons(step).values()} == {WaitReason.CLEANUP}
+    assert set(reasons(step).values()) == {WaitReason.CLEANUP}
 
 
 @pytest.mark.parametrize(
@@ -386,140 +358,3 @@ def test_a_refused_deletion_is_tried_again_later() -> None:
     observed = replace(settled([CONFIG]), failures=refused(CONFIG, NOW_S + 3, ""))
     step = next_step(want(), observed, NOW_S)
     assert (step.writes, reasons(step), step.timer_at_s) == ((), {"config": WaitReason.RETRY}, NOW_S + 3)
-
-
-# -- a switch, step by step -----------------------------------------------------------------------------------------
-
-
-def main_service(desired: Desired) -> DesiredObject:
-    """The Service that the world sees."""
-    return next(o for o in desired.objects if o.id == "main-service")
-
-
-def by_id(desired: Desired, name: str) -> DesiredObject:
-    """One resource."""
-    return next(o for o in desired.objects if o.id == name)
-
-
-def test_a_switch_grows_then_moves_then_shrinks() -> None:
-    before, after = desired_of("seed", Row(), 1), desired_of("seed", Row(color="green"), 2)
-    green, blue, main = by_id(after, "green-deployment"), by_id(after, "blue-deployment"), main_service(after)
-    observed = settled(before.objects)
-
-    step = next_step(after, observed, NOW_S)
-    assert written(step) == ["green-deployment"]
-    assert reasons(step) == {"blue-deployment": WaitReason.FROZEN, "main-service": WaitReason.TRAFFIC_HELD}
-    assert step.held == (main.ref,)
-
-    grown = {"applied_hash": green.hash, "workload": Workload(3, 3, 3, 3, 1)}
-    observed = having(observed, green, **grown)
-    step = next_step(after, observed, NOW_S)
-    assert [(a.object.id, a.left) for a in step.writes if isinstance(a, Write)] == [
-        ("main-service", ("blue-deployment",))
-    ]
-    assert reasons(step) == {"blue-deployment": WaitReason.FROZEN}
-
-    moved = {"applied_hash": main.hash, "selector": {"app": "acme", "color": "green"}, "left": ("blue-deployment",)}
-    observed = replace(having(observed, main, **moved), left_since_s={main.ref: NOW_S})
-    step = next_step(after, observed, NOW_S + 1)
-    assert (step.writes, step.timer_at_s, step.done) == ((), NOW_S + 10, False)
-    text = "keeps 3 replicas: main-service has left it, it stays for another 10 s at most"
-    assert step.waits == (Wait("blue-deployment", WaitReason.SHRINK_HELD, text),)
-    assert len(step.ready) == len(after.objects)
-
-    step = next_step(after, observed, NOW_S + 10)
-    assert [a.object for a in step.writes if isinstance(a, Write)] == [blue]
-
-
-def test_a_broken_color_yields_at_once() -> None:
-    """The rollback's Service goes out together with the workloads that it brings back, and waits for none of them."""
-    row = Row(color="green", green_version=2)
-    observed = settled(render("seed", row))
-    broken = by_id(desired_of("seed", row, 2), "green-deployment")
-    observed = having(observed, broken, workload=Workload(3, 3, 3, 0, 1), **UNREADY)
-    step = next_step(desired_of("seed", replace(row, color="blue"), 3), observed, NOW_S)
-    assert written(step) == ["blue-deployment", "main-service"]
-    assert reasons(step) == {"green-deployment": WaitReason.FROZEN}
-
-
-def test_the_rest_of_a_held_workload_is_applied_with_its_present_size() -> None:
-    row = Row(color="green")
-    main = by_id(desired_of("seed", row, 2), "main-service")
-    observed = having(settled(render("seed", row)), main, left=("blue-deployment",))
-    blue = by_id(desired_of("seed", row, 2), "blue-deployment")
-    observed = having(observed, blue, workload=Workload(3, 3, 3, 3, 1))
-    step = next_step(desired_of("seed", replace(row, blue_version=2), 3), observed, NOW_S)
-    (write,) = (a for a in step.writes if isinstance(a, Write))
-    assert write.object.manifest["spec"]["replicas"] == 3
-    assert write.object.manifest["spec"]["template"]["spec"]["containers"][0]["image"] == "app:blue-2"
-    assert reasons(step) == {"blue-deployment": WaitReason.SHRINK_HELD}
-
-
-def test_a_lowering_that_no_move_caused_is_applied_at_once() -> None:
-    step = next_step(desired_of("seed", Row(replicas=2), 2), settled(render("seed", Row())), NOW_S)
-    assert written(step) == ["blue-deployment"]
-
-
-def test_the_autoscaler_of_what_was_left_waits_too() -> None:
-    row = Row(color="green")
-    spec = {"minReplicas": 1, "maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "acme-blue"}}
-    kind = ("autoscaling/v2", "HorizontalPodAutoscaler")
-    before = made("acme-hpa", *kind, "hpa", {**spec, "minReplicas": 3, "maxReplicas": 9})
-    after = made("acme-hpa", *kind, "hpa", spec)
-    desired = desired_of("seed", row, 2)
-    observed = having(settled((*desired.objects, before)), main_service(desired), left=("blue-deployment",))
-    desired = replace(desired, objects=(*desired.objects, after))
-    step = next_step(desired, observed, NOW_S)
-    assert (step.writes, reasons(step), step.timer_at_s) == ((), {"hpa": WaitReason.SHRINK_HELD}, NOW_S + 10)
-    left_long_ago = replace(observed, left_since_s={main_service(desired).ref: NOW_S - 10})
-    assert written(next_step(desired, left_long_ago, NOW_S)) == ["hpa"]
-
-
-def test_a_renamed_workload_is_deleted_after_its_successor_serves() -> None:
-    after = desired_of("seed", Row(renamed=True), 2)
-    new, main = by_id(after, "blue-deployment"), main_service(after)
-    observed = settled(render("seed", Row()))
-    observed = replace(observed, objects={**observed.objects, new.ref: Absent(new.ref)})
-    assert written(next_step(after, observed, NOW_S)) == ["blue-deployment"]
-
-    both = settled((*render("seed", Row()), new))
-    step = next_step(after, both, NOW_S)
-    assert set(written(step)) == {"main-service", "blue-test-service"}
-    assert deleted(step) == []
-
-    told = having(having(both, main, left=(new.id,)), by_id(after, "blue-test-service"), left=(new.id,))
-    step = next_step(after, told, NOW_S)
-    assert (deleted(step), step.timer_at_s) == ([], NOW_S + 10)
-    since = {ref: NOW_S - 10 for ref in (main.ref, by_id(after, "blue-test-service").ref)}
-    (delete,) = next_step(after, replace(told, left_since_s=since), NOW_S).writes
-    assert isinstance(delete, Delete)
-    assert delete.base.ref.name == "acme-blue"
-
-
-def test_a_route_forgets_what_it_left_once_it_picks_it_again_without_a_move() -> None:
-    desired = desired_of("seed", Row(), 2)
-    main = main_service(desired)
-    observed = having(settled(desired.objects), main, left=("blue-deployment",))
-    (write,) = next_step(desired, observed, NOW_S).writes
-    assert isinstance(write, Write)
-    assert (write.object, write.left) == (main, ())
-
-
-def test_a_route_that_somebody_deleted_comes_back_even_if_its_dependencies_fail() -> None:
-    desired = desired_of("seed", Row(unrendered="green-deployment"), 2)
-    main = main_service(desired)
-    step = next_step(desired, having(settled(render("seed", Row())), main, gone=True), NOW_S)
-    assert step.writes == (Write(main, None),)
-
-
-def test_an_ingress_waits_for_the_service_that_it_is_to_point_to() -> None:
-    before, after = desired_of("fronted", Row(), 1), desired_of("fronted", Row(color="green", idle=3), 2)
-    green = by_id(after, "green-deployment")
-    observed = having(settled(before.objects), green, applied_hash=green.hash, workload=Workload(3, 3, 3, 3, 1))
-    observed = having(observed, by_id(after, "green-service"), gone=True)
-    step = next_step(after, observed, NOW_S)
-    assert written(step) == ["green-service"]
-    held = next(w for w in step.waits if w.id == "main-ingress")
-    assert held == Wait(
-        "main-ingress", WaitReason.TRAFFIC_HELD, "acme-green not applied yet, blue-deployment still serves 3"
-    )
