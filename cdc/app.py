@@ -159,7 +159,7 @@ class _Capture:
         )
         floor_stop = threading.Event()
         threads = [
-            self._thread("stopper", lambda: self._stopper(control, publisher)),
+            self._thread("stopper", lambda: self._stopper(change_log, control, publisher)),
             self._thread("control", control.run),
             self._thread("full-publish", publisher.run),
             self._thread("floor", lambda: keeper.run_floor(change_log, floor_stop)),
@@ -167,7 +167,8 @@ class _Capture:
         try:
             pipeline.run()
         except LogError as error:
-            self._fail(error)
+            if not self._stop.is_set():
+                self._fail(error)
         self._stop.set()
         change_log.drain(_DRAIN_S)
         floor_stop.set()
@@ -186,8 +187,9 @@ class _Capture:
             joined.keeper.change(lambda state: replace(state, replica_id=replica_id))
         control.on_stream(error)
 
-    def _stopper(self, control: Control, publisher: FullPublisher) -> None:
+    def _stopper(self, change_log: KafkaChangeLog, control: Control, publisher: FullPublisher) -> None:
         self._stop.wait()
+        change_log.abandon()
         self._live.stop()
         control.stop()
         publisher.kick()
@@ -197,7 +199,8 @@ class _Capture:
             try:
                 target()
             except Exception as error:  # noqa: BLE001  # a thread that dies must end the process, whatever it died of
-                self._fail(error)
+                if not (isinstance(error, LogError) and self._stop.is_set()):
+                    self._fail(error)
 
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(guarded,), name=name, daemon=True)

@@ -99,8 +99,8 @@ class Live:
 
     def stop(self) -> None:
         """Wake everybody for the last time."""
+        self._is_stopped = True
         with self.changed:
-            self._is_stopped = True
             wake = self._wake
             self.changed.notify_all()
         if wake is not None:

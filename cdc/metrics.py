@@ -28,8 +28,9 @@ PUBLISH_S = Histogram(
 IN_FLIGHT = Gauge("rowplane_capture_in_flight_records", "Records handed to Kafka and not stored yet")
 IN_FLIGHT_BYTES = Gauge("rowplane_capture_in_flight_bytes", "Their bytes")
 FLOOR_WRITES = Counter("rowplane_capture_floor_writes_total", "State records written")
-FLOOR_TIMESTAMP = Gauge(
-    "rowplane_capture_floor_timestamp_seconds", "When the floor last held everything that had been passed"
+DRAINED_TIMESTAMP = Gauge(
+    "rowplane_capture_drained_timestamp_seconds",
+    "When everything that had been passed was stored; time() minus this is the age of the floor",
 )
 HUBS = Gauge("rowplane_capture_hubs", "Hubs of this server", ["state"])
 SUPERVISOR = CollectorRegistry()

@@ -29,7 +29,7 @@ from reconciler.worker import Workers
 from shared.backoff import Backoff
 from shared.clock import SystemClock
 from shared.errors import LogError
-from shared.kube import CRDS, KubeClient
+from shared.kube import HUBS, KubeClient
 from shared.probes import ProbeServer
 from shared.settings import KafkaSettings, KubeSettings, ProbeSettings
 
@@ -69,7 +69,7 @@ class _Shards:
 def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: threading.Event) -> None:
     """Reconcile until `stop` is set. Raises UsageError, ClusterError or LogError when it cannot even begin."""
     client = KubeClient.connect(kube)
-    client.list(CRDS, page=1000)  # fails at once, in words, when the API server cannot be used
+    client.resource_type(HUBS.api_version, HUBS.kind)  # fails at once, in words, when the cluster cannot be used
     clock, metrics = SystemClock(), Metrics()
     queue = NodeQueue(clock)
 

@@ -121,7 +121,9 @@ class Reconciler:
                 return self._gone(state, goal.from_log)
             try:
                 desired = self._desired(state, goal)
-                step = next_step(desired, self._observed(state, desired), self._clock.monotonic_s())
+                now_s = self._clock.monotonic_s()
+                step = next_step(desired, self._observed(state, desired), now_s)
+                state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
                 if not goal.wanted and step.done and not step.writes:
                     self._delete_node(state)
                     continue
@@ -305,7 +307,7 @@ class Reconciler:
 
     def _finish(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> Outcome:
         done = self._registry.take_offsets(state, goal.from_log)
-        known = {o.id for o in desired.objects}
+        known = {o.id for o in desired.objects} | {i for i, _ in (state.node.inventory if state.node else ())}
         waiting = {o.ref for o in desired.objects if o.id not in step.ready}
         for ref in [r for r in state.applied_at_s if r not in waiting]:
             del state.applied_at_s[ref]

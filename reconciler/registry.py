@@ -48,6 +48,7 @@ class NodeState:
     node_known: bool = False
     applied_at_s: dict[ObjectRef, float] = field(default_factory=dict)
     left_since_s: dict[ObjectRef, tuple[tuple[str, ...], float]] = field(default_factory=dict)
+    held_since_s: dict[ObjectRef, float] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     doubtful: set[ObjectRef] = field(default_factory=set)
     tries: int = 0

@@ -208,7 +208,7 @@ class KubeClient:
             answer = self.get_path(path)
         except ObjectNotFound as error:
             raise ObjectNotFound(
-                f"{api_version} {kind} is not served by the API server", mend="Install its CRD", status=404
+                f"{api_version} {kind} is not served by the API server", mend=_install(api_version), status=404
             ) from error
         found = {
             (api_version, r["kind"]): ResourceType(api_version, r["kind"], r["name"], bool(r["namespaced"]))
@@ -219,7 +219,7 @@ class KubeClient:
             self._types.update(found)
         if (api_version, kind) not in found:
             raise ObjectNotFound(
-                f"{api_version} {kind} is not served by the API server", mend="Install its CRD", status=404
+                f"{api_version} {kind} is not served by the API server", mend=_install(api_version), status=404
             )
         return found[api_version, kind]
 
@@ -278,6 +278,10 @@ class KubeClient:
         if response.status >= 400:
             raise error_of(method, path, response.status, response.data, response.headers.get("Retry-After") or "1")
         return response
+
+
+def _install(api_version: str) -> str:
+    return "Run `rowplane crds --install`" if api_version == API_VERSION else "Install its CRD"
 
 
 class KubeWatch:

@@ -53,11 +53,8 @@ def error_of(method: str, path: str, code: int, body: bytes, retry_after: str) -
         return ClusterRefused(message, status=code, mend="Grant the right or check the credentials")
     if code == 429:
         return ClusterBusy(message, retry_after_s=float(retry_after) if retry_after.isdigit() else 1.0)
-    if code == 500 and message.startswith(_UNTYPED):
-        return ObjectInvalid(message, status=code)
-    if code >= 500:
-        return ClusterUnreachable(message, status=code)
-    return _BY_CODE.get(code, ClusterError)(message, status=code)
+    kind = _BY_CODE.get(code, ClusterUnreachable if code >= 500 else ClusterError)
+    return (ObjectInvalid if message.startswith(_UNTYPED) else kind)(message, status=code)
 
 
 def _status(body: bytes) -> dict[str, Any]:

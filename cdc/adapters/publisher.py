@@ -19,7 +19,7 @@ from cdc import metrics
 from cdc.core.inflight import Ledger
 from cdc.core.records import Record
 from shared.clock import Clock
-from shared.errors import LogRefused
+from shared.errors import LogRefused, LogUnreachable
 from shared.kafka import translated
 from shared.model.position import Position
 
@@ -57,13 +57,17 @@ class KafkaChangeLog:
         self._limits: dict[str, int] = {}
         self._records = 0
         self._bytes = 0
+        self._is_abandoned = False
 
     def set_limit(self, topic: str, limit_bytes: int) -> None:
         """The topic's `max.message.bytes`."""
         self._limits[topic] = limit_bytes
 
     def publish(self, records: Sequence[Record], position: Position) -> int:
-        """Hand over the records of one step of the log; blocks while too much is in flight. Its entry's index."""
+        """Hand over the records of one step of the log; blocks while too much is in flight. Its entry's index.
+
+        Raises LogUnreachable after `abandon`; the entry then stays open for ever, and the floor below it.
+        """
         fitting = [record for record in records if self._fits(record)]
         with self._changed:
             entry = self._ledger.add(position, len(fitting))
@@ -82,7 +86,15 @@ class KafkaChangeLog:
     def floor(self) -> Position | None:
         """The last position that is stored together with all before it."""
         with self._changed:
+            if not len(self._ledger):
+                metrics.DRAINED_TIMESTAMP.set(self._clock.wall_s())
             return self._ledger.floor
+
+    def abandon(self) -> None:
+        """The process ends: whoever waits for room gets LogUnreachable; what was sent may still be stored."""
+        with self._changed:
+            self._is_abandoned = True
+            self._changed.notify_all()
 
     def drain(self, timeout_s: float) -> bool:
         """Whether everything that was handed over is stored, within the time."""
@@ -108,12 +120,15 @@ class KafkaChangeLog:
 
     def _reserve(self, size_bytes: int) -> None:
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._records == 0 or (self._records < _MAX_RECORDS and self._bytes + size_bytes <= _MAX_BYTES)
-            )
+            self._changed.wait_for(lambda: self._is_abandoned or self._has_room(size_bytes))
+            if self._is_abandoned:
+                raise LogUnreachable("records are still in flight while capture stops", reason="Stopping")
             self._records += 1
             self._bytes += size_bytes
             self._show()
+
+    def _has_room(self, size_bytes: int) -> bool:
+        return self._records == 0 or (self._records < _MAX_RECORDS and self._bytes + size_bytes <= _MAX_BYTES)
 
     def _send(self, record: Record, entry: int) -> None:
         begun_s = self._clock.monotonic_s()

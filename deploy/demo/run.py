@@ -149,11 +149,11 @@ class Demo:
         for name in ("", "n", "p50", "p90", "p99", "max"):
             table.add_column(name, justify="left" if not name else "right")
         for title, step in zip(TITLES, steps, strict=True):
-            table.add_row(f"{title}: first change", "1", f"{step.first_ms:.1f}", "", "", "")
+            table.add_row(f"{title[:6]}  first change", "1", f"{step.first_ms:.1f}", "", "", "")
             if step.moved_ms is not None:
-                table.add_row("        Service moved (waits for pods)", "1", f"{step.moved_ms:.1f}", "", "", "")
+                table.add_row("        Service moved", "1", f"{step.moved_ms:.1f}", "", "", "")
         for name, values in (
-            (f"{SWITCHES} switches: first change", [s.first_ms for s in switches]),
+            (f"{SWITCHES} more  first change", [s.first_ms for s in switches]),
             ("        Service moved", [s.moved_ms for s in switches]),
         ):
             cells = [f"{percentile(values, share):.1f}" for share in (0.5, 0.9, 0.99, 1.0)]

@@ -147,12 +147,13 @@ class KafkaChanges:
                 self._rebalance.revoked(gone, lost=what == "lost")
 
     def _standing(self, partitions: list[TopicPartition]) -> dict[Partition, tuple[int, int, str]]:
-        ends = self._consumer.end_offsets(partitions)
+        begins, ends = self._consumer.beginning_offsets(partitions), self._consumer.end_offsets(partitions)
         standing = {}
         for tp in partitions:
             committed = self._consumer.committed(tp, metadata=True)
             position, metadata = (committed.offset, committed.metadata or "") if committed else (0, "")
-            standing[Partition(tp.topic, tp.partition)] = (position, ends[tp], metadata)
+            # what has expired is never read: without this an emptied partition would never have caught up
+            standing[Partition(tp.topic, tp.partition)] = (max(position, begins[tp]), ends[tp], metadata)
         return standing
 
     def commit(self, offsets: Mapping[Partition, tuple[int, str]]) -> None:

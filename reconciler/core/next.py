@@ -153,12 +153,13 @@ class _Run:
             self._settle_writable(item, live)
 
     def _settle_writable(self, item: DesiredObject, live: ObservedObject | None) -> None:
+        differs = self._differs(item, live)
         freezer = gates.freezer(self._scene, item.ref)
-        if freezer and self._differs(item, live):
+        if differs and freezer:
             text = f"{freezer.id} has not moved away yet"
             self._wait(item, live, WaitReason.FROZEN, text, State.FROZEN)
             return
-        hold = self._hold(item.ref)
+        hold = self._hold(item.ref) if differs else None
         sent = _keep_size(item, live) if hold else item
         route = self._scene.routes.get(item.ref)
         if self._differs(sent, live) or (route is not None and (route.moving or route.returned)):

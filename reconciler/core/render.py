@@ -22,7 +22,7 @@ from reconciler.core.plan import Leaf, Plan, compile_plan, compile_text, evaluat
 from reconciler.core.record import tracking_labels
 from reconciler.core.schema import NOTHING, Schemas
 from shared.errors import InvalidError, RenderError
-from shared.model.form import DeletionPolicy, Form, TResource, Typed
+from shared.model.form import DeletionPolicy, Form, Rollout, TResource, Typed
 from shared.model.names import ANNOTATION_DELETION_POLICY, API_VERSION
 from shared.model.version import Version
 
@@ -136,7 +136,8 @@ def render_node(compiled: CompiledForm, owner: Owner, variables: Mapping[str, ob
             objects.append(_render_resource(resource, owner, variables))
         except InvalidError as error:
             failed[resource.resource.id] = error.text
-    return Desired(row_version=version, objects=tuple(objects), failed=failed)
+    rollout = compiled.form.spec.rollout or Rollout()
+    return Desired(version, tuple(objects), failed, rollout.scale_down_delay_seconds)
 
 
 def _render_resource(compiled: CompiledResource, owner: Owner, variables: Mapping[str, object]) -> DesiredObject:

@@ -141,6 +141,9 @@ class Rollout(ApiModel):
 
     max_skew: Annotated[Int32, Field(ge=0)] = 0
     progress_deadline_seconds: Annotated[Int32, Field(ge=60, le=3600)] = 600
+    scale_down_delay_seconds: Annotated[Int32, Field(ge=0, le=86400)] = Field(
+        default=10, description="How long a workload that traffic has left keeps its pods."
+    )
 
 
 class FormSpec(ResourceArrays):

@@ -56,7 +56,7 @@ def server_id_of(host: str, port: int) -> str:
 
 
 def _escape(part: str) -> str:
-    """Topic characters and `_` stay, the rest becomes `_x<hex>_`; what could be read as that is escaped: no names meet."""
+    """Topic characters and `_` stay, the rest becomes `_x<hex>_`; what reads like that is escaped: no names meet."""
     kept = re.sub(r"_(?=x[0-9a-f]+[^A-Za-z0-9-])", "_x5f_", part)
     return _ILLEGAL.sub(lambda m: m[0] if m[0] == "_" else f"_x{ord(m[0]):x}_", kept)
 

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from deploy.stack.endpoints import Database, Endpoints
-from shared.kafka import connect_admin, connect_consumer, read_all
+from shared.kafka import connect_admin, connect_consumer, connect_producer, read_all
 from shared.kube import CRDS, HUBS, SECRETS, KubeClient, ResourceType
 from shared.model.names import API_VERSION, HEADER_VERSION, position_topic, table_topic
 from shared.model.position import CaptureState, settle
@@ -212,6 +212,12 @@ class CaptureWorld:
             return settle(CaptureState.decode(record.value) for record in read_all(consumer, topic, (0,)))
         finally:
             consumer.close()
+
+    def put_state(self, state: CaptureState) -> None:
+        """Write a state record in place of a capture that is not running."""
+        producer = connect_producer(self.kafka)
+        producer.send(position_topic(self.name), key=self.server_id.encode(), value=state.encode(), partition=0).get(10)
+        producer.close()
 
     def rows(self, table: str = "nodes") -> dict[str, dict[str, Any]]:
         """Key to row, as a consumer that drops what is not newer would hold them."""

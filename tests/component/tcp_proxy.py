@@ -16,6 +16,7 @@ class TcpProxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
         self._is_refusing = False
+        self._stalled: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -30,6 +31,11 @@ class TcpProxy:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
             _close(*pair)
+
+    def stall(self) -> None:
+        """Swallow whatever goes through the present connections, without closing them (a half-open peer)."""
+        with self._lock:
+            self._stalled.update(sock for pair in self._pairs for sock in pair)
 
     def restore(self) -> None:
         """Take connections again."""
@@ -60,14 +66,14 @@ class TcpProxy:
             with self._lock:
                 self._pairs.append((client, server))
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    _close(source, sink)
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if source not in self._stalled:
+                    sink.sendall(data)
+        _close(source, sink)
 
 
 def _close(*sockets: socket.socket) -> None:

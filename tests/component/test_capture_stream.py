@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -83,6 +84,19 @@ def test_nothing_is_lost_when_the_binlog_connection_is_killed(world: CaptureWorl
     assert [r.after and r.after["color"] for r in by_key] == ["blue", "green", "blue", "red"], "each change once"
 
 
+def test_a_connection_that_went_silent_is_noticed(mysql_world: CaptureWorld) -> None:
+    world = mysql_world
+    world.make_table()
+    world.fill(["acme"])
+    world.make_hub()
+    process = world.start()
+    world.wait_reason("Streaming")
+    world.proxy.stall()
+    world.paint(["acme"], "green")
+    world.wait_rows({"acme": "green"})
+    assert process.poll() is None
+
+
 def test_a_server_that_is_away_is_told_and_resumed(world: CaptureWorld) -> None:
     world.make_table()
     world.sql("INSERT INTO DB.nodes VALUES ('acme', 1, 'blue', 0)")
@@ -131,3 +145,39 @@ def test_a_large_transaction_is_marked_bulk_and_a_small_one_is_not(mysql_world: 
 
 def _paint(world: CaptureWorld, color: str) -> None:
     world.paint((f"n{i}" for i in range(20)), color)
+
+
+def test_a_position_that_the_server_does_not_know_means_reading_all_anew(world: CaptureWorld) -> None:
+    world.make_table()
+    world.fill(["stays", "goes"])
+    world.make_hub()
+    process = world.start()
+    world.wait_reason("Streaming")
+    assert world.stop(process) == 0
+    known = world.state()
+    assert known is not None
+    assert known.floor is not None
+    ahead = known.floor.gtids.add("0-1-4000000000" if world.flavour == "mariadb" else f"{known.server_uuid}:4000000000")
+    world.put_state(replace(known, floor=replace(known.floor, gtids=ahead)))
+    world.sql("DELETE FROM DB.nodes WHERE node_id = 'goes'", "UPDATE DB.nodes SET color = 'green'")
+    world.start()
+    world.wait_rows({"stays": "green"})
+    state = world.state()
+    assert state is not None
+    assert state.incarnation == 2
+    assert {r.version.incarnation for r in world.records()} == {1, 2}
+    assert _in_version_order(world.records())
+
+
+def test_a_second_capture_takes_over_and_the_first_one_ends(mysql_world: CaptureWorld) -> None:
+    world = mysql_world
+    world.make_table()
+    world.fill(["acme"])
+    world.make_hub()
+    first = world.start()
+    world.wait_reason("Streaming")
+    second = world.start()
+    assert first.wait(30) != 0
+    world.paint(["acme"], "green")
+    world.wait_rows({"acme": "green"})
+    assert second.poll() is None

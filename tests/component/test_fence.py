@@ -6,7 +6,7 @@ before the reason is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -45,12 +45,14 @@ class Place:
         self.client = client
         self.namespace = namespace
 
-    def apply(self, value: str, *, manager: str = "one", force: bool = True, **metadata: str) -> Body:
-        """The ConfigMap `a` with this value; `metadata` is the fence."""
+    def apply(
+        self, value: str, fence: Mapping[str, str] | None = None, *, manager: str = "one", force: bool = True
+    ) -> Body:
+        """The ConfigMap `a` with this value; `fence` goes into its metadata."""
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": "a", "namespace": self.namespace, **metadata},
+            "metadata": {"name": "a", "namespace": self.namespace, **(fence or {})},
             "data": {"k": value},
         }
         return self.client.apply(CONFIG_MAPS, body, manager=manager, force=force)
@@ -87,21 +89,21 @@ ONLY_IF_ABSENT = {"resourceVersion": "1"}
 
 
 def test_a_create_fenced_by_resource_version_1_creates_what_is_absent(place: Place) -> None:
-    place.apply("new", **ONLY_IF_ABSENT)
+    place.apply("new", ONLY_IF_ABSENT)
     assert place.value() == "new"
 
 
 def test_a_create_fenced_by_resource_version_1_fails_if_the_object_is_there(place: Place) -> None:
-    place.apply("first", **ONLY_IF_ABSENT)
+    place.apply("first", ONLY_IF_ABSENT)
     with pytest.raises(ObjectConflict) as caught:
-        place.apply("second", **ONLY_IF_ABSENT)
+        place.apply("second", ONLY_IF_ABSENT)
     assert caught.value.status == 409
     assert place.value() == "first"
 
 
 def test_an_update_with_uid_and_resource_version_of_the_live_object_is_done(place: Place) -> None:
     live = place.apply("first")
-    answer = place.apply("second", **fence(live))
+    answer = place.apply("second", fence(live))
     assert place.value() == "second"
     assert answer["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]
 
@@ -110,7 +112,7 @@ def test_an_update_with_an_old_resource_version_fails(place: Place) -> None:
     old = place.apply("first")
     place.apply("second")
     with pytest.raises(ObjectConflict) as caught:
-        place.apply("third", **fence(old))
+        place.apply("third", fence(old))
     assert caught.value.status == 409
     assert place.value() == "second"
 
@@ -119,7 +121,7 @@ def test_an_update_of_a_deleted_object_fails_and_does_not_make_it_again(place: P
     gone = place.apply("first")
     place.delete()
     with pytest.raises(ObjectConflict, match="uid mismatch"):
-        place.apply("second", **fence(gone))
+        place.apply("second", fence(gone))
     assert place.value() is None
 
 
@@ -127,7 +129,7 @@ def test_an_update_without_uid_would_make_a_deleted_object_again(place: Place) -
     """Why the uid is part of the fence."""
     gone = place.apply("first")
     place.delete()
-    place.apply("second", resourceVersion=gone["metadata"]["resourceVersion"])
+    place.apply("second", {"resourceVersion": fence(gone)["resourceVersion"]})
     assert place.value() == "second"
 
 
@@ -135,15 +137,15 @@ def test_an_update_of_an_object_that_was_made_anew_fails(place: Place) -> None:
     old = place.apply("first")
     place.delete()
     new = place.apply("other")
-    for resource_version in (old, new):
+    for seen in (old, new):
         with pytest.raises(ObjectConflict):
-            place.apply("third", uid=old["metadata"]["uid"], resourceVersion=fence(resource_version)["resourceVersion"])
+            place.apply("third", {**fence(seen), "uid": fence(old)["uid"]})
     assert place.value() == "other"
 
 
 def test_an_apply_that_changes_nothing_keeps_the_resource_version(place: Place) -> None:
     live = place.apply("first")
-    assert fence(place.apply("first", **fence(live))) == fence(live)
+    assert fence(place.apply("first", fence(live))) == fence(live)
 
 
 def test_a_delete_with_preconditions_that_hold_is_done(place: Place) -> None:
@@ -177,7 +179,7 @@ def test_a_field_conflict_is_told_before_a_stale_fence(place: Place) -> None:
     old = place.apply("first", manager="kubectl")
     place.apply("theirs", manager="kubectl")
     with pytest.raises(FieldConflict):
-        place.apply("ours", manager=FIELD_MANAGER, force=False, **fence(old))
+        place.apply("ours", fence(old), manager=FIELD_MANAGER, force=False)
     assert place.value() == "theirs"
 
 

@@ -30,7 +30,12 @@ def rowplane(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     code = "from shared.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=clean | env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, *arguments],
+        env=clean | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -55,7 +60,11 @@ def test_the_version_is_told() -> None:
 def test_crds_are_printed_as_one_stream() -> None:
     answer = rowplane("crds")
     assert answer.returncode == 0
-    assert [d["spec"]["names"]["kind"] for d in yaml.safe_load_all(answer.stdout)] == ["LynqHub", "LynqForm", "LynqNode"]
+    assert [d["spec"]["names"]["kind"] for d in yaml.safe_load_all(answer.stdout)] == [
+        "LynqHub",
+        "LynqForm",
+        "LynqNode",
+    ]
 
 
 def test_crds_are_written_as_files(tmp_path: Path) -> None:

@@ -65,7 +65,10 @@ RESOURCE: dict[str, Mapping[str, Any]] = {
     "ignoreFields": TEXTS,
 }
 FORM_SPEC: dict[str, Mapping[str, Any]] = {
-    "hubId": {"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "hubId is immutable"}]},
+    "hubId": {
+        "type": "string",
+        "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "hubId is immutable"}],
+    },
     "rollout.maxSkew": {**INT32, "default": 0, "minimum": 0},
     "rollout.progressDeadlineSeconds": {**INT32, "default": 600, "minimum": 60, "maximum": 3600},
 }
@@ -232,7 +235,11 @@ def test_the_example_has_no_field_that_the_schema_lacks(kind: str, name: str) ->
     def unknown(value: object, schema: Mapping[str, Any], path: str) -> list[str]:
         if isinstance(value, list):
             return [bad for item in value for bad in unknown(item, schema["items"], path)]
-        if not isinstance(value, dict) or schema.get("x-kubernetes-preserve-unknown-fields") or "properties" not in schema:
+        if (
+            not isinstance(value, dict)
+            or schema.get("x-kubernetes-preserve-unknown-fields")
+            or "properties" not in schema
+        ):
             return []
         known = schema["properties"]
         return [f"{path}.{k}" for k in value if k not in known] + [

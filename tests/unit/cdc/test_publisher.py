@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from cdc.adapters import publisher as module
 from cdc.adapters.publisher import KafkaChangeLog
 from cdc.core.records import Record
+from shared.errors import LogUnreachable
 from tests.unit.cdc.fakes import ManualClock, position
 
 
@@ -88,6 +91,19 @@ def test_too_much_in_flight_blocks(monkeypatch: Any) -> None:
     producer.sent[0][1].callback()
     thread.join(5)
     assert len(producer.sent) == 3
+
+
+def test_whoever_waits_for_room_is_let_go_at_the_end(monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "_MAX_RECORDS", 1)
+    producer = FakeProducer()
+    log, fatal = _log(producer)
+    log.publish([_record("a")], position(1))
+    log.abandon()
+    with pytest.raises(LogUnreachable):
+        log.publish([_record("b")], position(2))
+    producer.sent[0][1].callback()
+    assert log.floor() == position(1), "not past what was never sent"
+    assert fatal == []
 
 
 def test_a_record_that_the_topic_would_refuse_is_told_and_not_sent() -> None:

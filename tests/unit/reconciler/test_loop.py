@@ -1,135 +1,30 @@
-"""The loop over ports in memory: guard, fan-out, poison, catching up, commits, rebalances."""
+"""The loop: guard, fan-out, poison, catching up, commits, rebalances."""
 
 from __future__ import annotations
-
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.record import ObservedNode
-from reconciler.loop import Loop, shards_of
-from reconciler.metrics import Metrics
+from reconciler.loop import shards_of
 from reconciler.ports import Partition, Record
-from reconciler.queue import Lane, NodeQueue
-from reconciler.registry import Registry
+from reconciler.queue import Lane
 from reconciler.view import CatalogView
 from shared.errors import LogUnreachable
 from shared.model.envelope import Op
-from shared.model.form import Form
 from shared.model.names import HEADER_CONTROL, HEADER_VERSION
 from tests.builders import (
     FORM,
     KEY,
     SPACE,
-    HandClock,
     bare,
     example_form,
-    example_hub,
     example_row,
     record_of,
     version,
     view_of,
 )
-
-TOPIC = example_hub().topic("rowplane")
-SHARD, OTHER = Partition(TOPIC, 3), Partition(TOPIC, 5)
-Standing = Mapping[Partition, tuple[int, int, str]]
-
-
-class BrokerInMemory:
-    """Port `Changes`: plays a script, one step a poll, and keeps what was committed; the end of the script stops."""
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.script: list[Sequence[Record] | Callable[[], None]] = []
-        self.topics: frozenset[str] = frozenset()
-        self.committed: dict[Partition, tuple[int, str]] = {}
-
-    def subscribe(self, topics: Iterable[str]) -> None:
-        self.topics = frozenset(topics)
-
-    def poll(self, timeout_s: float) -> Sequence[Record]:
-        if not self.script:
-            self.stop.set()
-            return ()
-        step = self.script.pop(0)
-        if callable(step):
-            step()
-            return ()
-        return step
-
-    def commit(self, offsets: Mapping[Partition, tuple[int, str]]) -> None:
-        self.committed.update(offsets)
-
-    def close(self) -> None:
-        """Nothing to leave."""
-
-
-class ShardsInMemory:
-    """Port `Shards`."""
-
-    def __init__(self) -> None:
-        self.synced = True
-        self.partitions: list[Partition] = []
-
-    def changed(self, partitions: Iterable[Partition]) -> None:
-        self.partitions = list(partitions)
-
-    def is_synced(self) -> bool:
-        return self.synced
-
-
-class Rig:
-    """A loop and all that it is joined with."""
-
-    def __init__(self, *forms: Form) -> None:
-        self.clock = HandClock()
-        self.queue = NodeQueue(self.clock)
-        self.registry = Registry(lambda key: self.queue.offer(key, Lane.EVENT))
-        self.shards = ShardsInMemory()
-        self.metrics = Metrics()
-        self.loop = Loop(self.queue, self.registry, self.shards, self.clock, self.metrics)
-        self.broker = BrokerInMemory()
-        self.view = view_of(*(forms or (example_form(),)))
-        self.loop.view_changed(CatalogView.empty(), self.view)
-
-    def play(self, *steps: Sequence[Record] | Callable[[], None]) -> None:
-        """Run the loop over these steps; time passes between them."""
-        self.broker.stop.clear()
-        for step in steps:
-            self.broker.script += [step, self.tick]
-        self.loop.run(self.broker, self.broker.stop)
-
-    def tick(self) -> None:
-        self.clock.advance(1.0)
-
-    def assign(self, standing: Standing | None = None) -> Callable[[], None]:
-        return lambda: self.loop.assigned(standing or {SHARD: (0, 0, "")})
-
-    def taken(self) -> list[NodeKey]:
-        """All nodes that are queued, in order; each is released."""
-        keys = []
-        while any(self.queue.depth().values()):
-            key = self.queue.take()
-            assert key is not None
-            keys.append(key)
-            self.queue.release(key)
-        return keys
-
-    def finish(self, key: NodeKey = KEY) -> None:
-        """A worker has taken over the node's row."""
-        state = self.registry.state(key)
-        self.loop.done(self.registry.take_offsets(state, state.row))
-
-    def offset(self, partition: Partition = SHARD) -> int | None:
-        """The committed offset."""
-        found = self.broker.committed.get(partition)
-        return found[0] if found else None
-
-    def counted(self, result: str) -> float:
-        return self.metrics.registry.get_sample_value("rowplane_records_total", {"result": result}) or 0.0
+from tests.unit.reconciler.rig import OTHER, SHARD, TOPIC, Rig
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a process knows of its nodes: older news never replaces newer, echoes wake nobody, offsets wait for their row."""
+"""What a process knows of its nodes: older news never replace newer, echoes wake nobody, offsets wait for a row."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from reconciler.registry import Registry
 from reconciler.worker import Workers
 from shared.errors import ClusterUnreachable, InvalidError, ObjectInvalid
 from tests.builders import KEY, HandClock, node_row_of, row_state
-from tests.unit.reconciler.test_loop import BrokerInMemory, ShardsInMemory
+from tests.unit.reconciler.rig import BrokerInMemory, ShardsInMemory
 
 SHARD = Partition("rowplane.db.nodes", 3)
 OTHER = KEY._replace(uid="beta")

@@ -80,7 +80,9 @@ def test_other_values_are_refused(data: bytes) -> None:
         decode(data)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff", b"null", b"7", b'"a"', b"[]", b"{}", b'{"a":"1","b":"2"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"null", b"7", b'"a"', b"[]", b"{}", b'{"a":"1","b":"2"}', b"[" * 100_000]
+)
 def test_other_keys_are_refused(data: bytes) -> None:
     with pytest.raises(InvalidError, match="record key"):
         decode_key(data)

@@ -7,10 +7,25 @@ import re
 import pytest
 
 import shared.errors
-from shared.errors import ClusterBusy, ClusterError, ClusterUnreachable, FieldConflict, LogError, RowplaneError, SourceError
+from shared.errors import (
+    ClusterBusy,
+    ClusterError,
+    ClusterUnreachable,
+    FieldConflict,
+    LogError,
+    RowplaneError,
+    SourceError,
+)
 
 CLASSES = [getattr(shared.errors, name) for name in shared.errors.__all__]
-RETRIABLE = {"SourceUnreachable", "LogUnreachable", "ClusterUnreachable", "ClusterBusy", "ObjectConflict", "WatchExpired"}
+RETRIABLE = {
+    "SourceUnreachable",
+    "LogUnreachable",
+    "ClusterUnreachable",
+    "ClusterBusy",
+    "ObjectConflict",
+    "WatchExpired",
+}
 
 
 def test_what_can_help_to_try_again_is_said_by_the_class() -> None:

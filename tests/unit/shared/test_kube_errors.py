@@ -54,7 +54,7 @@ CASES: list[tuple[str, type[ClusterError], int, bytes]] = [
         409,
         status(
             409,
-            'Operation cannot be fulfilled on configmaps "a": uid mismatch: the provided object specified uid 199a6b84, '
+            'Operation cannot be fulfilled on configmaps "a": uid mismatch: the provided object specified uid 199a, '
             "and no existing object was found",
             "Conflict",
             name="a",

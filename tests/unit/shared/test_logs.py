@@ -36,7 +36,9 @@ def written(**pairs: object) -> dict[str, object]:
     return line
 
 
-@pytest.mark.parametrize("name", ["password", "mysql_password", "PASSWORD", "token", "bearer_token", "Authorization", "secret_value"])
+@pytest.mark.parametrize(
+    "name", ["password", "mysql_password", "PASSWORD", "token", "bearer_token", "Authorization", "secret_value"]
+)
 def test_values_of_secret_keys_are_not_written(name: str) -> None:
     assert written(**{name: SECRET})[name] == "***"
 

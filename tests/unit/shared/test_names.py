@@ -23,7 +23,9 @@ labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 hosts = st.lists(labels, min_size=1, max_size=4).map(".".join)
 ports = st.integers(1, 65535)
 identifiers = st.text(min_size=1, max_size=20)
-tricky = st.lists(st.sampled_from(["_x2e_", "_x5f_", "_x2e", "x2e_", "_", "x", ".", "a"]), min_size=1, max_size=4).map("".join)
+tricky = st.lists(st.sampled_from(["_x2e_", "_x5f_", "_x2e", "x2e_", "_", "x", ".", "a"]), min_size=1, max_size=4).map(
+    "".join
+)
 """Made of what the escape itself is written with."""
 names = st.one_of(identifiers, tricky)
 places = st.tuples(hosts, ports, names, names)
@@ -53,13 +55,18 @@ def test_database_and_table_can_be_read_back_from_the_topic(database: str, table
     assert parts == [database, table]
 
 
-@pytest.mark.parametrize(("one", "other"), [("_x2e.", "._x2e"), ("._x2e_", "_x2e."), ("_x2e.", ".x2e_"), ("a.b", "a_x2e_b")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("_x2e.", "._x2e"), ("._x2e_", "_x2e."), ("_x2e.", ".x2e_"), ("a.b", "a_x2e_b")]
+)
 def test_a_literal_that_looks_like_an_escape_is_escaped(one: str, other: str) -> None:
     assert topic_of(("db", 1, "d", one)) != topic_of(("db", 1, "d", other))
 
 
 def test_the_example_s_topic() -> None:
-    assert topic_of(("MySQL.database.svc", 3306, "nodes_db", "nodes")) == "rowplane.mysql.database.svc_x3a_3306.nodes_db.nodes"
+    assert (
+        topic_of(("MySQL.database.svc", 3306, "nodes_db", "nodes"))
+        == "rowplane.mysql.database.svc_x3a_3306.nodes_db.nodes"
+    )
 
 
 def test_the_last_two_dots_separate_database_and_table() -> None:

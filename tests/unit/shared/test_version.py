@@ -43,7 +43,9 @@ def test_a_read_is_newer_than_every_change_of_the_transaction_it_follows() -> No
     assert change < Version(1, 5, 900, KIND_READ, 1, 0) < Version(1, 5, 901, KIND_CHANGE, 0, 0)
 
 
-@pytest.mark.parametrize("text", ["", "1.2.3.0.1", "1.2.3.0.1.2.3", "1.2.-3.0.1.2", "1.2.x.0.1.2", "1.2.٣.0.1.2", "1.2. 3.0.1.2"])
+@pytest.mark.parametrize(
+    "text", ["", "1.2.3.0.1", "1.2.3.0.1.2.3", "1.2.-3.0.1.2", "1.2.x.0.1.2", "1.2.٣.0.1.2", "1.2. 3.0.1.2"]
+)
 def test_other_texts_are_refused_and_quoted(text: str) -> None:
     with pytest.raises(InvalidError, match=r"is not inc\.file\.off\.kind\.a\.b"):
         Version.parse(text)

@@ -89,6 +89,13 @@ def test_the_rest_of_a_held_workload_is_applied_with_its_present_size() -> None:
     assert reasons(step) == {"blue-deployment": WaitReason.SHRINK_HELD}
 
 
+def test_a_held_workload_that_somebody_scaled_up_is_not_written() -> None:
+    desired = desired_of("seed", Row(color="green"), 2)
+    blue, main = by_id(desired, "blue-deployment"), main_service(desired)
+    observed = having(settled(desired.objects), main, left=("blue-deployment",))
+    assert next_step(desired, having(observed, blue, workload=Workload(5, 5, 5, 5, 1)), NOW_S).done
+
+
 def test_a_lowering_that_no_move_caused_is_applied_at_once() -> None:
     step = next_step(desired_of("seed", Row(replicas=2), 2), settled(render("seed", Row())), NOW_S)
     assert written(step) == ["blue-deployment"]

@@ -81,11 +81,18 @@ def test_a_wrong_constant_is_told_when_the_form_is_compiled() -> None:
 
 
 def test_numbers_and_booleans_of_the_form_stay() -> None:
-    assert made({"text": 3, "int": True, "bool": None, "list": [1, 2.5]}) == {"text": 3, "int": True, "bool": None, "list": [1, 2.5]}
+    assert made({"text": 3, "int": True, "bool": None, "list": [1, 2.5]}) == {
+        "text": 3,
+        "int": True,
+        "bool": None,
+        "list": [1, 2.5],
+    }
 
 
 def test_labels_stay_text() -> None:
-    assert made({"labels": {"replicas": "{{ .v }}", "on": "true"}}, v="3") == {"labels": {"replicas": "3", "on": "true"}}
+    assert made({"labels": {"replicas": "{{ .v }}", "on": "true"}}, v="3") == {
+        "labels": {"replicas": "3", "on": "true"}
+    }
 
 
 def test_elements_of_a_list_are_typed_and_named_by_index() -> None:
@@ -118,7 +125,21 @@ def test_a_long_template_is_quoted_in_part() -> None:
 
 HOSTILE = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(["{{ .secret }}", "{{", "}}", "{% raw %}", "{#", "a: b\n- c", '"', "\x00", "{{ 7 | mul 6 }}", "&a *a", "<no value>"]),
+    st.sampled_from(
+        [
+            "{{ .secret }}",
+            "{{",
+            "}}",
+            "{% raw %}",
+            "{#",
+            "a: b\n- c",
+            '"',
+            "\x00",
+            "{{ 7 | mul 6 }}",
+            "&a *a",
+            "<no value>",
+        ]
+    ),
 )
 
 

@@ -74,7 +74,9 @@ def test_the_commit_point_does_not_go_back_behind_the_committed_offset() -> None
     assert progress.next_offset == 10
 
 
-small = st.builds(Version, st.integers(1, 2), st.integers(1, 2), st.integers(0, 3), st.integers(0, 1), st.just(0), st.just(0))
+small = st.builds(
+    Version, st.integers(1, 2), st.integers(1, 2), st.integers(0, 3), st.integers(0, 1), st.just(0), st.just(0)
+)
 
 
 @given(st.none() | small, st.lists(small, max_size=20))

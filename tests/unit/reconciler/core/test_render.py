@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from reconciler.core.objects import Desired, DesiredObject, ObjectRef, applied_hash
+from reconciler.core.next import next_step
+from reconciler.core.objects import Absent, Desired, DesiredObject, ObjectRef, Observed, Write, applied_hash
 from reconciler.core.render import Owner, compile_form, render_node
 from reconciler.core.variables import NodeRow, variables_of
 from shared.model.form import ConflictPolicy, CreationPolicy, DeletionPolicy, Form
@@ -291,7 +294,10 @@ def test_policies_are_handed_on() -> None:
 
 def test_a_resource_that_fails_leaves_its_siblings_alone() -> None:
     form = form_of(
-        configMaps=[{"id": "good", "nameTemplate": "good", "spec": {}}, {"id": "bad", "nameTemplate": "{{ .nope }}", "spec": {}}],
+        configMaps=[
+            {"id": "good", "nameTemplate": "good", "spec": {}},
+            {"id": "bad", "nameTemplate": "{{ .nope }}", "spec": {}},
+        ],
         deployments=[{"id": "worse", "nameTemplate": "w", "spec": {"replicas": "{{ .activeColor }}"}}],
         services=[{"id": "worst", "nameTemplate": "{{ if }}", "spec": {}}],
     )
@@ -332,3 +338,30 @@ def test_the_hash_is_over_all_that_is_sent() -> None:
     made = one("configMaps", {})
     assert made.hash == applied_hash(made.manifest)
     assert made.hash != one("configMaps", {}, labelsTemplate={"a": "b"}).hash
+
+
+# -- whatever the API server accepts ----------------------------------------------------------------------------------
+
+TEXTS = st.sampled_from(["", "a", "{{ .uid }}", "{{ .nope }}", "{{", "Deployment", "Service", "Ingress", "v1", "apps/v1"])
+KEYS = st.sampled_from(
+    ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec", "template", "selector",
+     "rules", "http", "paths", "backend", "service", "replicas", "scaleTargetRef", "a"]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+ARRAYS = st.sampled_from(["deployments", "services", "ingresses", "configMaps", "horizontalPodAutoscalers", "manifests"])
+
+
+@given(ARRAYS, st.dictionaries(KEYS, VALUES, max_size=5))
+def test_a_spec_of_any_shape_is_rendered_or_told(array: str, spec: dict[str, Any]) -> None:
+    """The schema of a form lets every object pass; none of them may stop the others, or the decision what to write."""
+    good = {"id": "good", "nameTemplate": "good", "spec": {}}
+    form = form_of(**{"serviceAccounts": [good], array: [{"id": "x", "nameTemplate": "x", "spec": spec}]})
+    desired = rendered(form)
+    assert {o.id for o in desired.objects} | desired.failed.keys() == {"good", "x"}
+    assert "good" not in desired.failed
+    observed = Observed(objects={o.ref: Absent(o.ref) for o in desired.objects})
+    assert [w.object.id for w in next_step(desired, observed, 0.0).writes if isinstance(w, Write)][:1] == ["good"]

@@ -163,7 +163,13 @@ def test_a_condition_that_keeps_its_status_keeps_its_stamp() -> None:
     wanted, now = desired("a", "b"), step("a", waits=(Wait("b", WaitReason.TIMED_OUT, "too long"),))
     after = node_status(wanted, now, {}, before, LATER)
     stamps = {c["type"]: c["lastTransitionTime"] for c in after["conditions"]}
-    assert stamps == {"Ready": STAMP, "Progressing": STAMP, "Conflicted": STAMP, "Degraded": LATER, "TrafficHeld": STAMP}
+    assert stamps == {
+        "Ready": STAMP,
+        "Progressing": STAMP,
+        "Conflicted": STAMP,
+        "Degraded": LATER,
+        "TrafficHeld": STAMP,
+    }
     assert conditions(before)["Ready"] != conditions(after)["Ready"], "the reason is another one, the status is not"
 
 

@@ -123,8 +123,8 @@ def test_without_a_host_column_the_uid_stands_in() -> None:
 
 def test_mappings_may_shadow_all_but_hub_and_form() -> None:
     names = ("uid", "activate", "host", "hostOrUrl", "hubId", "templateRef")
-    variables = variables_of(NodeRow("acme", "1", "x", {name: "mine" for name in names}), "hub", "web")
-    assert variables == {**{name: "mine" for name in names[:4]}, "hubId": "hub", "templateRef": "web"}
+    variables = variables_of(NodeRow("acme", "1", "x", dict.fromkeys(names, "mine")), "hub", "web")
+    assert variables == {**dict.fromkeys(names[:4], "mine"), "hubId": "hub", "templateRef": "web"}
 
 
 texts = st.text(max_size=20)

@@ -1,0 +1,217 @@
+"""The reflector against a real API server: order, gaps healed, no silent death."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from deploy.stack.endpoints import Endpoints
+from shared.kube import KubeClient, ResourceType
+from shared.kube_watch import EventType, Reflector
+from shared.settings import KubeSettings
+from tests.builders import CONFIG_MAPS, fresh_namespace
+from tests.component.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.stack
+
+PATIENCE_S = 20.0
+Event = tuple[EventType, dict[str, Any]]
+
+
+class Recorder:
+    """What a reflector told, in order."""
+
+    def __init__(self) -> None:
+        self._told: queue.Queue[Event] = queue.Queue()
+
+    def __call__(self, event: EventType, item: dict[str, Any]) -> None:
+        self._told.put((event, item))
+
+    def next(self) -> Event:
+        return self._told.get(timeout=PATIENCE_S)
+
+    def take(self, count: int) -> list[tuple[str, str]]:
+        """The next events as (event, name)."""
+        return [(event.value, item["metadata"]["name"]) for event, item in (self.next() for _ in range(count))]
+
+
+class Board:
+    """ConfigMaps of one namespace, changed from outside."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.selector = f"test={namespace}"
+
+    def put(self, name: str, value: str = "v", *, label: str = "") -> dict[str, Any]:
+        labels = {"test": label or self.namespace}
+        metadata = {"name": name, "namespace": self.namespace, "labels": labels}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"k": value}}
+        return self.client.apply(CONFIG_MAPS, body, manager="test")
+
+    def delete(self, name: str) -> None:
+        self.client.delete(CONFIG_MAPS, self.namespace, name)
+
+
+@pytest.fixture(scope="module")
+def client(endpoints: Endpoints) -> Iterator[KubeClient]:
+    made = KubeClient.connect(KubeSettings(kubeconfig=str(endpoints.kubeconfig)))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def board(client: KubeClient) -> Iterator[Board]:
+    with fresh_namespace(client) as name:
+        yield Board(client, name)
+
+
+@pytest.fixture
+def reflect(board: Board) -> Iterator[Callable[[KubeClient], Recorder]]:
+    """Start a reflector over the board's ConfigMaps; it is stopped at the end."""
+    started: list[Reflector] = []
+
+    def start(client: KubeClient) -> Recorder:
+        recorder = Recorder()
+        reflector = Reflector(client, CONFIG_MAPS, recorder, label_selector=board.selector)
+        started.append(reflector)
+        reflector.start()
+        assert reflector.synced.wait(PATIENCE_S)
+        return recorder
+
+    yield start
+    for reflector in started:
+        reflector.stop()
+
+
+@pytest.fixture
+def line(client: KubeClient) -> Iterator[TcpProxy]:
+    """A connection to the API server that can be cut."""
+    server = urlsplit(client.server)
+    proxy = TcpProxy(server.hostname or "", server.port or 443)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def wired(endpoints: Endpoints, line: TcpProxy, tmp_path: Path) -> Iterator[KubeClient]:
+    """A client that reaches the API server over `line`."""
+    document = yaml.safe_load(endpoints.kubeconfig.read_text(encoding="utf-8"))
+    document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{line.port}"
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    made = KubeClient.connect(KubeSettings(kubeconfig=str(path)))
+    yield made
+    made.close()
+
+
+Reflect = Callable[[KubeClient], Recorder]
+
+
+def test_what_is_there_is_listed_and_what_happens_is_told_in_order(
+    client: KubeClient, board: Board, reflect: Reflect
+) -> None:
+    board.put("before")
+    told = reflect(client)
+    assert told.take(1) == [("LISTED", "before")]
+    for value in ("1", "2", "3"):
+        board.put("a", value)
+    board.delete("before")
+    board.put("b")
+    assert told.take(5) == [("ADDED", "a"), ("MODIFIED", "a"), ("MODIFIED", "a"), ("DELETED", "before"), ("ADDED", "b")]
+
+
+def test_events_carry_the_whole_object_with_its_kind(client: KubeClient, board: Board, reflect: Reflect) -> None:
+    listed = board.put("before", "old")
+    told = reflect(client)
+    added = board.put("a", "new")
+    for event, written in ((told.next(), listed), (told.next(), added)):
+        assert event[1]["data"] == written["data"]
+        assert (event[1]["apiVersion"], event[1]["kind"]) == ("v1", "ConfigMap")
+        assert event[1]["metadata"]["resourceVersion"] == written["metadata"]["resourceVersion"]
+
+
+def test_an_object_that_leaves_the_selector_is_deleted_for_the_watch(
+    client: KubeClient, board: Board, reflect: Reflect
+) -> None:
+    board.put("a")
+    told = reflect(client)
+    board.put("a", label="other")
+    board.put("a", "back")
+    assert told.take(3) == [("LISTED", "a"), ("DELETED", "a"), ("ADDED", "a")]
+
+
+def test_a_broken_connection_is_healed_by_a_list(
+    wired: KubeClient, board: Board, line: TcpProxy, reflect: Reflect
+) -> None:
+    kept, _ = board.put("kept"), board.put("gone")
+    told = reflect(wired)
+    assert told.take(2) == [("LISTED", "gone"), ("LISTED", "kept")]
+    line.cut(refuse=True)
+    board.delete("gone")
+    board.put("new")
+    line.restore()
+    found = [told.next() for _ in range(3)]
+    assert [(event.value, item["metadata"]["name"]) for event, item in found] == [
+        ("LISTED", "kept"),
+        ("LISTED", "new"),
+        ("DELETED", "gone"),
+    ]
+    tombstone = found[2][1]
+    assert tombstone.keys() == {"apiVersion", "kind", "metadata"}
+    assert int(tombstone["metadata"]["resourceVersion"]) > int(kept["metadata"]["resourceVersion"])
+    board.put("after")
+    assert told.take(1) == [("ADDED", "after")]
+
+
+def test_a_cut_that_nobody_notices_costs_no_event(
+    wired: KubeClient, board: Board, line: TcpProxy, reflect: Reflect
+) -> None:
+    told = reflect(wired)
+    for number in range(5):
+        board.put(f"m{number}")
+        line.cut()
+    board.put("z")  # the last one in a list, too
+    seen = set()
+    while "z" not in seen:
+        seen.add(told.next()[1]["metadata"]["name"])
+    assert seen == {*(f"m{number}" for number in range(5)), "z"}
+
+
+class OutdatedClient(KubeClient):
+    """Its first list claims to be as of a resourceVersion that the server has compacted long ago."""
+
+    lists = 0
+
+    def list(
+        self, kind: ResourceType, namespace: str = "", label_selector: str = "", page: int = 500
+    ) -> tuple[list[dict[str, Any]], str]:
+        """As the real one, but for the first resourceVersion."""
+        items, resource_version = super().list(kind, namespace, label_selector, page)
+        self.lists += 1
+        return items, "1" if self.lists == 1 else resource_version
+
+
+def test_a_version_that_is_too_old_is_healed_by_a_list(endpoints: Endpoints, board: Board, reflect: Reflect) -> None:
+    board.put("a")
+    outdated = OutdatedClient.connect(KubeSettings(kubeconfig=str(endpoints.kubeconfig)))
+    told = reflect(outdated)
+    assert told.take(2) == [("LISTED", "a"), ("LISTED", "a")]
+    board.put("b")
+    assert told.take(1) == [("ADDED", "b")]
+    outdated.close()
+
+
+def test_stopping_ends_an_idle_watch_at_once(client: KubeClient, board: Board) -> None:
+    reflector = Reflector(client, CONFIG_MAPS, Recorder(), label_selector=board.selector)
+    reflector.start()
+    assert reflector.synced.wait(PATIENCE_S)
+    reflector.stop(timeout_s=PATIENCE_S)
+    assert "watch-configmaps" not in {thread.name for thread in threading.enumerate()}

@@ -1,0 +1,259 @@
+"""A world of its own for a test class: namespace, database, hub, form, and a recorder that watches them.
+
+Fed by: the stack, the session's product. Feeds: end-to-end and fault tests. Never: shares rows or objects with another
+test class.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import pymysql
+import pytest
+
+from deploy.demo.measure import is_settled
+from deploy.demo.recorder import Change, Recorder
+from deploy.demo.world import NAMESPACES, World
+from deploy.stack.endpoints import Database, Endpoints
+from shared.kafka import connect_consumer, read_all
+from shared.kube import FORMS, HUBS, KubeClient, ResourceType
+from shared.model.names import table_topic
+from tests.e2e.history import row_version
+from tests.product import DATABASES, MARK, Product, eventually
+
+FLAVOURS: Final = ("mysql", "mariadb")
+PATIENCE_S: Final = 90.0
+SLICES: Final = ResourceType("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+PODS: Final = ResourceType("v1", "Pod", "pods")
+ONE_SERVICE: Final[dict[str, Any]] = {
+    "services": [
+        {
+            "id": "front",
+            "nameTemplate": "{{ .uid }}-front",
+            "labelsTemplate": {"color": "{{ .activeColor }}", "version": "{{ .blueVersion }}"},
+            "spec": {"selector": {"app": "{{ .uid }}"}, "ports": [{"port": 80, "targetPort": 8080}]},
+        }
+    ]
+}
+"""Resources of a form that is quick to apply: one Service without pods."""
+CHILDREN: Final = (
+    ("Deployment", "blue"),
+    ("Deployment", "green"),
+    ("Service", "app"),
+    ("Service", "blue-test"),
+    ("Service", "green-test"),
+    ("Ingress", "ingress"),
+    ("Ingress", "blue-test"),
+    ("Ingress", "green-test"),
+)
+"""(kind, name after the uid) of the blue/green form's objects."""
+
+
+class Stage:
+    """World, recorder and an administrator's connection, with the words that the tests use."""
+
+    def __init__(
+        self, product: Product, world: World, recorder: Recorder, connection: pymysql.Connection[Any], server: Database
+    ) -> None:
+        self.product = product
+        self.world = world
+        self.recorder = recorder
+        self.connection = connection
+        self.server = server
+        self.client = world.client
+        self.namespace = world.namespace
+        self.form = str(world.form["metadata"]["name"])
+        self.notes: dict[str, Any] = {}
+        """What an earlier test of the class has seen."""
+
+    # -- database ------------------------------------------------------------------------------------------------
+
+    def sql(self, statement: str) -> int:
+        """Execute and commit; the place in the recorder's history before it."""
+        since = self.recorder.mark()
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+        return since
+
+    def insert(self, *uids: str) -> None:
+        """Rows with the table's defaults, in one transaction, and wait until their nodes are settled."""
+        self.sql("INSERT INTO nodes (node_id, domain) VALUES " + ", ".join(f"('{u}', '{u}.example.com')" for u in uids))
+        for uid in uids:
+            self.await_settled(uid)
+
+    def change(self, uid: str, assignments: str) -> list[Change]:
+        """Update one row and wait until its node is settled; what happened to its objects meanwhile."""
+        before = row_version(self.node(uid))
+        since = self.sql(f"UPDATE nodes SET {assignments} WHERE node_id = '{uid}'")
+        self.await_settled(uid, newer_than=before)
+        return self.of(uid, since)
+
+    # -- cluster -------------------------------------------------------------------------------------------------
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """The newest state of an object; fails when there is none."""
+        found = self.recorder.object(kind, name)
+        assert found is not None, f"{kind} {name} does not exist"
+        return found
+
+    def node(self, uid: str, form: str = "") -> dict[str, Any]:
+        """The node's LynqNode."""
+        return self.get("LynqNode", f"{uid}-{form or self.form}")
+
+    def children(self, uid: str) -> set[tuple[str, str]]:
+        """(kind, name after the uid) of the objects of the blue/green form that exist."""
+        return {(kind, name) for kind, name in CHILDREN if self.recorder.object(kind, f"{uid}-{name}") is not None}
+
+    def of(self, uid: str, since: int = 0) -> list[Change]:
+        """Changes of a node's objects and LynqNode."""
+        return [c for c in self.recorder.changes[since:] if c.name.startswith(f"{uid}-")]
+
+    def versions(self, *uids: str) -> dict[tuple[str, str], str]:
+        """resourceVersion of every object of these nodes, LynqNodes included."""
+        found = self.recorder.resource_versions("")
+        return {key: v for key, v in found.items() if any(key[1].startswith(f"{uid}-") for uid in uids)}
+
+    def conditions(self, kind: ResourceType, name: str) -> dict[str, dict[str, Any]]:
+        """Condition type → condition of a hub or form, asked now."""
+        status = self.client.get(kind, self.namespace, name).get("status") or {}
+        return {c["type"]: c for c in status.get("conditions") or ()}
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def await_change(self, since: int, matches: Callable[[Change], bool], what: str) -> Change:
+        """The first matching change from `since` on."""
+        found = self.recorder.wait(since, matches, PATIENCE_S)
+        if found is None:
+            pytest.fail(f"{what}: not within {PATIENCE_S:.0f} s", pytrace=False)
+        return found
+
+    def await_settled(self, uid: str, *, newer_than: str = "", form: str = "") -> None:
+        """Wait until the LynqNode is Ready for its newest row, which is newer than another."""
+        name = f"{uid}-{form or self.form}"
+
+        def settled(change: Change) -> bool:
+            raw = change.object
+            return (
+                (change.kind, change.name) == ("LynqNode", name)
+                and change.type != "DELETED"
+                and row_version(raw) > newer_than
+                and is_settled(raw)
+            )
+
+        if self.recorder.wait(0, settled, PATIENCE_S) is None:
+            standing = (self.recorder.object("LynqNode", name) or {}).get("status")
+            pytest.fail(f"LynqNode {name} did not settle: {json.dumps(standing)}", pytrace=False)
+
+    def await_gone(self, uid: str, since: int) -> None:
+        """Wait until the LynqNode is deleted, and with it all that the node had."""
+        name = f"{uid}-{self.form}"
+        self.await_change(
+            since, lambda c: (c.type, c.kind, c.name) == ("DELETED", "LynqNode", name), f"LynqNode {name} deleted"
+        )
+
+    def await_condition(self, kind: ResourceType, name: str, type_: str, status: str, reason: str = "") -> str:
+        """Wait until a hub or form has the condition; its message."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.conditions(kind, name).get(type_, {})
+            return found if found.get("status") == status and reason in ("", found["reason"]) else None
+
+        what = f"{kind.kind} {name} is {type_}={status} {reason}"
+        condition = eventually(look, what, PATIENCE_S, lambda: self.conditions(kind, name))
+        assert condition is not None
+        return str(condition["message"])
+
+    def await_streaming(self, hub: str = "") -> None:
+        """Wait until the hub's table is published and its changes follow."""
+        self.await_condition(HUBS, hub or self.world.hub["metadata"]["name"], "Synced", "True")
+
+    def endpoints_of(self, service: str) -> list[dict[str, Any]]:
+        """All endpoints of a Service, asked now."""
+        selector = f"kubernetes.io/service-name={service}"
+        slices, _ = self.client.list(SLICES, self.namespace, label_selector=selector)
+        return [endpoint for item in slices for endpoint in item.get("endpoints") or ()]
+
+    def pods_behind(self, service: str) -> list[dict[str, Any]]:
+        """The pods that a Service's endpoints name; an endpoint that is not ready, or whose pod is gone, is an {}."""
+        pods = {p["metadata"]["name"]: p for p in self.client.list(PODS, self.namespace)[0]}
+        return [
+            pods.get(e["targetRef"]["name"], {}) if (e.get("conditions") or {}).get("ready") else {}
+            for e in self.endpoints_of(service)
+        ]
+
+    # -- more than one hub or form -------------------------------------------------------------------------------
+
+    def apply_form(self, name: str, resources: Mapping[str, Any], hub: str = "") -> None:
+        """Another form of the world's hub, or of another one."""
+        body = {
+            "apiVersion": self.world.form["apiVersion"],
+            "kind": "LynqForm",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"hubId": hub or self.world.hub["metadata"]["name"], **resources},
+        }
+        self.client.apply(FORMS, body, manager="rowplane-test")
+
+    def apply_hub(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Another hub: a copy of the world's with a change."""
+        body = json.loads(json.dumps(self.world.hub))
+        body["metadata"]["name"] = name
+        change(body["spec"])
+        self.client.apply(HUBS, body, manager="rowplane-test")
+
+    def delete(self, kind: ResourceType, name: str) -> None:
+        """Delete a hub or form."""
+        self.client.delete(kind, self.namespace, name)
+
+    # -- Kafka ---------------------------------------------------------------------------------------------------
+
+    def published(self) -> list[Any]:
+        """Every record of the table's topic, partition by partition in order."""
+        topic = table_topic(
+            self.product.kafka.topic_prefix, f"{self.server.host}:{self.server.port}", self.world.database, "nodes"
+        )
+        consumer = connect_consumer(self.product.kafka)
+        try:
+            partitions = consumer.partitions_for_topic(topic) or set()
+            return list(read_all(consumer, topic, sorted(partitions))) if partitions else []
+        finally:
+            consumer.close()
+
+
+def server_of(endpoints: Endpoints, flavour: str) -> Database:
+    """The database server of a flavour; skips when the stack has none."""
+    server = endpoints.mysql if flavour == "mysql" else endpoints.mariadb
+    if server is None:
+        pytest.skip("the stack has no MariaDB")
+    return server
+
+
+def make_world(product: Product, client: KubeClient, name: str, flavour: str, form: Mapping[str, Any] | None) -> World:
+    """A world that is not there yet, with the blue/green form or another one."""
+    server = server_of(product.endpoints, flavour)
+    world = World(client, product.endpoints, server, f"e2e-{product.name}-{name}-{flavour}")
+    world.place(f"{DATABASES}{product.name}_{name}_{flavour}")
+    if form is not None:
+        world.form["spec"] = {"hubId": world.form["spec"]["hubId"], **form}
+    return world
+
+
+@contextmanager
+def open_stage(product: Product, world: World, flavour: str, rows: str = "") -> Iterator[Stage]:
+    """Make the world, with rows before the hub; afterwards remove it all."""
+    label = {"name": world.namespace, "labels": {MARK: ""}}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": label}
+    world.client.apply(NAMESPACES, body, manager="rowplane-test")
+    with ExitStack() as stack:
+        world.create_table()
+        stack.callback(world.remove)
+        connection = stack.enter_context(world.administrator(world.database))
+        recorder = stack.enter_context(Recorder(world.client, world.namespace))
+        stage = Stage(product, world, recorder, connection, server_of(product.endpoints, flavour))
+        if rows:
+            stage.sql(rows)
+        world.create_objects()
+        stage.await_streaming()
+        yield stage

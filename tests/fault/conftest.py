@@ -1,0 +1,16 @@
+"""Fault tests: processes and connections are killed or stopped while rows change."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import product
+from tests.e2e.fixtures import flavour, stage
+
+__all__ = ["flavour", "stage"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The session's product is shared with the end-to-end tests."""
+    if not config.pluginmanager.has_plugin("rowplane-product"):
+        config.pluginmanager.register(product, "rowplane-product")

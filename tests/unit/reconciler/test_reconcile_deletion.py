@@ -1,0 +1,102 @@
+"""The end of a node: order, restarts, rows that come back, objects that stay."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from reconciler.core.variables import NodeRow
+from shared.errors import ClusterUnreachable
+from shared.model.form import DeletionPolicy
+from shared.model.names import (
+    LABEL_DELETE_REQUESTED,
+)
+from tests.builders import example_form, node_row_of, view_of
+from tests.unit.reconciler.member import BLUE, EIGHT, GREEN, NODE, NODE_REF, SHARD, Member
+
+
+@pytest.mark.parametrize("row", [None, node_row_of(active=False)], ids=["deleted", "inactive"])
+def test_a_row_that_goes_takes_its_objects_along_in_reverse_order_and_the_lynqnode_last(
+    settled: Member, row: NodeRow | None
+) -> None:
+    settled.offer(200, row)
+    outcome = settled.settle()
+    assert settled.api.objects == {}
+    deleted = settled.api.deleted
+    assert len(deleted) == 9
+    assert deleted[-1] == NODE_REF
+    places = {f"{r.kind} {r.name}": i for i, r in enumerate(deleted)}
+    assert places["Ingress acme-corp-ingress"] < places["Service acme-corp-app"]
+    assert places["Service acme-corp-app"] < min(places[f"Deployment acme-corp-{c}"] for c in ("blue", "green"))
+    assert outcome.gone
+
+
+def test_a_deletion_is_one_run_and_its_record_is_done(settled: Member) -> None:
+    settled.offer(200, None)
+    outcome = settled.run()
+    assert settled.api.objects == {}
+    assert (outcome.done, outcome.gone) == ([(SHARD, 1)], True)
+
+
+def test_every_record_is_told_to_be_done_once(settled: Member) -> None:
+    for at, row in ((200, node_row_of(activeColor="green")), (300, node_row_of(active=False)), (400, node_row_of())):
+        settled.offer(at, row)
+        settled.settle()
+    settled.offer(500, None)
+    settled.settle()
+    assert settled.done == [(SHARD, offset) for offset in range(5)]
+
+
+def test_a_row_that_never_had_a_node_leaves_nothing_behind(member: Member) -> None:
+    member.offer(100, node_row_of(active=False))
+    outcome = member.run()
+    assert member.api.objects == {}
+    assert (outcome.done, outcome.gone) == ([(SHARD, 0)], True)
+
+
+def test_a_deletion_goes_on_after_a_restart(settled: Member, pool: ThreadPoolExecutor) -> None:
+    """The log's record may have been committed: the LynqNode says that it is to go."""
+    settled.offer(200, None)
+    settled.cluster.deletions = 3
+    with pytest.raises(ClusterUnreachable):
+        settled.run()
+    assert 0 < len(settled.api.deleted) < 9
+    assert LABEL_DELETE_REQUESTED in settled.node()["metadata"]["labels"]
+    successor = Member(pool, settled.api)
+    successor.watch()
+    assert successor.settle().gone
+    assert settled.api.objects == {}
+
+
+def test_a_row_that_comes_back_takes_the_deletion_back(settled: Member) -> None:
+    settled.cluster.deletions = 1
+    settled.offer(200, None)
+    with pytest.raises(ClusterUnreachable):
+        settled.run()
+    settled.cluster.deletions = None
+    settled.offer(300, node_row_of())
+    settled.settle()
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+    metadata = settled.node()["metadata"]
+    assert LABEL_DELETE_REQUESTED not in metadata["labels"] | metadata["annotations"]
+
+
+def test_a_retained_object_outlives_its_node(member: Member) -> None:
+    form = example_form(services=None, ingresses=None)
+    kept = form.spec.deployments[0].model_copy(update={"deletion_policy": DeletionPolicy.RETAIN})
+    document = form.spec.model_copy(update={"deployments": [kept, form.spec.deployments[1]]})
+    member.views.publish(view_of(form.model_copy(update={"spec": document})))
+    member.offer(100, node_row_of())
+    member.settle()
+    member.offer(200, None)
+    assert member.settle().gone
+    assert member.api.objects.keys() == {BLUE}
+
+
+def test_an_object_that_somebody_changed_in_the_meantime_is_not_deleted_blindly(settled: Member) -> None:
+    """The precondition fails, the object is looked up, and the deletion is decided again."""
+    settled.api.change(GREEN, lambda raw: raw["metadata"]["annotations"].update({"theirs": "1"}))
+    settled.offer(200, None)
+    assert settled.settle().gone
+    assert settled.api.objects == {}
