@@ -142,6 +142,8 @@ class Loop:
         states = [s for s in self._registry.states() if s.partition in gone]
         self._queue.drop({s.key for s in states})
         self._registry.drop_partitions(gone)
+        for state in states:
+            self._metrics.node_gone(state.key)
         self._shards.changed(list(self._assigned))
         self._metrics.partitions.set(len(self._assigned))
 

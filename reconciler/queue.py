@@ -81,7 +81,6 @@ class NodeQueue:
         with self._condition:
             self._active.discard(key)
             lane = self._again.pop(key, None)
-            self._condition.notify_all()
         if lane is not None:
             self.offer(key, lane)
 
@@ -92,16 +91,6 @@ class NodeQueue:
                 self._queued.pop(key, None)
                 self._again.pop(key, None)
                 self._timer_at.pop(key, None)
-
-    def wait_idle(self, timeout_s: float) -> bool:
-        """Wait until nothing is queued or held (timers aside)."""
-        with self._condition:
-            return self._condition.wait_for(lambda: not self._queued and not self._active, timeout_s)
-
-    def wait_released(self, keys: set[NodeKey], timeout_s: float) -> bool:
-        """Wait until no worker holds any of these nodes."""
-        with self._condition:
-            return self._condition.wait_for(lambda: not keys & self._active, timeout_s)
 
     def close(self) -> None:
         """Wake all workers for the last time."""

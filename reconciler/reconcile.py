@@ -18,6 +18,7 @@ from reconciler.core.catalog import NodeKey
 from reconciler.core.graph import order
 from reconciler.core.next import next_step
 from reconciler.core.objects import (
+    ANNOTATION_SWITCH_NOW,
     Absent,
     Delete,
     Desired,
@@ -43,6 +44,7 @@ from shared.errors import (
     ClusterBusy,
     ClusterError,
     FieldConflict,
+    InvalidError,
     ObjectConflict,
     ObjectNotFound,
 )
@@ -112,6 +114,8 @@ class Reconciler:
     def reconcile(self, key: NodeKey) -> Outcome:
         """Bring one node as far as it can go now. Raises ClusterError when its LynqNode cannot be read or written."""
         state = self._registry.state(key)
+        if self._view.view.catalog.is_unclear(key):
+            return Outcome(done=(), again_at_s=None)
         self._ensure_node(state)
         for _ in range(_MAX_ROUNDS + 2 * (len(state.node.inventory) if state.node else 0)):
             goal = self._goal(state)
@@ -365,6 +369,14 @@ def _says(node: ObservedNode, record: NodeRecord) -> bool:
         and node.delete_requested == bool(record.delete_cause)
         and all(node.annotations.get(k) == v for k, v in annotations.items())
     )
+
+
+def _switch_now(node: ObservedNode | None) -> Version | None:
+    """What a person wrote into `lynq.sh/switch-now`; anything but a version counts as nothing."""
+    try:
+        return Version.parse(node.annotations.get(ANNOTATION_SWITCH_NOW, "")) if node else None
+    except InvalidError:
+        return None
 
 
 def _subject(action: Write | Delete | Look) -> tuple[str, ObjectRef, str]:

@@ -71,7 +71,8 @@ class Workers:
                 self._queue.release(key)
 
     def _one(self, key: NodeKey) -> None:
-        if not self._loop.is_ready(self._registry.state(key).partition):
+        partition = self._registry.state(key).partition
+        if not self._loop.is_ready(partition):
             return
         began_s = perf_counter()
         result = "error"
@@ -91,6 +92,8 @@ class Workers:
             self._again(key)
         finally:
             self._metrics.reconciles.labels(result).observe(perf_counter() - began_s)
+            if not self._loop.owns(partition):
+                self._metrics.node_gone(key)  # the run may have set series of a node that is another member's by now
 
     def _after(self, key: NodeKey, outcome: Outcome) -> None:
         self._failures.pop(key, None)

@@ -143,6 +143,11 @@ class Product:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [_entry(line) for line in lines]
 
+    def log_text(self) -> str:
+        """Everything that all processes have logged."""
+        paths = [self._processes.log_path(name) for name in (CAPTURE, *RECONCILERS)]
+        return "".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
+
     def samples(self, name: str) -> list[Sample]:
         """Every sample of /metrics."""
         text = self._get(name, "/metrics")[1]

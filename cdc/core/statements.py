@@ -65,8 +65,11 @@ def role_of(text: str) -> Role:
     return Role.DATA if first in _DATA_WORDS else Role.DDL
 
 
-def affected(text: str, tables: Iterable[TableId]) -> tuple[TableId, ...]:
-    """The tables that DDL may concern: those whose table or database name stands in it as a word, in any case."""
+def affected(text: str, database: str, tables: Iterable[TableId]) -> tuple[TableId, ...]:
+    """The tables that DDL may concern, for a session whose default database is `database`.
+
+    A statement reaches a table by its name, and by its database's name or the default; names are compared in any case.
+    """
     words = {word.casefold() for word in re.findall(r"[\w$-]+", text)} | {
         word.casefold() for word in re.findall(r"`([^`]+)`", text)
     }
@@ -74,7 +77,8 @@ def affected(text: str, tables: Iterable[TableId]) -> tuple[TableId, ...]:
     return tuple(
         table
         for table in tables
-        if table.table.casefold() in words or (is_database and table.database.casefold() in words)
+        if (table.table.casefold() in words or is_database)
+        and (table.database.casefold() in words or table.database.casefold() == database.casefold())
     )
 
 

@@ -188,7 +188,7 @@ class TransactionFold:
         if role is Role.DATA:
             self._all_unread("a change was logged as a statement")
         elif role is Role.DDL:
-            for table in affected(event.text, self._tables):
+            for table in affected(event.text, event.database, self._tables):
                 self._mark(table, f"statement {' '.join(event.text.split(None, 2)[:2]).upper()} may concern the table")
         return None if open_ is not None and open_.is_block else self._close(event.end)
 

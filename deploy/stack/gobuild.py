@@ -24,13 +24,13 @@ class _Program:
     name: str
     version: str
     module: str
-    """The directory under go/ that pins the versions."""
+    """The directory under go/ that pins the versions; programs of one module share most of the compiling."""
     package: str
     linker_flags: str = _STRIPPED
 
 
 _PROGRAMS = (
-    _Program("etcd", "3.6.5", "etcd", "go.etcd.io/etcd/server/v3"),
+    _Program("etcd", "3.6.5", "kubernetes", "go.etcd.io/etcd/server/v3"),
     _Program("kube-apiserver", _KUBERNETES, "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", _STAMPED),
     _Program(
         "kube-controller-manager",

@@ -44,6 +44,7 @@ class CatalogWatch:
         self._lock = threading.Lock()
         self._hubs: dict[tuple[str, str], Hub] = {}
         self._forms: dict[tuple[str, str], Form] = {}
+        self._unreadable: set[tuple[str, str, str]] = set()
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._watch_hubs = Reflector(client, HUBS, self._on_hub, namespace=client.namespace)
@@ -55,6 +56,7 @@ class CatalogWatch:
     def start(self) -> None:
         """Begin."""
         self._changed.set()  # a cluster without hubs and forms is a complete view too
+        self._changed.set()  # there may be neither hub nor form: that is a view too
         self._watch_hubs.start()
         self._watch_forms.start()
         self._thread.start()
@@ -75,16 +77,17 @@ class CatalogWatch:
     def _keep(self, store: dict[tuple[str, str], Any], model: type[Any], event: EventType, raw: dict[str, Any]) -> None:
         metadata = raw["metadata"]
         key = metadata.get("namespace", ""), metadata["name"]
-        try:
-            parsed = None if event is EventType.DELETED else parse_object(model, raw)
-        except InvalidError as error:
-            log.error("object cannot be read, it is left out", error=str(error))
-            parsed = None
         with self._lock:
-            if parsed is None:
+            self._unreadable.discard((raw["kind"], *key))
+            if event is EventType.DELETED:
                 store.pop(key, None)
             else:
-                store[key] = parsed
+                try:
+                    store[key] = parse_object(model, raw)
+                except InvalidError as error:
+                    log.error("object cannot be read, its nodes stay as they are", error=str(error))
+                    if key not in store:  # else the last readable version goes on
+                        self._unreadable.add((raw["kind"], *key))
         self._changed.set()
 
     def _run(self) -> None:
@@ -105,7 +108,7 @@ class CatalogWatch:
 
     def _rebuild(self) -> None:
         with self._lock:
-            catalog = Catalog(self._prefix, dict(self._hubs), dict(self._forms))
+            catalog = Catalog(self._prefix, dict(self._hubs), dict(self._forms), frozenset(self._unreadable))
         schemas = self._openapi.schemas_for(catalog.kinds())
         before = self._holder.view.compiled
         compiled: dict[tuple[str, str], CompiledForm] = {}

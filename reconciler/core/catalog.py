@@ -40,6 +40,8 @@ class Catalog:
     prefix: str
     hubs: Mapping[tuple[str, str], Hub] = field(default_factory=dict)
     forms: Mapping[tuple[str, str], Form] = field(default_factory=dict)
+    unreadable: frozenset[tuple[str, str, str]] = frozenset()
+    """(kind, namespace, name) of hubs and forms that exist and cannot be read: what they mean is not known."""
 
     def topics(self) -> Mapping[str, tuple[Hub, ...]]:
         """Change topic → hubs, ordered by key; hubs that no form uses still count (their forms may come)."""
@@ -60,6 +62,13 @@ class Catalog:
         form = self.forms.get((key.namespace, key.form))
         hub = self.hubs.get(form.hub_key) if form else None
         return (form, hub) if form and hub else None
+
+    def is_unclear(self, key: NodeKey) -> bool:
+        """Whether the node's form or hub exists but cannot be read: nothing may be concluded from its absence here."""
+        form = self.forms.get((key.namespace, key.form))
+        if form is None:
+            return ("LynqForm", key.namespace, key.form) in self.unreadable
+        return form.hub_key not in self.hubs and ("LynqHub", *form.hub_key) in self.unreadable
 
     def kinds(self) -> frozenset[tuple[str, str]]:
         """(apiVersion, kind) of every resource of every form."""

@@ -130,8 +130,8 @@ class Stage:
             pytest.fail(f"{what}: not within {PATIENCE_S:.0f} s", pytrace=False)
         return found
 
-    def await_settled(self, uid: str, *, newer_than: str = "", form: str = "") -> None:
-        """Wait until the LynqNode is Ready for its newest row, which is newer than another."""
+    def await_settled(self, uid: str, *, since: int = 0, newer_than: str = "", form: str = "") -> None:
+        """Wait until the LynqNode is Ready for its newest row, told after `since`, of a row newer than another."""
         name = f"{uid}-{form or self.form}"
 
         def settled(change: Change) -> bool:
@@ -143,7 +143,7 @@ class Stage:
                 and is_settled(raw)
             )
 
-        if self.recorder.wait(0, settled, PATIENCE_S) is None:
+        if self.recorder.wait(since, settled, PATIENCE_S) is None:
             standing = (self.recorder.object("LynqNode", name) or {}).get("status")
             pytest.fail(f"LynqNode {name} did not settle: {json.dumps(standing)}", pytrace=False)
 

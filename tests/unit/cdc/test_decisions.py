@@ -49,17 +49,21 @@ def test_roles_of_statements(text: str, role: Role) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "concerned"),
+    ("text", "database", "concerned"),
     [
-        ("ALTER TABLE `nodes` ADD x INT", True),
-        ("rename table shop.nodes to shop.old, shop.new to shop.NODES", True),
-        ("DROP DATABASE shop", True),
-        ("DROP TABLE nodes_old", False),
-        ("CREATE TABLE shop.orders (id INT)", False),
+        ("ALTER TABLE `nodes` ADD x INT", "shop", True),
+        ("ALTER TABLE `nodes` ADD x INT", "other", False),
+        ("ALTER TABLE other.nodes ADD x INT", "", False),
+        ("rename table shop.nodes to shop.old, shop.new to shop.NODES", "", True),
+        ("RENAME TABLE temp.nodes_new TO `shop`.`nodes`", "temp", True),
+        ("DROP DATABASE shop", "", True),
+        ("DROP DATABASE other", "shop", True),
+        ("DROP TABLE nodes_old", "shop", False),
+        ("CREATE TABLE shop.orders (id INT)", "shop", False),
     ],
 )
-def test_tables_that_ddl_may_concern(text: str, concerned: bool) -> None:
-    assert affected(text, [NODES]) == ((NODES,) if concerned else ())
+def test_tables_that_ddl_may_concern(text: str, database: str, concerned: bool) -> None:
+    assert affected(text, database, [NODES]) == ((NODES,) if concerned else ())
 
 
 def test_xa_identifiers() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_progress_off_a_terminal_is_plain_lines() -> None:
 
 
 def test_an_error_of_the_command_line_is_one_message_without_a_traceback(tmp_path: Path) -> None:
-    command = [str(REPOSITORY / ".venv/bin/python"), "-m", "deploy.stack", "env"]
+    command = [sys.executable, "-m", "deploy.stack", "env"]
     environ = {"ROWPLANE_CACHE": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1

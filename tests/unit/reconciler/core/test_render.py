@@ -342,7 +342,9 @@ def test_the_hash_is_over_all_that_is_sent() -> None:
 
 # -- whatever the API server accepts ----------------------------------------------------------------------------------
 
-TEXTS = st.sampled_from(["", "a", "{{ .uid }}", "{{ .nope }}", "{{", "Deployment", "Service", "Ingress", "v1", "apps/v1"])
+TEXTS = st.sampled_from(
+    ["", "a", "{{ .uid }}", "{{ .nope }}", "{{", "Deployment", "Service", "Ingress", "v1", "apps/v1"]
+)
 KEYS = st.sampled_from(
     ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec", "template", "selector",
      "rules", "http", "paths", "backend", "service", "replicas", "scaleTargetRef", "a"]
@@ -352,7 +354,9 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=12,
 )
-ARRAYS = st.sampled_from(["deployments", "services", "ingresses", "configMaps", "horizontalPodAutoscalers", "manifests"])
+ARRAYS = st.sampled_from(
+    ["deployments", "services", "ingresses", "configMaps", "horizontalPodAutoscalers", "manifests"]
+)
 
 
 @given(ARRAYS, st.dictionaries(KEYS, VALUES, max_size=5))
