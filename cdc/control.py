@@ -267,10 +267,11 @@ class Control:
             if login is not None:
                 logins[table] = login
         first = next(iter(plan.tables))
+        tables = {table: replace(spec, hubs=(), readers=()) for table, spec in plan.tables.items()}
         self._parts.live.assign(
             Assignment(
                 login=logins[first],
-                tables=plan.tables,
+                tables=tables,
                 partitions={table: self._topics[spec.topic] for table, spec in plan.tables.items()},
                 logins=logins,
             )

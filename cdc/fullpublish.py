@@ -83,8 +83,12 @@ class FullPublisher:
         for table, state in self._parts.keeper.state.tables.items():
             if state.publish is Publish.RUNNING and self._not_before_s.get(table, 0.0) <= now_s:
                 watch = self._parts.live.watch(table)
-                if watch is not None:
+                if watch is None:
+                    continue
+                spec = watch.assignment.tables[table]
+                if (spec.topic, spec.uid_column, spec.columns) == (state.topic, state.uid_column, state.columns):
                     return table, watch
+                self._parts.live.unwatch(watch)
         return None
 
     def _attempt(self, table: TableId, watch: Watch) -> None:

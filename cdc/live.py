@@ -30,6 +30,7 @@ class Assignment:
 
     login: Login
     tables: Mapping[TableId, TableSpec]
+    """Without hubs and readers: that these change is nothing to the stream."""
     partitions: Mapping[TableId, int]
     logins: Mapping[TableId, Login] = field(default_factory=dict)
     """Whose SELECT reads a table: its oldest hub's."""

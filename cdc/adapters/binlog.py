@@ -64,6 +64,8 @@ _TAGGED_CODE = 42
 """GTID_TAGGED_LOG."""
 _GTID_CODES = {34, _TAGGED_CODE}
 """ANONYMOUS_GTID and GTID_TAGGED_LOG: a transaction begins under a GTID that the library cannot read."""
+_FIRST_EVENT_AT = 4
+"""Offset behind a binlog file's magic number."""
 _SET_AT = 4 + 1 + 2 + 4 + 4 + 3 + 8 + 4
 """Where the set begins in COM_BINLOG_DUMP_GTID: packet length, command, flags, server id, name, offset, set length."""
 _HARMLESS_CODES = {36, 37, 41}
@@ -296,12 +298,12 @@ class _StreamConnection(pymysql.connections.Connection):
 
 
 def _where(order: StreamOrder) -> dict[str, Any]:
-    """Where to begin: by GTID set, or by file and offset while the server has no GTID at all."""
+    """Where to begin: by GTID set, or at the start of the file while the server has no GTID at all."""
     gtids, position = order.position.gtids, order.position
     if not isinstance(gtids, MysqlGtids):
         return {"is_mariadb": True, "auto_position": gtids.text()}
     if not gtids.intervals:
-        return {"log_file": position.file, "log_pos": max(position.end, 4), "resume_stream": True}
+        return {"log_file": position.file, "log_pos": _FIRST_EVENT_AT, "resume_stream": True}
     if gtids.has_tags():
         return {"auto_position": ",".join(sorted({f"{source.partition(':')[0]}:1" for source in gtids.intervals}))}
     return {"auto_position": gtids.text()}

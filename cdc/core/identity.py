@@ -43,9 +43,11 @@ class Start:
 def decide(known_uuid: str, floor: Position | None, facts: ServerFacts) -> Start:
     """Resume at the floor, or begin a new incarnation at the server's present end.
 
-    Offset 0 of the present file is below every transaction that is still to come.
+    Offset 0 of the present file is below every transaction that is still to come. MySQL's executed set leaves out what
+    is in the log and not committed yet, so that will be streamed; MariaDB's is the set as of the end of the log, so
+    whoever reads rows must wait until all of that is visible.
     """
-    fresh = Position(facts.executed, facts.file, 0, 0)
+    fresh = Position(facts.executed, facts.file, 0, facts.end if facts.flavour is Flavour.MARIADB else 0)
     if floor is None:
         return Start(fresh, "no position is stored", is_same_server=False)
     is_same = known_uuid == facts.uuid

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from deploy.stack import databases, ports
 from deploy.stack.endpoints import Endpoints, save
+from deploy.stack.kubernetes import bring_nodes_up
 from deploy.stack.parts import run
 from deploy.stack.paths import REPOSITORY, Paths
 from deploy.stack.progress import Reporter
@@ -42,6 +43,7 @@ def up(paths: Paths) -> Endpoints:
         kafka_bootstrap_servers=f"127.0.0.1:{chosen['kafka']}",
         way="docker",
     )
+    bring_nodes_up(endpoints.kubeconfig)
     save(paths, endpoints)
     return endpoints
 

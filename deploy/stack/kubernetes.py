@@ -8,6 +8,7 @@ import base64
 import functools
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import yaml
 from deploy.stack import certificates
 from deploy.stack.cluster import Cluster
 from deploy.stack.components import Component
+from deploy.stack.errors import StackError
 from deploy.stack.paths import Paths, write_private
 
 PORTS = {
@@ -29,6 +31,7 @@ PORTS = {
 }
 
 _STAGES = Path(__file__).with_name("kwok.yaml")
+_NODES_TIMEOUT_S = 60.0
 _NODES = ("node-1", "node-2")
 _NODE_SIZE = {"cpu": "4000", "memory": "8000Gi", "pods": "100000", "ephemeral-storage": "8000Gi"}
 _SCHEDULER_CONFIG = """\
@@ -55,9 +58,9 @@ def components(paths: Paths, ports: Mapping[str, int]) -> list[Component]:
     ]
 
 
-def ensure_nodes(paths: Paths) -> None:
+def ensure_nodes(kubeconfig: Path) -> None:
     """Make the nodes that kwok plays; they come to life within a second or two."""
-    cluster = Cluster(kubeconfig_path(paths))
+    cluster = Cluster(kubeconfig)
     for name in _NODES:
         metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, "type": "kwok"}}
         cluster.apply(f"/api/v1/nodes/{name}", {"apiVersion": "v1", "kind": "Node", "metadata": metadata})
@@ -66,9 +69,21 @@ def ensure_nodes(paths: Paths) -> None:
         cluster.apply(f"/api/v1/nodes/{name}/status", status)
 
 
-def nodes_ready(paths: Paths) -> bool:
+def bring_nodes_up(kubeconfig: Path) -> None:
+    """Make the nodes unless they are there, and wait until all are Ready. Raises StackError after 60 s."""
+    if nodes_ready(kubeconfig):
+        return
+    ensure_nodes(kubeconfig)
+    deadline = time.monotonic() + _NODES_TIMEOUT_S
+    while not nodes_ready(kubeconfig):
+        if time.monotonic() > deadline:
+            raise StackError(f"the nodes did not become Ready in {_NODES_TIMEOUT_S:.0f} s")
+        time.sleep(0.1)
+
+
+def nodes_ready(kubeconfig: Path) -> bool:
     """Tell whether every node of the stack reports Ready."""
-    status, body = Cluster(kubeconfig_path(paths)).get("/api/v1/nodes")
+    status, body = Cluster(kubeconfig).get("/api/v1/nodes")
     if status != 200:
         return False
     ready = {

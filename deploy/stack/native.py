@@ -6,7 +6,6 @@ stops or starts a process that is not recorded as ours.
 
 import fcntl
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from deploy.stack.progress import Reporter
 
 _PORTS = kubernetes.PORTS | kafka.PORTS | mysql.PORTS | mariadb.PORTS
 _OWNERS = {"etcd-peer": "etcd", "kafka-controller": "kafka"}  # ports that are not a process of their own
-_NODES_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +135,10 @@ def _start(paths: Paths, plan: Plan) -> None:
 
 
 def _await_nodes(paths: Paths) -> None:
-    if kubernetes.nodes_ready(paths):
-        return
-    kubernetes.ensure_nodes(paths)
-    deadline = time.monotonic() + _NODES_TIMEOUT_S
-    while not kubernetes.nodes_ready(paths):
-        if time.monotonic() > deadline:
-            tail = Processes(paths.run).log_tail("kwok")
-            raise StackError(f"the nodes did not become Ready in {_NODES_TIMEOUT_S:.0f} s; kwok says:\n{tail}")
-        time.sleep(0.1)
+    try:
+        kubernetes.bring_nodes_up(kubernetes.kubeconfig_path(paths))
+    except StackError as error:
+        raise StackError(f"{error}; kwok says:\n{Processes(paths.run).log_tail('kwok')}") from error
 
 
 @contextmanager

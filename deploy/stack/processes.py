@@ -146,15 +146,22 @@ def _boot_id() -> str:
 
 def _is_same(record: Record) -> bool:
     """Tell whether the recorded process still runs: same boot, same start time, not a zombie."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(record.pid, os.WNOHANG)  # collects our own child, so that it does not stay a zombie
+    _collect(record.pid)
     stat = _stat(record.pid)
+    if stat is not None and stat.state in "ZX":
+        _collect(record.pid)  # it has ended between the two looks
+        return False
     return (
         stat is not None
-        and stat.state not in "ZX"
         and stat.start_ticks == record.start_ticks
         and record.boot_id == _boot_id()
     )
+
+
+def _collect(pid: int) -> None:
+    """Take note of the end of our own child, so that it does not stay a zombie; others are not ours to wait for."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _signal(record: Record, number: signal.Signals) -> None:

@@ -124,6 +124,8 @@ def test_mariadb_and_a_change_of_kind() -> None:
     floor = Position(MariadbGtids.parse("0-1-5"), "binlog.000004", 100, 200)
     assert decide("one", floor, facts).gap == ""
     assert "another kind" in decide("one", _floor(f"{U}:1-5"), facts).gap
+    fresh = decide("", None, facts).position
+    assert (fresh.offset, fresh.end) == (0, 9), "rows are read when all of the log is visible"
 
 
 # -- plan ----------------------------------------------------------------------------------------------------------

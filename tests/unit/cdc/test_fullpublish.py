@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -186,6 +187,13 @@ def test_a_broken_read_publishes_no_delete_and_is_told() -> None:
     assert {op for _, op in bench.published()} == {"r"}
     assert isinstance(bench.results[0], SourceUnreachable)
     assert bench.keeper.state.tables[NODES].publish is Publish.RUNNING
+
+
+def test_a_table_is_not_read_with_columns_that_the_stream_does_not_know_yet() -> None:
+    known = state(Publish.RUNNING)
+    wider = replace(known.tables[NODES], columns=("color", "id", "weight"))
+    bench = Bench(known.with_table(NODES, wider), {"a": _row("a")})
+    assert bench.publisher._due() is None  # that nothing happens has no other trace
 
 
 def test_nothing_is_published_between_two_incarnations() -> None:

@@ -19,6 +19,7 @@ from deploy.stack.paths import REPOSITORY, Paths
 from deploy.stack.progress import Reporter
 
 SERVERS = {"mysql", "mariadb", "kafka", "k3s", "prometheus"}
+HELPERS = {"kubeconfig", "kwok"}
 PRODUCT = {"capture", "reconciler"}
 
 
@@ -37,12 +38,12 @@ def test_every_published_port_is_bound_to_loopback(compose: dict[str, Any]) -> N
 
 def test_every_lasting_service_tells_its_health(compose: dict[str, Any]) -> None:
     healthy = {name for name, service in compose["services"].items() if service.get("healthcheck", {}).get("test")}
-    assert healthy == SERVERS | PRODUCT
+    assert healthy == SERVERS | PRODUCT | {"kubeconfig"}
 
 
 def test_the_product_runs_only_on_request_and_without_privileges(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert {name for name, service in services.items() if "profiles" not in service} == SERVERS
+    assert {name for name, service in services.items() if "profiles" not in service} == SERVERS | HELPERS
     for name in PRODUCT:
         assert services[name]["profiles"] == ["product"]
         assert services[name]["read_only"] is True
