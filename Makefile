@@ -57,6 +57,7 @@ lint: venv ## check style, types, layers and shape
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PY) .ci/check_shape.py
+	@PYTHONPATH=. $(PY) .ci/generate_docs.py
 
 .PHONY: unit
 unit: venv ## run the tests that need no server
@@ -76,7 +77,7 @@ test: lint stack ## run everything
 
 .PHONY: demo
 demo: stack ## show the product at work (KEEP=1: leave it running)
-	@.venv/bin/rowplane demo $(if $(KEEP),--keep)
+	@$(PY) -m deploy.demo $(if $(KEEP),--keep)
 
 .PHONY: up
 up: stack ## run one capture and N=2 reconcilers against the stack
@@ -89,6 +90,10 @@ down: venv ## stop the capture and the reconcilers
 .PHONY: crds
 crds: venv ## write the custom resource definitions anew
 	@.venv/bin/rowplane crds --write deploy/crds
+
+.PHONY: docs
+docs: venv ## write the generated pages of docs/ anew
+	@PYTHONPATH=. $(PY) .ci/generate_docs.py --write
 
 .PHONY: clean
 clean: ## remove what builds and tests left here (.venv and the stack stay)

@@ -86,7 +86,7 @@ class Loop:
                 subscribed = frozenset(view.topics)
                 changes.subscribe(subscribed)
             for record in changes.poll(_POLL_S if self.all_ready() else _POLL_CATCHING_UP_S):
-                self._take(record, view)
+                self._take(record, self._view)  # not the view from before the wait: a form may have come meanwhile
             self.connected = True
             self._release_caught_up()
             self._commit(changes)
@@ -105,7 +105,8 @@ class Loop:
         """Work on every node whose form or hub is another one now."""
         self._view = after
         for key in self._registry.keys():  # noqa: SIM118  # a method of the registry, not of a dictionary
-            if before.of(key) is None or after.of(key) is None or before.of(key) != after.of(key):
+            is_known = before.of(key) is not None and after.of(key) is not None
+            if not is_known or _essence(before, key) != _essence(after, key):
                 self._queue.offer(key, Lane.BULK)
 
     def owns(self, partition: Partition | None) -> bool:
@@ -257,6 +258,12 @@ class Loop:
 def shards_of(partitions: Iterable[Partition]) -> dict[str, Partition]:
     """Label value → partition."""
     return {shard_label(*p): p for p in partitions}
+
+
+def _essence(view: CatalogView, key: NodeKey) -> object:
+    """What of form and hub makes a node what it is; their status is none of it."""
+    found = view.of(key)
+    return found and (found[0].form.metadata.uid, found[0].form.metadata.generation, found[1].metadata.uid, found[1].spec)
 
 
 def _version_of(metadata: str) -> Version | None:

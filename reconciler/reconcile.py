@@ -28,6 +28,7 @@ from reconciler.core.objects import (
     Observed,
     ObservedObject,
     Step,
+    WaitReason,
     Write,
 )
 from reconciler.core.record import NodeRecord, ObservedNode, label_value
@@ -60,6 +61,8 @@ _MAX_ROUNDS = 12
 """Rounds of decide-and-write in one run, and two more for each object that the node has, since objects are deleted one
 by one and looked for afterwards; more means that somebody else writes as fast as we do."""
 _STATUS_PAUSE_S = 1.0
+_WRITTEN = frozenset((WaitReason.NOT_READY, WaitReason.TIMED_OUT, WaitReason.FAILED))
+"""Waits of objects that are as wanted, but not ready."""
 _RETRY = Backoff(first_s=0.25, cap_s=30.0)
 
 
@@ -315,8 +318,9 @@ class Reconciler:
         waiting = {o.ref for o in desired.objects if o.id not in step.ready}
         for ref in [r for r in state.applied_at_s if r not in waiting]:
             del state.applied_at_s[ref]
-        for resource_id in [i for i in state.failures if i not in known]:
-            del state.failures[resource_id]
+        written = {*step.ready, *(w.id for w in step.waits if w.reason in _WRITTEN)}
+        for resource_id in [i for i in state.failures if i not in known or i in written]:
+            del state.failures[resource_id]  # an older row's, when nothing had to be written to be as wanted again
         if goal.row is not None and goal.wanted:
             self._metrics.node_stands(state.key, goal.row.extra, step, len(desired.objects) + len(desired.failed))
         again_at_s = self._write_status(state, desired, step)

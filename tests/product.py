@@ -58,10 +58,11 @@ def eventually(look: Callable[[], _T], what: str, timeout_s: float = 60.0, shown
 
 
 class Product:
-    """Processes by name; `capture` supervises one process for each database server."""
+    """Processes by name, which serve one namespace; `capture` supervises one process for each database server."""
 
     def __init__(self, endpoints: Endpoints, run: Path) -> None:
         self.name = secrets.token_hex(3)
+        self.namespace = f"e2e-{self.name}"
         self.endpoints = endpoints
         self.kafka = KafkaSettings(
             tuple(endpoints.kafka_bootstrap_servers.split(",")), f"{TOPICS}{self.name}", group=f"{TOPICS}{self.name}"
@@ -83,6 +84,7 @@ class Product:
             "ROWPLANE_TOPIC_PREFIX": self.kafka.topic_prefix,
             "ROWPLANE_GROUP": self.kafka.group,
             "ROWPLANE_METRICS_HOST": "127.0.0.1",
+            "ROWPLANE_NAMESPACE": self.namespace,
             "ROWPLANE_LOG_FORMAT": "json",
         }
         command = str(Path(sys.executable).with_name("rowplane"))
@@ -243,7 +245,8 @@ def _delete(client: KubeClient, kind: Any, namespace: str, name: str) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Every product watches the hubs of all namespaces, so there may be one only."""
+    """A product that serves all namespaces would serve the tests' too, and `sweep` would take the world of another
+    test session away."""
     paths = default_paths()
     others = Processes(paths.run)
     if any(others.owned(name) for name in others.names() if name.startswith("product-")):

@@ -56,7 +56,6 @@ class CatalogWatch:
     def start(self) -> None:
         """Begin."""
         self._changed.set()  # a cluster without hubs and forms is a complete view too
-        self._changed.set()  # there may be neither hub nor form: that is a view too
         self._watch_hubs.start()
         self._watch_forms.start()
         self._thread.start()

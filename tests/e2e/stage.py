@@ -233,11 +233,17 @@ def server_of(endpoints: Endpoints, flavour: str) -> Database:
 def make_world(product: Product, client: KubeClient, name: str, flavour: str, form: Mapping[str, Any] | None) -> World:
     """A world that is not there yet, with the blue/green form or another one."""
     server = server_of(product.endpoints, flavour)
-    world = World(client, product.endpoints, server, f"e2e-{product.name}-{name}-{flavour}")
+    world = World(client, product.endpoints, server, product.namespace)
     world.place(f"{DATABASES}{product.name}_{name}_{flavour}")
     if form is not None:
         world.form["spec"] = {"hubId": world.form["spec"]["hubId"], **form}
     return world
+
+
+def _remove_hubs(world: World) -> None:
+    for kind in (FORMS, HUBS):
+        for item in world.client.list(kind, world.namespace)[0]:
+            world.client.delete(kind, world.namespace, item["metadata"]["name"])
 
 
 @contextmanager
@@ -249,6 +255,7 @@ def open_stage(product: Product, world: World, flavour: str, rows: str = "") -> 
     with ExitStack() as stack:
         world.create_table()
         stack.callback(world.remove)
+        stack.callback(_remove_hubs, world)
         connection = stack.enter_context(world.administrator(world.database))
         recorder = stack.enter_context(Recorder(world.client, world.namespace))
         stage = Stage(product, world, recorder, connection, server_of(product.endpoints, flavour))
