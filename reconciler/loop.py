@@ -263,7 +263,12 @@ def shards_of(partitions: Iterable[Partition]) -> dict[str, Partition]:
 def _essence(view: CatalogView, key: NodeKey) -> object:
     """What of form and hub makes a node what it is; their status is none of it."""
     found = view.of(key)
-    return found and (found[0].form.metadata.uid, found[0].form.metadata.generation, found[1].metadata.uid, found[1].spec)
+    return found and (
+        found[0].form.metadata.uid,
+        found[0].form.metadata.generation,
+        found[1].metadata.uid,
+        found[1].spec,
+    )
 
 
 def _version_of(metadata: str) -> Version | None:

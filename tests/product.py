@@ -122,7 +122,9 @@ class Product:
         """Signal it and wait for its end: (exit code, below 0 for a signal; seconds that it took)."""
         pid, began_s = self.pid(name), time.monotonic()
         os.kill(pid, number)
-        _, status = eventually(lambda: _ended(pid), f"{name} ends", timeout_s)
+        found = eventually(lambda: _ended(pid), f"{name} ends", timeout_s)
+        assert found is not None
+        _, status = found
         return os.waitstatus_to_exitcode(status), time.monotonic() - began_s
 
     def stop(self) -> None:
@@ -133,7 +135,9 @@ class Product:
     def capture_of(self, server: Database) -> int:
         """Process id of the capture of a server, as the supervisor has logged it."""
         name = f"{server.host}:{server.port}"
-        started = [e["pid"] for e in self.log(CAPTURE) if e["event"] == "capture process started" and e["server"] == name]
+        started = [
+            e["pid"] for e in self.log(CAPTURE) if e["event"] == "capture process started" and e["server"] == name
+        ]
         assert started, f"no capture process of {name} was started"
         return int(started[-1])
 
@@ -298,9 +302,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _place(item: pytest.Item) -> tuple[str, int, str, int]:
     assert isinstance(item, pytest.Function)
-    cls = item.cls
-    line = cls.__dict__.get("__firstlineno__") if cls else None
-    return str(item.path), line or _line(cls), _flavour(item), item.function.__code__.co_firstlineno
+    return str(item.path), _line(item.cls), _flavour(item), item.function.__code__.co_firstlineno
 
 
 def _line(cls: type | None) -> int:

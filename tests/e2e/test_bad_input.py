@@ -22,14 +22,24 @@ class TestForms:
 
     def test_a_template_error_names_resource_and_column(self, stage: Stage) -> None:
         stage.insert("acme")
-        broken = {**GOOD, "id": "broken", "nameTemplate": "{{ .uid }}-x", "labelsTemplate": {"v": "{{ .uid | tolower }}"}}
+        broken = {
+            **GOOD,
+            "id": "broken",
+            "nameTemplate": "{{ .uid }}-x",
+            "labelsTemplate": {"v": "{{ .uid | tolower }}"},
+        }
         stage.apply_form("wrong", {"services": [broken]})
         message = stage.await_condition(FORMS, "wrong", "Valid", "False")
         assert "broken" in message
         assert "tolower" in message
 
     def test_an_unknown_variable_is_said_on_the_node(self, stage: Stage) -> None:
-        service = {**GOOD, "id": "vague", "nameTemplate": "{{ .uid }}-y", "labelsTemplate": {"v": "{{ .activeColour }}"}}
+        service = {
+            **GOOD,
+            "id": "vague",
+            "nameTemplate": "{{ .uid }}-y",
+            "labelsTemplate": {"v": "{{ .activeColour }}"},
+        }
         since = stage.recorder.mark()
         stage.apply_form("vague", {"services": [service]})
 
@@ -124,7 +134,7 @@ class TestRows:
     BAD = "Not_A_Name"
 
     def test_other_rows_go_on(self, stage: Stage) -> None:
-        stage.sql(f"INSERT INTO nodes (node_id, domain) VALUES ('{self.BAD}', 'bad.example.com')")
+        stage.sql("INSERT INTO nodes (node_id, domain) VALUES (%s, 'bad.example.com')", self.BAD)
         stage.insert("good-1", "good-2", "good-3", "good-4")
         assert stage.get("Service", "good-4-front")["spec"]["selector"] == {"app": "good-4"}
 
@@ -135,13 +145,15 @@ class TestRows:
         assert 1 <= self._refusals(stage) <= before + 1
 
     def test_a_name_that_is_mended_becomes_a_node(self, stage: Stage) -> None:
-        stage.sql(f"UPDATE nodes SET node_id = 'a-name' WHERE node_id = '{self.BAD}'")
+        stage.sql("UPDATE nodes SET node_id = 'a-name' WHERE node_id = %s", self.BAD)
         stage.await_settled("a-name")
         assert stage.get("Service", "a-name-front")["spec"]["selector"] == {"app": "a-name"}
 
     def test_a_value_that_is_no_label_is_said_on_the_node(self, stage: Stage) -> None:
         since = stage.sql("UPDATE nodes SET active_color = 'deep blue' WHERE node_id = 'good-1'")
-        found = stage.await_change(since, lambda c: c.name == "good-1-blue-green-app" and _ready(c.object) == "False", "")
+        found = stage.await_change(
+            since, lambda c: c.name == "good-1-blue-green-app" and _ready(c.object) == "False", ""
+        )
         conditions = {c["type"]: c for c in found.object["status"]["conditions"]}
         assert "front" in conditions["Ready"]["message"]
 

@@ -43,7 +43,7 @@ class TestFiveSteps:
 
     def test_insert_makes_the_eight_objects_of_each_node(self, stage: Stage) -> None:
         stage.insert(HERO, *OTHERS)
-        assert {uid: stage.children(uid) for uid in (HERO, *OTHERS)} == dict.fromkeys((HERO, *OTHERS), set(CHILDREN))
+        assert {uid: stage.children(uid) for uid in (HERO, *OTHERS)} == {uid: set(CHILDREN) for uid in (HERO, *OTHERS)}
         stage.notes["others"] = stage.versions(*OTHERS)
         stage.notes["blue"] = stage.get("Deployment", f"{HERO}-blue")
 
@@ -122,7 +122,13 @@ class TestFiveSteps:
         conditions = {c["type"]: c["status"] for c in node["status"]["conditions"]}
         assert (node["status"]["rowVersion"], conditions) == (
             row_version(node),
-            {"Ready": "True", "Progressing": "False", "Conflicted": "False", "Degraded": "False", "TrafficHeld": "False"},
+            {
+                "Ready": "True",
+                "Progressing": "False",
+                "Conflicted": "False",
+                "Degraded": "False",
+                "TrafficHeld": "False",
+            },
         )
 
     def test_metrics_tell_color_and_status(self, stage: Stage) -> None:
@@ -141,7 +147,7 @@ class TestBrokenColor:
 
     def test_traffic_does_not_move_to_pods_that_do_not_come_up(self, stage: Stage) -> None:
         stage.insert(HERO)
-        stage.sql(f"UPDATE nodes SET green_version = 'broken-1' WHERE node_id = '{HERO}'")
+        stage.sql("UPDATE nodes SET green_version = 'broken-1' WHERE node_id = %s", HERO)
         since = stage.sql(SWITCH.format(color="green", uid=HERO))
 
         def held(node: Any) -> bool:
@@ -159,7 +165,7 @@ class TestBrokenColor:
         assert selected_color(stage.get("Service", f"{HERO}-app")) == "green"
 
     def test_rollback_leaves_a_color_that_broke(self, stage: Stage) -> None:
-        stage.sql(f"UPDATE nodes SET green_version = 'broken-2' WHERE node_id = '{HERO}'")
+        stage.sql("UPDATE nodes SET green_version = 'broken-2' WHERE node_id = %s", HERO)
         since = stage.sql(SWITCH.format(color="blue", uid=HERO))
         moved = stage.await_change(
             since,

@@ -21,7 +21,7 @@ class TestLife:
     def test_deactivation_removes_everything(self, stage: Stage) -> None:
         stage.insert(HERO, OTHER)
         stage.notes["other"] = stage.versions(OTHER)
-        since = stage.sql(f"UPDATE nodes SET is_active = 0 WHERE node_id = '{HERO}'")
+        since = stage.sql("UPDATE nodes SET is_active = 0 WHERE node_id = %s", HERO)
         stage.await_gone(HERO, since)
         assert stage.children(HERO) == set()
 
@@ -35,12 +35,12 @@ class TestLife:
         eventually(lambda: not series(), "no series of the node", shown=series)
 
     def test_reactivation_brings_everything_back(self, stage: Stage) -> None:
-        since = stage.sql(f"UPDATE nodes SET is_active = 1, blue_version = 'v1.5.0' WHERE node_id = '{HERO}'")
+        since = stage.sql("UPDATE nodes SET is_active = 1, blue_version = 'v1.5.0' WHERE node_id = %s", HERO)
         stage.await_settled(HERO, since=since)
         assert stage.children(HERO) == set(CHILDREN)
 
     def test_a_deleted_row_takes_everything_along(self, stage: Stage) -> None:
-        since = stage.sql(f"DELETE FROM nodes WHERE node_id = '{HERO}'")
+        since = stage.sql("DELETE FROM nodes WHERE node_id = %s", HERO)
         stage.await_gone(HERO, since)
         assert stage.children(HERO) == set()
 
@@ -48,7 +48,7 @@ class TestLife:
         assert stage.versions(OTHER) == stage.notes["other"]
 
     def test_a_row_inserted_anew_is_a_new_node(self, stage: Stage) -> None:
-        since = stage.sql(f"INSERT INTO nodes (node_id, domain) VALUES ('{HERO}', 'again.example.com')")
+        since = stage.sql("INSERT INTO nodes (node_id, domain) VALUES (%s, 'again.example.com')", HERO)
         stage.await_settled(HERO, since=since)
         host = stage.get("Ingress", f"{HERO}-ingress")["spec"]["rules"][0]["host"]
         assert host == "again.example.com"
@@ -70,7 +70,9 @@ class TestSnapshot:
     def test_rows_before_the_hub_get_their_objects(self, stage: Stage) -> None:
         stage.await_settled("old-one")
         stage.await_settled("old-two")
-        found = {uid: stage.get("Service", f"{uid}-front")["metadata"]["labels"]["color"] for uid in ("old-one", "old-two")}
+        found = {
+            uid: stage.get("Service", f"{uid}-front")["metadata"]["labels"]["color"] for uid in ("old-one", "old-two")
+        }
         assert found == {"old-one": "green", "old-two": "blue"}
 
     def test_an_inactive_row_gets_none(self, stage: Stage) -> None:

@@ -18,7 +18,9 @@ def test_a_form_that_came_while_the_poll_waited_gets_the_rows_that_the_poll_brou
     """A new form has its table published at once; these records must not be handed on by the view from before."""
     rig = Rig()
     first = example_form()
-    second = first.model_copy(update={"metadata": first.metadata.model_copy(update={"name": "second", "uid": "second"})})
+    second = first.model_copy(
+        update={"metadata": first.metadata.model_copy(update={"name": "second", "uid": "second"})}
+    )
 
     def brought() -> Iterator[Record]:
         rig.loop.view_changed(rig.view, view_of(first, second))
