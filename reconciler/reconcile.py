@@ -237,7 +237,8 @@ class Reconciler:
     def _execute(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> bool:
         """Write what may go out now; False when there was nothing to write.
 
-        The LynqNode goes out together with the first writes; a new node's goes first, its uid is needed below it.
+        A route that moves goes out alone: traffic does not share the API server with the rest. Then the LynqNode
+        together with the other writes; a new node's goes first, its uid is needed below it.
         """
         record = self._record(state, goal, desired, step)
         if record is not None and state.node is None:
@@ -245,19 +246,25 @@ class Reconciler:
             return True
         if record is None and not step.writes:
             return False
+        moves = [w for w in step.writes if isinstance(w, Write) and w.left]
+        self._perform_all(state, moves, goal.version)
         node_write = self._pool.submit(self._write_node, state, record) if record is not None else None
-        others: list[Future[None]] = [
-            self._pool.submit(self._perform, state, write, goal.version) for write in step.writes[1:]
-        ]
         try:
-            if step.writes:
-                self._perform(state, step.writes[0], goal.version)
+            self._perform_all(state, [w for w in step.writes if not (isinstance(w, Write) and w.left)], goal.version)
         finally:
-            for future in others:
-                future.result()
             if node_write is not None:
                 node_write.result()
         return True
+
+    def _perform_all(self, state: NodeState, actions: Sequence[Write | Delete | Look], version: Version) -> None:
+        """All at once, the first in this thread; returns when all are answered."""
+        others: list[Future[None]] = [self._pool.submit(self._perform, state, a, version) for a in actions[1:]]
+        try:
+            if actions:
+                self._perform(state, actions[0], version)
+        finally:
+            for future in others:
+                future.result()
 
     def _write_node(self, state: NodeState, record: NodeRecord) -> None:
         with self._metrics.write("LynqNode"):
