@@ -7,9 +7,8 @@ timer or for an event and returns.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import structlog
@@ -20,11 +19,7 @@ from reconciler.core.next import next_step
 from reconciler.core.objects import (
     ANNOTATION_SWITCH_NOW,
     Absent,
-    Delete,
     Desired,
-    Failure,
-    Look,
-    ObjectRef,
     Observed,
     ObservedObject,
     Step,
@@ -39,12 +34,9 @@ from reconciler.metrics import Metrics
 from reconciler.ports import Cluster, Partition
 from reconciler.registry import NodeState, Registry, RowState
 from reconciler.view import ViewHolder
-from shared.backoff import Backoff
+from reconciler.write import Writer
 from shared.clock import Clock, rfc3339
 from shared.errors import (
-    ClusterBusy,
-    ClusterError,
-    FieldConflict,
     InvalidError,
     ObjectConflict,
     ObjectNotFound,
@@ -63,7 +55,6 @@ by one and looked for afterwards; more means that somebody else writes as fast a
 _STATUS_PAUSE_S = 1.0
 _WRITTEN = frozenset((WaitReason.NOT_READY, WaitReason.TIMED_OUT, WaitReason.FAILED))
 """Waits of objects that are as wanted, but not ready."""
-_RETRY = Backoff(first_s=0.25, cap_s=30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,7 @@ class Reconciler:
         self._registry = registry
         self._view = view
         self._cluster = cluster
-        self._pool = pool
+        self._writer = Writer(registry, cluster, pool, clock, metrics)
         self._clock = clock
         self._metrics = metrics
 
@@ -131,10 +122,11 @@ class Reconciler:
                 now_s = self._clock.monotonic_s()
                 step = next_step(desired, self._observed(state, desired), now_s)
                 state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
+                _refuse_outrun(goal, step)
                 if not goal.wanted and step.done and not step.writes:
                     self._delete_node(state)
                     continue
-                if not self._execute(state, goal, desired, step):
+                if not self._writer.execute(state, self._record(state, goal, desired, step), step, goal.version):
                     return self._finish(state, goal, desired, step)
             except (ObjectConflict, ObjectNotFound):
                 state.node, state.node_known = None, False
@@ -232,91 +224,6 @@ class Reconciler:
             return shard_label(*state.partition)
         return state.node.shard if state.node else ""
 
-    # -- writing -------------------------------------------------------------------------------------------------
-
-    def _execute(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> bool:
-        """Write what may go out now; False when there was nothing to write.
-
-        A route that moves goes out alone: traffic does not share the API server with the rest. Then the LynqNode
-        together with the other writes; a new node's goes first, its uid is needed below it.
-        """
-        record = self._record(state, goal, desired, step)
-        if record is not None and state.node is None:
-            self._write_node(state, record)
-            return True
-        if record is None and not step.writes:
-            return False
-        moves = [w for w in step.writes if isinstance(w, Write) and w.left]
-        self._perform_all(state, moves, goal.version)
-        node_write = self._pool.submit(self._write_node, state, record) if record is not None else None
-        try:
-            self._perform_all(state, [w for w in step.writes if not (isinstance(w, Write) and w.left)], goal.version)
-        finally:
-            if node_write is not None:
-                node_write.result()
-        return True
-
-    def _perform_all(self, state: NodeState, actions: Sequence[Write | Delete | Look], version: Version) -> None:
-        """All at once, the first in this thread; returns when all are answered."""
-        others: list[Future[None]] = [self._pool.submit(self._perform, state, a, version) for a in actions[1:]]
-        try:
-            if actions:
-                self._perform(state, actions[0], version)
-        finally:
-            for future in others:
-                future.result()
-
-    def _write_node(self, state: NodeState, record: NodeRecord) -> None:
-        with self._metrics.write("LynqNode"):
-            state.node = self._cluster.write_node(record, state.node)
-            state.node_known = True
-
-    def _perform(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
-        """One call for one object; failures are remembered on the node, never raised past it."""
-        resource_id, ref, digest = _subject(action)
-        try:
-            with self._metrics.write(ref.kind):
-                self._call(state, action, version)
-        except (ObjectConflict, ObjectNotFound) as error:
-            self._registry.forget(ref)
-            if isinstance(error, ObjectNotFound) and isinstance(action, Write):
-                self._fail(state, resource_id, error, digest)
-        except ClusterError as error:
-            if error.retriable:
-                self._registry.forget(ref)
-                state.doubtful.add(ref)
-            if isinstance(action, Look):
-                raise
-            self._fail(state, resource_id, error, digest)
-        else:
-            state.failures.pop(resource_id, None)
-
-    def _call(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
-        match action:
-            case Look():
-                self._registry.put(self._cluster.look(action.ref))
-            case Delete():
-                self._cluster.delete(action)
-                self._registry.forget(action.base.ref)
-            case Write():
-                self._registry.put(self._cluster.write(action, version))
-                state.applied_at_s[action.object.ref] = self._clock.monotonic_s()
-                state.doubtful.discard(action.object.ref)
-
-    def _fail(self, state: NodeState, resource_id: str, error: ClusterError, digest: str) -> None:
-        before = state.failures.get(resource_id)
-        state.tries = state.tries + 1 if before is not None and before.hash == digest else 0
-        pause_s = _RETRY.delay_s(state.tries, random.random())  # noqa: S311  # jitter
-        if isinstance(error, ClusterBusy):
-            pause_s = max(pause_s, error.retry_after_s)
-        state.failures[resource_id] = Failure(
-            text=str(error),
-            retry_at_s=self._clock.monotonic_s() + pause_s,
-            hash=digest,
-            conflicted=isinstance(error, FieldConflict),
-        )
-        log.warning("write refused", node=str(state.key), resource=resource_id, error=str(error))
-
     # -- the end of a run ----------------------------------------------------------------------------------------
 
     def _finish(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> Outcome:
@@ -388,14 +295,3 @@ def _switch_now(node: ObservedNode | None) -> Version | None:
         return Version.parse(node.annotations.get(ANNOTATION_SWITCH_NOW, "")) if node else None
     except InvalidError:
         return None
-
-
-def _subject(action: Write | Delete | Look) -> tuple[str, ObjectRef, str]:
-    """(resource id, object, hash of what is sent); a look has no id."""
-    match action:
-        case Look():
-            return "", action.ref, ""
-        case Delete():
-            return action.id, action.base.ref, ""
-        case Write():
-            return action.object.id, action.object.ref, action.object.hash

@@ -1,0 +1,132 @@
+"""The calls of one run: children, LynqNode, looks; what failed is remembered on the node.
+
+Fed by: reconcile.py. Feeds: the cluster, the registry, the node's failures. Never: decides what is written.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+
+import structlog
+
+from reconciler.core.objects import Delete, Failure, Look, ObjectRef, Step, Write
+from reconciler.core.record import NodeRecord
+from reconciler.metrics import Metrics
+from reconciler.ports import Cluster
+from reconciler.registry import NodeState, Registry
+from shared.backoff import Backoff
+from shared.clock import Clock
+from shared.errors import ClusterBusy, ClusterError, FieldConflict, ObjectConflict, ObjectNotFound
+from shared.model.version import Version
+
+__all__ = ["Writer"]
+
+log = structlog.get_logger(__name__)
+
+_RETRY = Backoff(first_s=0.25, cap_s=30.0)
+
+
+class Writer:
+    """Used by all workers at once; a node's state is its worker's."""
+
+    def __init__(self, registry: Registry, cluster: Cluster, pool: Executor, clock: Clock, metrics: Metrics) -> None:
+        self._registry = registry
+        self._cluster = cluster
+        self._pool = pool
+        self._clock = clock
+        self._metrics = metrics
+
+    def execute(self, state: NodeState, record: NodeRecord | None, step: Step, version: Version) -> bool:
+        """Write what may go out now; False when there was nothing to write. `record`: what the LynqNode is to say.
+
+        A route that moves goes out alone: traffic does not share the API server with the rest. Then the LynqNode
+        together with the other writes; a new node's goes first, its uid is needed below it.
+        """
+        if record is not None and state.node is None:
+            self._write_node(state, record)
+            return True
+        if record is None and not step.writes:
+            return False
+        moves = [w for w in step.writes if isinstance(w, Write) and w.left]
+        self._perform_all(state, moves, version)
+        node_write = self._pool.submit(self._write_node, state, record) if record is not None else None
+        try:
+            self._perform_all(state, [w for w in step.writes if not (isinstance(w, Write) and w.left)], version)
+        finally:
+            if node_write is not None:
+                node_write.result()
+        return True
+
+    def _perform_all(self, state: NodeState, actions: Sequence[Write | Delete | Look], version: Version) -> None:
+        """All at once, the first in this thread; returns when all are answered."""
+        others: list[Future[None]] = [self._pool.submit(self._perform, state, a, version) for a in actions[1:]]
+        try:
+            if actions:
+                self._perform(state, actions[0], version)
+        finally:
+            for future in others:
+                future.result()
+
+    def _write_node(self, state: NodeState, record: NodeRecord) -> None:
+        with self._metrics.write("LynqNode"):
+            state.node = self._cluster.write_node(record, state.node)
+            state.node_known = True
+
+    def _perform(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
+        """One call for one object; failures are remembered on the node, never raised past it."""
+        resource_id, ref, digest = _subject(action)
+        try:
+            with self._metrics.write(ref.kind):
+                self._call(state, action, version)
+        except (ObjectConflict, ObjectNotFound) as error:
+            self._registry.forget(ref)
+            if isinstance(error, ObjectNotFound) and isinstance(action, Write):
+                self._fail(state, resource_id, error, digest)
+        except ClusterError as error:
+            if error.retriable:
+                self._registry.forget(ref)
+                state.doubtful.add(ref)
+            if isinstance(action, Look):
+                raise
+            self._fail(state, resource_id, error, digest)
+        else:
+            state.failures.pop(resource_id, None)
+
+    def _call(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
+        match action:
+            case Look():
+                self._registry.put(self._cluster.look(action.ref))
+            case Delete():
+                self._cluster.delete(action)
+                self._registry.forget(action.base.ref)
+            case Write():
+                self._registry.put(self._cluster.write(action, version))
+                state.applied_at_s[action.object.ref] = self._clock.monotonic_s()
+                state.doubtful.discard(action.object.ref)
+
+    def _fail(self, state: NodeState, resource_id: str, error: ClusterError, digest: str) -> None:
+        before = state.failures.get(resource_id)
+        state.tries = state.tries + 1 if before is not None and before.hash == digest else 0
+        pause_s = _RETRY.delay_s(state.tries, random.random())  # noqa: S311  # jitter
+        if isinstance(error, ClusterBusy):
+            pause_s = max(pause_s, error.retry_after_s)
+        state.failures[resource_id] = Failure(
+            text=str(error),
+            retry_at_s=self._clock.monotonic_s() + pause_s,
+            hash=digest,
+            conflicted=isinstance(error, FieldConflict),
+        )
+        log.warning("write refused", node=str(state.key), resource=resource_id, error=str(error))
+
+
+def _subject(action: Write | Delete | Look) -> tuple[str, ObjectRef, str]:
+    """(resource id, object, hash of what is sent); a look has no id."""
+    match action:
+        case Look():
+            return "", action.ref, ""
+        case Delete():
+            return action.id, action.base.ref, ""
+        case Write():
+            return action.object.id, action.object.ref, action.object.hash
