@@ -120,9 +120,10 @@ class Reconciler:
             try:
                 desired = self._desired(state, goal)
                 now_s = self._clock.monotonic_s()
-                step = next_step(desired, self._observed(state, desired), now_s)
+                observed = self._observed(state, desired)
+                _refuse_outrun(goal, observed)
+                step = next_step(desired, observed, now_s)
                 state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
-                _refuse_outrun(goal, step)
                 if not goal.wanted and step.done and not step.writes:
                     self._delete_node(state)
                     continue
@@ -295,3 +296,14 @@ def _switch_now(node: ObservedNode | None) -> Version | None:
         return Version.parse(node.annotations.get(ANNOTATION_SWITCH_NOW, "")) if node else None
     except InvalidError:
         return None
+
+
+def _refuse_outrun(goal: Goal, observed: Observed) -> None:
+    """Raise ObjectConflict when an object of the node shows a newer row than the goal: a successor was here.
+
+    The fence alone would let a write pass: the watch has brought the successor's objects before the LynqNode or the
+    loss of the partition was heard of, so the write would be computed from the newest objects and an older row.
+    """
+    for seen in observed.objects.values():
+        if isinstance(seen, ObservedObject) and seen.row_version is not None and seen.row_version > goal.version:
+            raise ObjectConflict(f"{seen.ref} shows a newer row than {goal.version.text()}", status=409)

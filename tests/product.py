@@ -309,7 +309,8 @@ def _line(cls: type | None) -> int:
     """Where a class begins: its first test."""
     if cls is None:
         return 0
-    return min(f.__code__.co_firstlineno for name, f in vars(cls).items() if name.startswith("test_"))
+    lines: list[int] = [f.__code__.co_firstlineno for name, f in vars(cls).items() if name.startswith("test_")]
+    return min(lines)
 
 
 def _flavour(item: pytest.Function) -> str:

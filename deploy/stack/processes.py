@@ -151,11 +151,7 @@ def _is_same(record: Record) -> bool:
     if stat is not None and stat.state in "ZX":
         _collect(record.pid)  # it has ended between the two looks
         return False
-    return (
-        stat is not None
-        and stat.start_ticks == record.start_ticks
-        and record.boot_id == _boot_id()
-    )
+    return stat is not None and stat.start_ticks == record.start_ticks and record.boot_id == _boot_id()
 
 
 def _collect(pid: int) -> None:
