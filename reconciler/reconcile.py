@@ -305,5 +305,7 @@ def _refuse_outrun(goal: Goal, observed: Observed) -> None:
     loss of the partition was heard of, so the write would be computed from the newest objects and an older row.
     """
     for seen in observed.objects.values():
-        if isinstance(seen, ObservedObject) and seen.row_version is not None and seen.row_version > goal.version:
+        if not isinstance(seen, ObservedObject) or seen.node != observed.node or seen.row_version is None:
+            continue
+        if seen.row_version > goal.version:
             raise ObjectConflict(f"{seen.ref} shows a newer row than {goal.version.text()}", status=409)
