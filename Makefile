@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 N ?= 2
+FAULT_RUNS ?= 10
 PY := .venv/bin/python
 STACK := $(PY) -m deploy.stack
 STAMP := .venv/.installed
@@ -68,8 +69,8 @@ e2e: stack ## run the end-to-end tests
 	@.venv/bin/pytest tests/e2e
 
 .PHONY: faults
-faults: stack ## kill and stop real processes (ROWPLANE_FAULT_RUNS: how often)
-	@.venv/bin/pytest tests/fault -m fault
+faults: stack ## kill and stop real processes, FAULT_RUNS=10 times each
+	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/fault -m fault
 
 .PHONY: test
 test: lint stack ## run everything

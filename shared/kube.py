@@ -23,7 +23,7 @@ from shared.kube_errors import error_of
 from shared.model.names import API_VERSION
 from shared.settings import KubeSettings
 
-__all__ = ["CRDS", "FORMS", "HUBS", "LEASES", "NODES", "SECRETS", "KubeClient", "ResourceType"]
+__all__ = ["CRDS", "FORMS", "HUBS", "LEASES", "NODES", "SECRETS", "KubeClient", "KubeWatch", "ResourceType"]
 
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 _APPLY = "application/apply-patch+yaml"

@@ -64,6 +64,7 @@ class KafkaChanges:
         self._notes = _Notes()
         self._wanted: frozenset[str] = frozenset()
         self._subscribed: frozenset[str] = frozenset()
+        self._held: set[Partition] = set()
         self._look_at_s = 0.0
         # Asking the consumer itself for topics changes its metadata, which makes it rejoin the group once more.
         self._admin = connect_admin(settings)
@@ -99,6 +100,7 @@ class KafkaChanges:
         else:
             self._consumer.unsubscribe()
         self._subscribed = present
+        self._give_up([p for p in self._held if p.topic not in present])
 
     def poll(self, timeout_s: float) -> Sequence[Record]:
         """Records of the assigned partitions; rebalances are told before they are returned."""
@@ -141,10 +143,18 @@ class KafkaChanges:
             if not partitions:
                 continue
             if what == "assigned":
-                self._rebalance.assigned(self._standing(partitions))
+                standing = self._standing(partitions)
+                self._held |= set(standing)
+                self._rebalance.assigned(standing)
             else:
-                gone = [Partition(tp.topic, tp.partition) for tp in partitions]
-                self._rebalance.revoked(gone, lost=what == "lost")
+                self._give_up([Partition(tp.topic, tp.partition) for tp in partitions], lost=what == "lost")
+
+    def _give_up(self, partitions: list[Partition], *, lost: bool = False) -> None:
+        """Tell that these are not ours any more; the client does not when a subscription ends."""
+        gone = [p for p in partitions if p in self._held]
+        self._held -= set(gone)
+        if gone:
+            self._rebalance.revoked(gone, lost=lost)
 
     def _standing(self, partitions: list[TopicPartition]) -> dict[Partition, tuple[int, int, str]]:
         begins, ends = self._consumer.beginning_offsets(partitions), self._consumer.end_offsets(partitions)

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from deploy.stack.endpoints import Endpoints
-from shared.kube import KubeClient, ResourceType
+from shared.errors import WatchExpired
+from shared.kube import KubeClient, KubeWatch, ResourceType
 from shared.kube_watch import EventType, Reflector
 from shared.settings import KubeSettings
 from tests.builders import CONFIG_MAPS, fresh_namespace
@@ -186,17 +187,26 @@ def test_a_cut_that_nobody_notices_costs_no_event(
 
 
 class OutdatedClient(KubeClient):
-    """Its first list claims to be as of a resourceVersion that the server has compacted long ago."""
+    """Its first watch is answered as the server does once it has compacted the resourceVersion: 410."""
 
-    lists = 0
+    watches = 0
 
-    def list(
-        self, kind: ResourceType, namespace: str = "", label_selector: str = "", page: int = 500
-    ) -> tuple[list[dict[str, Any]], str]:
-        """As the real one, but for the first resourceVersion."""
-        items, resource_version = super().list(kind, namespace, label_selector, page)
-        self.lists += 1
-        return items, "1" if self.lists == 1 else resource_version
+    def watch(
+        self,
+        kind: ResourceType,
+        resource_version: str,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        silence_s: float = 70.0,
+    ) -> KubeWatch:
+        """As the real one, but for the first."""
+        self.watches += 1
+        if self.watches == 1:
+            raise WatchExpired("too old resource version: 1 (2)", status=410)
+        return super().watch(
+            kind, resource_version, namespace=namespace, label_selector=label_selector, silence_s=silence_s
+        )
 
 
 def test_a_version_that_is_too_old_is_healed_by_a_list(endpoints: Endpoints, board: Board, reflect: Reflect) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: ARG002  # stand-ins keep the signatures of their ports; the assignment is looked at directly
+# stand-ins keep the signatures of their ports; the assignment is looked at directly
 from collections.abc import Iterable
 from dataclasses import replace
 

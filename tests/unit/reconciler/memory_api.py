@@ -47,10 +47,10 @@ class MemoryApi(KubeClient):
         kind: ResourceType,
         body: Mapping[str, Any],
         *,
-        manager: str,  # noqa: ARG002  # the client's signature
-        force: bool = True,  # noqa: ARG002  # the client's signature
+        manager: str,  # the client's signature
+        force: bool = True,  # the client's signature
         subresource: str = "",
-        dry_run: bool = False,  # noqa: ARG002  # the client's signature
+        dry_run: bool = False,  # the client's signature
     ) -> dict[str, Any]:
         """Server-side apply by the one manager there is: what is not in the body goes, but for the status."""
         metadata = body["metadata"]

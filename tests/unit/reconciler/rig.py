@@ -41,7 +41,7 @@ class BrokerInMemory:
     def subscribe(self, topics: Iterable[str]) -> None:
         self.topics = frozenset(topics)
 
-    def poll(self, timeout_s: float) -> Sequence[Record]:  # noqa: ARG002  # the port's signature
+    def poll(self, timeout_s: float) -> Sequence[Record]:  # the port's signature
         if not self.script:
             self.stop.set()
             return ()
