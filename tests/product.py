@@ -254,12 +254,12 @@ def _alone() -> Iterator[None]:
     paths = default_paths()
     others = Processes(paths.run)
     if any(others.owned(name) for name in others.names() if name.startswith("product-")):
-        pytest.fail("another product runs on this stack: run `make down` first", pytrace=False)
+        pytest.exit("another product runs on this stack: run `make down` first", returncode=1)
     with (paths.run / "test-product.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pytest.fail("another test session runs a product on this stack: wait for its end", pytrace=False)
+            pytest.exit("another test session runs a product on this stack: wait for its end", returncode=1)
         yield
 
 

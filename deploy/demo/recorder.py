@@ -30,7 +30,7 @@ class Change:
     at_s: float
     """Monotonic seconds at which the watch told it."""
     type: str
-    """ADDED, MODIFIED, DELETED."""
+    """ADDED, MODIFIED, DELETED; LISTED for what a list found changed after the watch was interrupted."""
     kind: str
     name: str
     fields: tuple[tuple[str, str, str], ...]
@@ -75,8 +75,8 @@ class Recorder:
                 self._objects.pop(key, None)
             else:
                 self._objects[key] = raw
-            if event is not EventType.LISTED:
-                fields = tuple(differences(_visible(before), _visible(raw))) if before else ()
+            fields = tuple(differences(_visible(before), _visible(raw))) if before else ()
+            if event is not EventType.LISTED or fields:  # a list after an outage tells what the watch missed
                 self.changes.append(Change(at_s, event.value, *key, fields, raw))
                 self._condition.notify_all()
 
