@@ -159,9 +159,12 @@ class Registry:
             return {ref: known for ref in refs if (known := self._objects.get(ref)) is not None}
 
     def put(self, seen: ObservedObject | Absent) -> None:
-        """The answer to our own write or read."""
+        """The answer to our own write or read; a watch may have told of what came after it already."""
         with self._lock:
-            self._objects[seen.ref] = seen
+            known = self._objects.get(seen.ref)
+            both = isinstance(known, ObservedObject) and isinstance(seen, ObservedObject)
+            if not both or not _is_older(seen.resource_version, known.resource_version):
+                self._objects[seen.ref] = seen
 
     def forget(self, ref: ObjectRef) -> None:
         """What we know of the object is doubtful: look before deciding."""
