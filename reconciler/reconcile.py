@@ -274,7 +274,7 @@ class Reconciler:
         self._ensure_node(state)
 
     def _gone(self, state: NodeState, upto: RowState | None) -> Outcome:
-        done = self._registry.take_offsets(state, state.row if upto is None else upto)
+        done = self._registry.take_offsets(state, upto)
         self._metrics.node_gone(state.key)
         return Outcome(done=done, again_at_s=None, gone=True)
 

@@ -162,9 +162,9 @@ class Registry:
         """The answer to our own write or read; a watch may have told of what came after it already."""
         with self._lock:
             known = self._objects.get(seen.ref)
-            both = isinstance(known, ObservedObject) and isinstance(seen, ObservedObject)
-            if not both or not _is_older(seen.resource_version, known.resource_version):
-                self._objects[seen.ref] = seen
+            if isinstance(known, ObservedObject) and isinstance(seen, ObservedObject):
+                seen = known if _is_older(seen.resource_version, known.resource_version) else seen
+            self._objects[seen.ref] = seen
 
     def forget(self, ref: ObjectRef) -> None:
         """What we know of the object is doubtful: look before deciding."""
