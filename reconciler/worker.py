@@ -19,15 +19,13 @@ from reconciler.metrics import Metrics
 from reconciler.queue import NodeQueue
 from reconciler.reconcile import Outcome
 from reconciler.registry import Registry
-from shared.backoff import Backoff
+from reconciler.write import RETRY
 from shared.clock import Clock
 from shared.errors import ClusterError, InvalidError, ObjectInvalid
 
 __all__ = ["Workers"]
 
 log = structlog.get_logger(__name__)
-
-_RETRY = Backoff(first_s=0.25, cap_s=30.0)
 
 
 class Workers:
@@ -106,5 +104,5 @@ class Workers:
     def _again(self, key: NodeKey) -> None:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay_s = _RETRY.delay_s(failures, random.random())  # noqa: S311  # jitter
+        delay_s = RETRY.delay_s(failures, random.random())  # noqa: S311  # jitter
         self._queue.offer_at(key, self._clock.monotonic_s() + delay_s)

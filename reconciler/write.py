@@ -21,11 +21,12 @@ from shared.clock import Clock
 from shared.errors import ClusterBusy, ClusterError, FieldConflict, ObjectConflict, ObjectNotFound
 from shared.model.version import Version
 
-__all__ = ["Writer"]
+__all__ = ["RETRY", "Writer"]
 
 log = structlog.get_logger(__name__)
 
-_RETRY = Backoff(first_s=0.25, cap_s=30.0)
+RETRY = Backoff(first_s=0.25, cap_s=30.0)
+"""Between tries of a refused write, and of a node that could not be worked on at all."""
 
 
 class Writer:
@@ -49,11 +50,10 @@ class Writer:
             return True
         if record is None and not step.writes:
             return False
-        moves = [w for w in step.writes if isinstance(w, Write) and w.left]
-        self._perform_all(state, moves, version)
+        self._perform_all(state, [w for w in step.writes if _moves_traffic(w)], version)
         node_write = self._pool.submit(self._write_node, state, record) if record is not None else None
         try:
-            self._perform_all(state, [w for w in step.writes if not (isinstance(w, Write) and w.left)], version)
+            self._perform_all(state, [w for w in step.writes if not _moves_traffic(w)], version)
         finally:
             if node_write is not None:
                 node_write.result()
@@ -109,7 +109,7 @@ class Writer:
     def _fail(self, state: NodeState, resource_id: str, error: ClusterError, digest: str) -> None:
         before = state.failures.get(resource_id)
         state.tries = state.tries + 1 if before is not None and before.hash == digest else 0
-        pause_s = _RETRY.delay_s(state.tries, random.random())  # noqa: S311  # jitter
+        pause_s = RETRY.delay_s(state.tries, random.random())  # noqa: S311  # jitter
         if isinstance(error, ClusterBusy):
             pause_s = max(pause_s, error.retry_after_s)
         state.failures[resource_id] = Failure(
@@ -119,6 +119,10 @@ class Writer:
             conflicted=isinstance(error, FieldConflict),
         )
         log.warning("write refused", node=str(state.key), resource=resource_id, error=str(error))
+
+
+def _moves_traffic(action: Write | Delete | Look) -> bool:
+    return isinstance(action, Write) and bool(action.left)
 
 
 def _subject(action: Write | Delete | Look) -> tuple[str, ObjectRef, str]:

@@ -282,6 +282,14 @@ def _seen(record: Any) -> Seen:
     )
 
 
+@pytest.fixture(scope="module")
+def client(endpoints: Endpoints) -> Iterator[KubeClient]:
+    """The API server as it is, through a pool of its own."""
+    made = KubeClient.connect(KubeSettings(kubeconfig=str(endpoints.kubeconfig)))
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="session")
 def cluster(endpoints: Endpoints) -> KubeClient:
     """The API server with our CRDs."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from deploy.stack.endpoints import Endpoints
 from reconciler.adapters.cluster import KubeCluster
 from reconciler.core.objects import (
     Absent,
@@ -30,7 +29,6 @@ from reconciler.core.variables import NodeRow
 from shared.errors import FieldConflict, ObjectConflict, ObjectInvalid, ObjectNotFound
 from shared.kube import HUBS, KubeClient
 from shared.model.names import FIELD_MANAGER
-from shared.settings import KubeSettings
 from tests.builders import CONFIG_MAPS, KEY, example_document, fresh_namespace, node_row_of, version
 
 pytestmark = pytest.mark.stack
@@ -70,13 +68,6 @@ class Place:
 
 def fence(live: Body) -> dict[str, str]:
     return {"uid": live["metadata"]["uid"], "resourceVersion": live["metadata"]["resourceVersion"]}
-
-
-@pytest.fixture(scope="module")
-def client(endpoints: Endpoints) -> Iterator[KubeClient]:
-    made = KubeClient.connect(KubeSettings(kubeconfig=str(endpoints.kubeconfig)))
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -32,13 +32,6 @@ Connect = Callable[..., KubeClient]
 TYPE_OF_CRD = {"LynqHub": HUBS, "LynqForm": FORMS, "LynqNode": NODES}
 
 
-@pytest.fixture(scope="module")
-def client(endpoints: Endpoints) -> Iterator[KubeClient]:
-    made = KubeClient.connect(KubeSettings(kubeconfig=str(endpoints.kubeconfig)))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def namespace(client: KubeClient) -> Iterator[str]:
     with fresh_namespace(client) as name:

@@ -61,13 +61,6 @@ class Board:
         self.client.delete(CONFIG_MAPS, self.namespace, name)
 
 
-@pytest.fixture(scope="module")
-def client(endpoints: Endpoints) -> Iterator[KubeClient]:
-    made = KubeClient.connect(KubeSettings(kubeconfig=str(endpoints.kubeconfig)))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def board(client: KubeClient) -> Iterator[Board]:
     with fresh_namespace(client) as name:
