@@ -25,6 +25,7 @@ __all__ = [
     "ResourceArrays",
     "Rollout",
     "TResource",
+    "TemplateEngine",
     "Typed",
 ]
 
@@ -56,6 +57,13 @@ class PatchStrategy(StrEnum):
     APPLY = "apply"
     MERGE = "merge"
     REPLACE = "replace"
+
+
+class TemplateEngine(StrEnum):
+    """The language of a form's templates."""
+
+    GO = "go"
+    JINJA2 = "jinja2"
 
 
 class Typed(NamedTuple):
@@ -151,6 +159,21 @@ class FormSpec(ResourceArrays):
 
     hub_id: str
     rollout: Rollout | None = None
+    template_engine: TemplateEngine | None = Field(
+        default=None, description="Language of the templates: go (text/template with Sprig; the default) or jinja2."
+    )
+    allow_nondeterministic: bool | None = Field(
+        default=None,
+        description="Admits now, uuidv4, randAlphaNum and their like in resources with creationPolicy Once.",
+    )
+    allowed_namespaces: list[str] = Field(
+        default_factory=list,
+        description="Namespaces that its resources may go to besides its own, as shell patterns; empty: any.",
+    )
+    allowed_kinds: list[str] = Field(
+        default_factory=list,
+        description="Kinds that it may make, as Kind or Kind.group (Deployment.apps); empty: any.",
+    )
 
 
 class RolloutStatus(ApiModel):

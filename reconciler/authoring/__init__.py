@@ -1,0 +1,1 @@
+"""The command line for authors of forms: validate, render, diff, explain."""

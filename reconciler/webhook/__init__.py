@@ -1,0 +1,1 @@
+"""The admission webhook: judges and completes hubs and forms before the API server stores them."""
