@@ -3,17 +3,20 @@
     render('{{ if eq .color "blue" }}3{{ else }}1{{ end }}', {"color": "blue"})    # "3"
 
 Fed by: template text and variables. Feeds: text. Never: does I/O, reads the clock or draws a random number; a
-template renders to the same text for the same variables, today and tomorrow. Go's option missingkey=error is always
+template renders to the same text for the same variables, today and tomorrow, unless its caller admits the
+functions of the clock and of chance and hands in their `Sources`. Go's option missingkey=error is always
 on: a variable that is not there is a `TemplateError`. Row data is data: `{{` in a value stays as it is.
 
 Where it differs from Go with Sprig, on purpose:
 - `int`, `float`, `bool`, `fromJson`, `toHost` and `trunc63` are those of Lynq, with plain values.
-- What is random, reads the clock or the machine, or makes keys is refused at compile time (`funcs.REFUSED`).
+- What is random or reads the clock is refused at compile time unless asked for (`funcs.NONDETERMINISTIC`); what reads
+  the machine or makes keys always is (`funcs.REFUSED`).
 - `keys` and `values` are sorted; dates know UTC alone and need a date; sizes, loops and work have bounds (`limits`).
 - Not there: complex numbers, `%x` and `%b` of floats, scripts as classes of patterns (Greek), years before 1.
 """
 
 from shared.gotemplate.errors import TemplateError
+from shared.gotemplate.sources import Sources
 from shared.gotemplate.template import Template, compile_template, render
 
-__all__ = ["Template", "TemplateError", "compile_template", "render"]
+__all__ = ["Sources", "Template", "TemplateError", "compile_template", "render"]

@@ -198,3 +198,5 @@ class Tree:
     """Bodies of `define` and `block` by name."""
     reassigned: frozenset[int] = frozenset()
     """Slots of variables that some `=` writes after their declaration, or that are set inside an expression."""
+    called: frozenset[str] = frozenset()
+    """Names of the functions that it calls."""

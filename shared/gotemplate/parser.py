@@ -129,7 +129,8 @@ class _Parser:
                 raise Fault(f"unexpected {{{{{node.text}}}}}")
             root.append(node)
         self._define("", tuple(root), own=True)
-        return Tree(source, self._defined.pop(""), self._defined, frozenset(self._reassigned))
+        called = frozenset(token.text for token in self._tokens if token.kind is Kind.IDENTIFIER)
+        return Tree(source, self._defined.pop(""), self._defined, frozenset(self._reassigned), called)
 
     def _define(self, name: str, body: Nodes, own: bool = False) -> None:
         if name == "template" and not own:

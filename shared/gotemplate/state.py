@@ -10,6 +10,7 @@ from jinja2.runtime import Context
 
 from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
+from shared.gotemplate.sources import Sources
 
 Program = Callable[[Context], Iterable[str]]
 """A compiled template: from a context with `data` and `state` to pieces of text."""
@@ -18,10 +19,11 @@ Program = Callable[[Context], Iterable[str]]
 class State:
     """Counters of one rendering."""
 
-    __slots__ = ("depth", "programs", "site", "steps", "work")
+    __slots__ = ("depth", "programs", "site", "sources", "steps", "work")
 
-    def __init__(self, programs: Mapping[str, Program]) -> None:
+    def __init__(self, programs: Mapping[str, Program], sources: Sources | None = None) -> None:
         self.programs = programs
+        self.sources = sources
         self.site = 0
         self.steps = limits.MAX_LOOP_STEPS
         self.work = limits.MAX_WORK

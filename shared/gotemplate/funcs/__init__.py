@@ -11,6 +11,7 @@ from typing import Final
 from shared.gotemplate.funcs import (
     builtins,
     casing,
+    chance,
     dates,
     defaults,
     encoding,
@@ -30,6 +31,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
     {
         **builtins.FUNCTIONS,
         **casing.FUNCTIONS,
+        **chance.FUNCTIONS,
         **dates.FUNCTIONS,
         **defaults.FUNCTIONS,
         **encoding.FUNCTIONS,
@@ -49,21 +51,28 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
 MUTATING: Final = ("set", "unset", "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite")
 """Functions that change their argument; templates that name one work on a copy of the variables."""
 
-_RANDOM = "it answers differently every time, so a resource would change without its row"
-_CLOCK = "it depends on the time of rendering, so a resource would change without its row"
+_ASK = "; where that does no harm, set allowNondeterministic on the form and creationPolicy: Once on the resource"
+_RANDOM = "it answers differently every time, so a resource would change without its row" + _ASK
+_CLOCK = "it depends on the time of rendering, so a resource would change without its row" + _ASK
 _HOST = "it reads the machine that renders, which a template must not see"
-_ELSEWHERE = "it is not available; keys and certificates are made elsewhere and kept in a Secret"
-_KEYS = "it makes a new key every time, so a resource would change without its row"
+_KEYS = (
+    "it makes a new key every time, so a resource would change without its row; let cert-manager issue it, or name a "
+    "Secret that is made elsewhere"
+)
+_HASHES = (
+    "it salts the hash anew every time, so a resource would change without its row; keep the hash in a column, or name "
+    "a Secret that is made elsewhere"
+)
+
+NONDETERMINISTIC: Final[Mapping[str, str]] = MappingProxyType(
+    {name: _CLOCK if name in ("now", "ago") else _RANDOM for name in chance.FUNCTIONS}
+)
+"""Functions that a template may call only if it is compiled with `nondeterministic`, each with the reason."""
 
 REFUSED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        **dict.fromkeys(("now", "ago"), _CLOCK),
-        **dict.fromkeys(
-            ("randAlphaNum", "randAlpha", "randAscii", "randNumeric", "randInt", "randBytes", "shuffle", "uuidv4"),
-            _RANDOM,
-        ),
-        **dict.fromkeys(("bcrypt", "htpasswd", "encryptAES"), _RANDOM),
-        **dict.fromkeys(("decryptAES", "buildCustomCert"), _ELSEWHERE),
+        **dict.fromkeys(("bcrypt", "htpasswd"), _HASHES),
+        **dict.fromkeys(("encryptAES", "decryptAES", "buildCustomCert"), _KEYS),
         **dict.fromkeys(("env", "expandenv", "getHostByName"), _HOST),
         **dict.fromkeys(
             (

@@ -59,19 +59,20 @@ class Time(Struct):
 _ZERO = Time(datetime(1, 1, 1, tzinfo=UTC))
 
 
-def _moment(value: object) -> Time:
+def moment_of(value: object) -> Time:
+    """A time, or seconds since 1970, as a moment. Raises Fault."""
     if isinstance(value, Time):
         return value
     if type(value) in (int, Int64, Int32) and isinstance(value, int):
         if not -62_135_596_800 <= value <= _LATEST_SECOND:
             raise Fault("the date is outside the years 1 to 9999")
         return Time(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(value)))
-    raise Fault("a date must be given as a time or as seconds; the present moment is not available")
+    raise Fault("a date must be given as a time or as seconds since 1970; `toDate` reads one from text")
 
 
 def date(layout: str, value: object) -> str:
     """A moment by a layout, in UTC."""
-    return format_time(_moment(value).at.astimezone(UTC), layout)
+    return format_time(moment_of(value).at.astimezone(UTC), layout)
 
 
 def date_in_zone(layout: str, value: object, zone: str) -> str:
@@ -197,7 +198,7 @@ def duration_round(value: object) -> str:
     elif type(value) is Int64:
         nanoseconds = int(value)
     elif isinstance(value, Time):
-        raise Fault("the time since a date depends on the present moment, which is not available")
+        raise Fault("the time since a date depends on the present moment; `ago` tells it")
     amount = abs(nanoseconds)
     for unit, seconds in _ROUNDED:
         if amount > seconds * _SECOND:

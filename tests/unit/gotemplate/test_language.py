@@ -19,7 +19,7 @@ def failure(template: str, variables: dict[str, object] | None = None) -> Templa
 
 
 def test_the_surface_is_small() -> None:
-    assert sorted(shared.gotemplate.__all__) == ["Template", "TemplateError", "compile_template", "render"]
+    assert sorted(shared.gotemplate.__all__) == ["Sources", "Template", "TemplateError", "compile_template", "render"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,14 @@ def test_missing_is_an_error_even_before_default() -> None:
     [
         ("{{ .uid }}-{{ $.host }}", {"uid", "host"}),
         ("{{ if eq .a .b.c }}{{ .d }}{{ else }}{{ .e }}{{ end }}", {"a", "b", "d", "e"}),
-        ('{{ index . "x" }}{{ index $ "y" | default .z }}{{ hasKey . "w" }}', {"x", "y", "z", "w"}),
+        ('{{ index . "x" | default .z }}{{ index .y "k" }}{{ index $ "w" "k" }}', {"z", "y", "w"}),
+        ('{{ if hasKey . "x" }}{{ .x }}{{ end }}', set()),
+        ('{{ if hasKey . "x" }}{{ .x }}{{ end }}{{ .x }}', {"x"}),
+        ('{{ if hasKey .y "x" }}{{ .x }}{{ else }}{{ $.z }}{{ end }}', {"x", "y", "z"}),
+        ('{{ with index $ "x" }}{{ $.x }}{{ .y }}{{ else }}{{ .y }}{{ end }}', {"y"}),
+        ('{{ if and (get . "x") (eq .x "1") .z }}{{ .x }}{{ end }}', {"z"}),
+        ('{{ if or (get . "x") (eq .x "1") }}{{ .x }}{{ end }}', {"x"}),
+        ('{{ $_ := set . "x" .y }}{{ .x }}', {"y"}),
         ("{{ range .list }}{{ .inner }}{{ $.outer }}{{ end }}", {"list", "outer"}),
         ("{{ with .a }}{{ .b }}{{ else }}{{ .c }}{{ end }}", {"a", "c"}),
         ("{{ with $ }}{{ .b }}{{ end }}{{ (.).c }}", {"b", "c"}),
@@ -113,6 +120,20 @@ def test_missing_is_an_error_even_before_default() -> None:
 )
 def test_variables_of_a_template(template: str, names: set[str]) -> None:
     assert compile_template(template).variables == names
+
+
+@pytest.mark.parametrize(
+    ("template", "names"),
+    [
+        ('{{ index . "x" }}{{ get $ "y" }}{{ if hasKey (.) "z" }}{{ .z }}{{ end }}', {"x", "y", "z"}),
+        ('{{ dig "x" "y" "default" . }}{{ $ | dig "z" "" }}', {"x", "z"}),
+        ('{{ pluck "x" .sub . }}{{ pluck "y" .sub }}{{ pick . "a" "b" }}', {"x", "a", "b"}),
+        ('{{ . | index }}{{ index . .name }}{{ index . "x" "k" }}{{ range .l }}{{ index . "y" }}{{ end }}', set()),
+        ("{{ .x }}", set()),
+    ],
+)
+def test_variables_that_a_template_only_looks_for(template: str, names: set[str]) -> None:
+    assert compile_template(template).probed == names
 
 
 @pytest.mark.parametrize(
