@@ -27,6 +27,9 @@ __all__ = ["CRDS", "FORMS", "HUBS", "LEASES", "NODES", "SECRETS", "KubeClient", 
 
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 _APPLY = "application/apply-patch+yaml"
+_JSON = "application/json"
+_METADATA = f"{_JSON};as=%s;g=meta.k8s.io;v=v1"
+"""Asks for metadata alone (Kubernetes API concepts, "Metadata-only fetches")."""
 
 
 class ResourceType(NamedTuple):
@@ -117,15 +120,22 @@ class KubeClient:
         return self._json("GET", path)
 
     def list(
-        self, kind: ResourceType, namespace: str = "", label_selector: str = "", page: int = 500
+        self,
+        kind: ResourceType,
+        namespace: str = "",
+        label_selector: str = "",
+        page: int = 500,
+        *,
+        metadata_only: bool = False,
     ) -> tuple[list[dict[str, Any]], str]:
         """(all items with apiVersion and kind filled in, resourceVersion of the list), read page by page."""
+        accept = _METADATA % "PartialObjectMetadataList" if metadata_only else _JSON
         items: list[dict[str, Any]] = []
         query = {"limit": str(page)}
         if label_selector:
             query["labelSelector"] = label_selector
         while True:
-            answer = self._json("GET", kind.path(namespace), query=query)
+            answer = self._json("GET", kind.path(namespace), query=query, accept=accept)
             for item in answer.get("items") or ():
                 item["apiVersion"], item["kind"] = kind.api_version, kind.kind
                 items.append(item)
@@ -187,13 +197,19 @@ class KubeClient:
         namespace: str = "",
         label_selector: str = "",
         silence_s: float = 70.0,
+        metadata_only: bool = False,
     ) -> KubeWatch:
         """Open a watch with bookmarks; a connection without a byte for `silence_s` is dead."""
         query = {"watch": "1", "resourceVersion": resource_version, "allowWatchBookmarks": "true"}
         if label_selector:
             query["labelSelector"] = label_selector
         response = self._request(
-            "GET", kind.path(namespace), query=query, timeout=urllib3.Timeout(connect=3.0, read=silence_s), stream=True
+            "GET",
+            kind.path(namespace),
+            query=query,
+            timeout=urllib3.Timeout(connect=3.0, read=silence_s),
+            stream=True,
+            accept=_METADATA % "PartialObjectMetadata" if metadata_only else _JSON,
         )
         return KubeWatch(response, f"watch of {kind.plural}")
 
@@ -225,8 +241,8 @@ class KubeClient:
 
     # -- HTTP ----------------------------------------------------------------------------------------------------
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
+    def _headers(self, accept: str) -> dict[str, str]:
+        headers = {"Accept": accept}
         settings: Any = self._configuration.auth_settings()
         for auth in settings.values():
             if auth["in"] == "header" and auth["value"]:
@@ -240,9 +256,10 @@ class KubeClient:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> dict[str, Any]:
-        response = self._request(method, path, query=query, body=body, content_type=content_type)
+        response = self._request(method, path, query=query, body=body, content_type=content_type, accept=accept)
         try:
             document: dict[str, Any] = json.loads(response.data)
         except (ValueError, urllib3.exceptions.HTTPError) as error:
@@ -256,12 +273,13 @@ class KubeClient:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
         timeout: urllib3.Timeout = _TIMEOUT,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = self._headers()
+        headers = self._headers(accept)
         data: bytes | None = None
         if body is not None:
             data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")

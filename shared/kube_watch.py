@@ -49,12 +49,14 @@ class Reflector:
         *,
         namespace: str = "",
         label_selector: str = "",
+        metadata_only: bool = False,
     ) -> None:
         self._client = client
         self._kind = kind
         self._on_event = on_event
         self._namespace = namespace
         self._selector = label_selector
+        self._metadata_only = metadata_only
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
         self._stop = threading.Event()
         self._watch: KubeWatch | None = None
@@ -97,7 +99,9 @@ class Reflector:
                 failures += 1
 
     def _list(self) -> str:
-        items, version = self._client.list(self._kind, self._namespace, label_selector=self._selector)
+        items, version = self._client.list(
+            self._kind, self._namespace, label_selector=self._selector, metadata_only=self._metadata_only
+        )
         seen = set()
         for item in items:
             key = _key(item)
@@ -111,7 +115,13 @@ class Reflector:
         return version
 
     def _follow(self, version: str) -> str:
-        watch = self._client.watch(self._kind, version, namespace=self._namespace, label_selector=self._selector)
+        watch = self._client.watch(
+            self._kind,
+            version,
+            namespace=self._namespace,
+            label_selector=self._selector,
+            metadata_only=self._metadata_only,
+        )
         self._watch = watch
         if self._stop.is_set():
             watch.close()

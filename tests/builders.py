@@ -1,15 +1,13 @@
 """Makers of what tests work on: clocks, versions, the example's hub and form, rows, records of a change topic.
 
-Fed by: deploy/examples/blue-green and tests/data. Feeds: tests of every level. Never: asserts anything.
+Fed by: deploy/examples/blue-green and the bundled types. Feeds: tests of every level. Never: asserts anything.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +19,7 @@ from reconciler.core.schema import Schemas
 from reconciler.core.variables import NodeRow
 from reconciler.ports import Partition, Record
 from reconciler.registry import RowState
+from reconciler.schemas import bundled
 from reconciler.view import CatalogView
 from shared.kube import KubeClient, ResourceType
 from shared.model.api import parse_object
@@ -32,7 +31,6 @@ from shared.model.version import Version
 
 ROOT: Final = Path(__file__).parents[1]
 EXAMPLE: Final = ROOT / "deploy" / "examples" / "blue-green"
-DATA: Final = ROOT / "tests" / "data"
 SPACE: Final = "lynq-system"
 """The namespace of the example's hub and form."""
 FORM: Final = "blue-green-app"
@@ -66,13 +64,9 @@ def version(offset: int, ordinal: int = 0) -> Version:
     return Version(1, 1, offset, 0, ordinal, 0)
 
 
-@lru_cache(maxsize=1)
 def example_schemas() -> Schemas:
-    """Types of Deployment, Service and Ingress, cut out of a real API server's documents."""
-    schemas = Schemas()
-    for path in sorted(DATA.glob("openapi-*.json")):
-        schemas.add(json.loads(path.read_text(encoding="utf-8")))
-    return schemas
+    """Types of Kubernetes' own kinds."""
+    return bundled()
 
 
 def example_document(name: str) -> dict[str, Any]:

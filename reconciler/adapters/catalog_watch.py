@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from reconciler.adapters.openapi import OpenApi
+from reconciler.adapters.openapi import ClusterTypes
 from reconciler.core.catalog import Catalog
 from reconciler.core.form_status import form_status
 from reconciler.core.render import CompiledForm, compile_form
@@ -40,12 +40,13 @@ class CatalogWatch:
         self._prefix = prefix
         self._holder = holder
         self._clock = clock
-        self._openapi = OpenApi(client)
+        self._types = ClusterTypes(client)
         self._lock = threading.Lock()
         self._hubs: dict[tuple[str, str], Hub] = {}
         self._forms: dict[tuple[str, str], Form] = {}
         self._unreadable: set[tuple[str, str, str]] = set()
         self._changed = threading.Event()
+        self._types.watch(self._changed.set)
         self._stop = threading.Event()
         self._watch_hubs = Reflector(client, HUBS, self._on_hub, namespace=client.namespace)
         self._watch_forms = Reflector(client, FORMS, self._on_form, namespace=client.namespace)
@@ -66,6 +67,7 @@ class CatalogWatch:
         self._changed.set()
         self._watch_hubs.stop()
         self._watch_forms.stop()
+        self._types.stop()
 
     def _on_hub(self, event: EventType, raw: dict[str, Any]) -> None:
         self._keep(self._hubs, Hub, event, raw)
@@ -91,7 +93,7 @@ class CatalogWatch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._changed.wait()
+            self._changed.wait(self._types.poll_s)
             if not (self._watch_hubs.synced.wait(0.1) and self._watch_forms.synced.wait(0.1)):
                 continue
             self._changed.clear()
@@ -108,7 +110,7 @@ class CatalogWatch:
     def _rebuild(self) -> None:
         with self._lock:
             catalog = Catalog(self._prefix, dict(self._hubs), dict(self._forms), frozenset(self._unreadable))
-        schemas = self._openapi.schemas_for(catalog.kinds())
+        schemas, _ = self._types.read(catalog.kinds())
         before = self._holder.view.compiled
         compiled: dict[tuple[str, str], CompiledForm] = {}
         for key, form in catalog.forms.items():

@@ -23,12 +23,13 @@ from reconciler.core.record import tracking_labels
 from reconciler.core.schema import NOTHING, Schemas
 from shared.errors import InvalidError, RenderError
 from shared.model.form import DeletionPolicy, Form, Rollout, TResource, Typed
+from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_DELETION_POLICY, API_VERSION
 from shared.model.version import Version
 
 __all__ = ["CompiledForm", "Owner", "compile_form", "render_node"]
 
-_NO_SPEC: Final = frozenset(("ConfigMap", "Secret", "ServiceAccount"))
+NO_SPEC: Final = frozenset(("ConfigMap", "Secret", "ServiceAccount"))
 """Kinds whose bare form has its keys at top level."""
 _WORKLOADS: Final = frozenset(("Deployment", "StatefulSet", "DaemonSet"))
 
@@ -65,8 +66,9 @@ class CompiledForm:
     failed: Mapping[str, str]
 
 
-def compile_form(form: Form, schemas: Schemas) -> CompiledForm:
+def compile_form(form: Form, schemas: Schemas, hub: Hub | None = None) -> CompiledForm:
     """Compile every resource; those that do not compile are told by id and reason."""
+    del hub
     compiled: list[CompiledResource] = []
     failed: dict[str, str] = {}
     for typed, resource in form.spec.resources():
@@ -121,7 +123,7 @@ def _whole(typed: Typed, resource: TResource) -> dict[str, Any]:
     if not typed.kind:
         raise RenderError(f"resource {resource.id} under manifests has no apiVersion and kind; write the whole object")
     bare = {"apiVersion": typed.api_version, "kind": typed.kind}
-    if typed.kind in _NO_SPEC:
+    if typed.kind in NO_SPEC:
         return {**spec, **bare}
     inner = {k: v for k, v in spec.items() if k != "metadata"}
     return {**bare, "metadata": spec.get("metadata") or {}, "spec": inner}

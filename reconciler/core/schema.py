@@ -1,32 +1,67 @@
 """Types by the cluster's OpenAPI v3 schema: what a rendered text must become at each place of an object.
 
-Fed by: OpenAPI documents (as dictionaries). Feeds: plan.py. Never: validates the object; the API server does that.
+Fed by: trimmed OpenAPI documents and CRDs (openapi_trim.py). Feeds: plan.py, validation. Never: changed in place, so
+that threads may share it; never validates an object, the API server does that.
 Source of the forms: Kubernetes OpenAPI v3, `x-kubernetes-group-version-kind`, `format: int-or-string`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["LeafType", "Schema", "Schemas"]
+__all__ = ["NOTHING", "TEXTS", "Kind", "LeafType", "Schema", "Schemas"]
+
+Kind = tuple[str, str]
+"""(apiVersion, kind)."""
+
+MARK_NAMESPACED: Final = "x-namespaced"
+"""Our own mark on a kind's type: whether its objects live in namespaces."""
+_EMBEDDED: Final = ("apiVersion", "kind", "metadata")
+_REFERENCES: Final = 16
+"""References that are followed at one place before it counts as unknown."""
 
 
 class LeafType(StrEnum):
-    """What a leaf's text is turned into."""
+    """What is wanted at a place; the value is the word of it in error texts."""
 
     INTEGER = "integer"
     NUMBER = "number"
     BOOLEAN = "boolean"
     INT_OR_STRING = "int-or-string"
     STRING = "string"
+    QUANTITY = "quantity"
+    """Text such as `500m` or `1Gi`."""
+    BYTES = "base64"
+    """Bytes as base64 text."""
+    DATE_TIME = "date-time"
+    """Text of RFC 3339."""
+    OBJECT = "object"
+    ARRAY = "list"
     UNKNOWN = "unknown"
-    """The schema says nothing: the text stays."""
+    """The schema says nothing: a text stays."""
+
+
+_BY_FORMAT: Final = {
+    "int-or-string": LeafType.INT_OR_STRING,
+    "quantity": LeafType.QUANTITY,
+    "byte": LeafType.BYTES,
+    "date-time": LeafType.DATE_TIME,
+}
+_BY_TYPE: Final = {
+    "integer": LeafType.INTEGER,
+    "number": LeafType.NUMBER,
+    "boolean": LeafType.BOOLEAN,
+    "string": LeafType.STRING,
+    "object": LeafType.OBJECT,
+    "array": LeafType.ARRAY,
+}
 
 
 class Schema:
-    """A place in a type; `field` and `item` walk down, `leaf` says what a text there becomes."""
+    """A place in a type; `field` and `item` walk down, `leaf` says what is wanted there."""
 
     __slots__ = ("_components", "_node")
 
@@ -35,13 +70,10 @@ class Schema:
         self._node = self._resolve(node)
 
     def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        for _ in range(16):
-            if "$ref" in node:
-                node = self._components.get(str(node["$ref"]).rpartition("/")[2], {})
-            elif len(node.get("allOf", ())) == 1 and "properties" not in node:
-                node = node["allOf"][0]
-            else:
+        for _ in range(_REFERENCES):
+            if "$ref" not in node:
                 return node
+            node = self._components.get(str(node["$ref"]), {})
         return {}
 
     def field(self, name: str) -> Schema:
@@ -59,40 +91,62 @@ class Schema:
 
     @property
     def leaf(self) -> LeafType:
-        """The type of a text here."""
-        if self._node.get("x-kubernetes-int-or-string") or self._node.get("format") == "int-or-string":
+        """What is wanted here."""
+        node = self._node
+        if node.get("x-kubernetes-int-or-string"):
             return LeafType.INT_OR_STRING
-        match self._node.get("type"):
-            case "integer":
-                return LeafType.INTEGER
-            case "number":
-                return LeafType.NUMBER
-            case "boolean":
-                return LeafType.BOOLEAN
-            case "string":
-                return LeafType.STRING
-            case _:
-                return LeafType.UNKNOWN
+        by_format = _BY_FORMAT.get(str(node.get("format")))
+        if by_format is not None and node.get("type") in (None, "string"):
+            return by_format
+        if "type" not in node and "properties" in node:
+            return LeafType.OBJECT
+        return _BY_TYPE.get(str(node.get("type")), LeafType.UNKNOWN)
+
+    @property
+    def is_int32(self) -> bool:
+        """Whether an integer here has 32 bits; else it has 64."""
+        return self._node.get("format") in ("int32", "int-or-string")
+
+    @property
+    def namespaced(self) -> bool | None:
+        """At a kind's type: whether its objects live in namespaces; None when that is not known."""
+        mark = self._node.get(MARK_NAMESPACED)
+        return mark if isinstance(mark, bool) else None
+
+    def known_fields(self) -> tuple[str, ...] | None:
+        """The keys that this object may have, sorted; None when any key may be there, or this is no object."""
+        node = self._node
+        properties = node.get("properties")
+        if not properties or node.get("additionalProperties") or node.get("x-kubernetes-preserve-unknown-fields"):
+            return None
+        embedded = _EMBEDDED if node.get("x-kubernetes-embedded-resource") else ()
+        return tuple(sorted({*properties, *embedded}))
+
+    def required(self) -> tuple[str, ...]:
+        """The keys that this object must have, in the schema's order."""
+        return tuple(self._node.get("required") or ())
+
+    def enum(self) -> tuple[Any, ...]:
+        """The values that are allowed here; empty when any is."""
+        return tuple(self._node.get("enum") or ())
 
 
+NOTHING: Final = Schema({}, {})
+"""Says nothing about anything."""
+TEXTS: Final = Schema({"type": "object", "additionalProperties": {"type": "string"}}, {})
+"""A map of texts, such as labels."""
+
+
+@dataclass(frozen=True, slots=True)
 class Schemas:
-    """The types of the cluster by (apiVersion, kind), out of one OpenAPI document a group and version."""
+    """The types that are known, by (apiVersion, kind). A kind that did not change keeps its very `Schema`."""
 
-    def __init__(self) -> None:
-        self._types: dict[tuple[str, str], Schema] = {}
-
-    def add(self, document: Mapping[str, Any]) -> None:
-        """Take over every type that the document marks with its group, version and kind."""
-        components = (document.get("components") or {}).get("schemas") or {}
-        for node in components.values():
-            for gvk in node.get("x-kubernetes-group-version-kind") or ():
-                group, version, kind = gvk.get("group", ""), gvk["version"], gvk["kind"]
-                self._types[f"{group}/{version}" if group else version, kind] = Schema(node, components)
+    types: Mapping[Kind, Schema] = field(default_factory=dict)
 
     def of(self, api_version: str, kind: str) -> Schema | None:
-        """The type's schema, or None when no document had it."""
-        return self._types.get((api_version, kind))
+        """The kind's schema, or None when it is not known."""
+        return self.types.get((api_version, kind))
 
-
-NOTHING = Schema({}, {})
-"""Says nothing about anything."""
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds that are known."""
+        return frozenset(self.types)

@@ -1,8 +1,7 @@
-"""The Kubernetes client, our CRDs and the OpenAPI excerpts of the unit tests against a real API server."""
+"""The Kubernetes client, our CRDs against a real API server."""
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,9 +12,7 @@ import pytest
 import yaml
 
 from deploy.stack.endpoints import Endpoints
-from reconciler.adapters.openapi import OpenApi
 from reconciler.core.form_status import form_status
-from reconciler.core.plan import compile_plan, evaluate
 from reconciler.core.render import compile_form
 from shared.errors import ClusterRefused, ClusterUnreachable, ObjectConflict, ObjectInvalid, ObjectNotFound, UsageError
 from shared.kube import CRDS, FORMS, HUBS, NODES, KubeClient, ResourceType
@@ -24,7 +21,7 @@ from shared.model.crd import all_crds
 from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.settings import KubeSettings
-from tests.builders import CONFIG_MAPS, DATA, NAMESPACES, example_document, example_schemas, fresh_namespace
+from tests.builders import CONFIG_MAPS, NAMESPACES, example_document, example_schemas, fresh_namespace
 
 pytestmark = pytest.mark.stack
 
@@ -286,44 +283,6 @@ def test_the_server_refuses_what_is_wrong(
 
 
 # -- types ------------------------------------------------------------------------------------------------------------
-
-
-def differences(ours: object, theirs: object, path: str) -> list[str]:
-    """Places where the excerpt says something that the server does not."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return [bad for k, v in ours.items() for bad in differences(v, theirs.get(k), f"{path}.{k}")]
-    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        return [
-            bad for i, pair in enumerate(zip(ours, theirs, strict=True)) for bad in differences(*pair, f"{path}[{i}]")
-        ]
-    return [] if ours == theirs else [path]
-
-
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [("apps-v1", "apis/apps/v1"), ("v1", "api/v1"), ("networking-k8s-io-v1", "apis/networking.k8s.io/v1")],
-)
-def test_the_excerpts_of_the_unit_tests_say_what_the_server_says(client: KubeClient, name: str, path: str) -> None:
-    excerpt = json.loads((DATA / f"openapi-{name}.json").read_text(encoding="utf-8"))
-    live = client.get_path(f"/openapi/v3/{path}")
-    assert differences(excerpt, live, "") == []
-
-
-def test_types_of_the_server_make_numbers_of_texts(client: KubeClient) -> None:
-    kinds = frozenset(
-        {("apps/v1", "Deployment"), ("operator.lynq.sh/v1", "LynqForm"), ("nope.example.com/v1", "Widget")}
-    )
-    schemas = OpenApi(client).schemas_for(kinds)
-    deployment, form = schemas.of("apps/v1", "Deployment"), schemas.of("operator.lynq.sh/v1", "LynqForm")
-    assert deployment is not None
-    assert form is not None
-    assert evaluate(compile_plan({"spec": {"replicas": "{{ .n }}"}}, deployment), {"n": "3"}) == {
-        "spec": {"replicas": 3}
-    }
-    assert evaluate(compile_plan({"spec": {"rollout": {"maxSkew": "2"}}}, form), {}) == {
-        "spec": {"rollout": {"maxSkew": 2}}
-    }
-    assert schemas.of("nope.example.com/v1", "Widget") is None
 
 
 def test_namespaces_are_listed_cluster_wide(client: KubeClient, namespace: str) -> None:

@@ -192,13 +192,19 @@ class OutdatedClient(KubeClient):
         namespace: str = "",
         label_selector: str = "",
         silence_s: float = 70.0,
+        metadata_only: bool = False,
     ) -> KubeWatch:
         """As the real one, but for the first."""
         self.watches += 1
         if self.watches == 1:
             raise WatchExpired("too old resource version: 1 (2)", status=410)
         return super().watch(
-            kind, resource_version, namespace=namespace, label_selector=label_selector, silence_s=silence_s
+            kind,
+            resource_version,
+            namespace=namespace,
+            label_selector=label_selector,
+            silence_s=silence_s,
+            metadata_only=metadata_only,
         )
 
 

@@ -30,9 +30,11 @@ def place(api_version: str, kind: str, path: str) -> LeafType:
         ("spec.template.spec.containers.[].env.[].value", LeafType.STRING),
         ("spec.template.spec.containers.[].ports.[].containerPort", LeafType.INTEGER),
         ("spec.template.spec.containers.[].livenessProbe.httpGet.port", LeafType.INT_OR_STRING),
-        ("spec.template.spec.containers.[].resources.requests.cpu", LeafType.UNKNOWN),
+        ("spec.template.spec.containers.[].resources.requests.cpu", LeafType.QUANTITY),
         ("spec.template.spec.containers.[].securityContext.runAsUser", LeafType.INTEGER),
         ("spec.template.spec.volumes.[].configMap.optional", LeafType.BOOLEAN),
+        ("spec.template", LeafType.OBJECT),
+        ("spec.template.spec.containers", LeafType.ARRAY),
         ("spec.no.such.field", LeafType.UNKNOWN),
         ("spec.replicas.below", LeafType.UNKNOWN),
         ("spec.replicas.[]", LeafType.UNKNOWN),
@@ -57,12 +59,12 @@ def test_kinds_that_no_document_has_are_unknown() -> None:
 
 
 def test_circles_of_references_end() -> None:
-    components = {"A": {"$ref": "#/components/schemas/B"}, "B": {"$ref": "#/components/schemas/A"}}
-    assert Schema({"$ref": "#/components/schemas/A"}, components).leaf is LeafType.UNKNOWN
+    components = {"A": {"$ref": "B"}, "B": {"$ref": "A"}}
+    assert Schema({"$ref": "A"}, components).leaf is LeafType.UNKNOWN
 
 
 def test_a_schema_that_contains_itself_is_walked_as_deep_as_asked() -> None:
-    node = {"properties": {"or": {"items": {"$ref": "#/components/schemas/N"}}, "value": {"type": "integer"}}}
+    node = {"properties": {"or": {"items": {"$ref": "N"}}, "value": {"type": "integer"}}}
     schema = Schema(node, {"N": node})
     for _ in range(50):
         schema = schema.field("or").item()
