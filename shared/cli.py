@@ -1,5 +1,7 @@
 """The `rowplane` command: Typer apps of every package, joined by the entry-point group `rowplane.commands`.
 
+An entry point bears the name of a command and names the app that has it; one app may stand behind several names. Only
+the app of the command that was asked for is imported: a check of a form need not wait for the Kafka client.
 Fed by: the shell. Feeds: the packages' commands. Never: shows a traceback for a user's mistake.
 Exit codes: 0 ok, 1 differs or invalid, 2 usage, 3 cannot reach, 4 held.
 """
@@ -7,6 +9,7 @@ Exit codes: 0 ok, 1 differs or invalid, 2 usage, 3 cannot reach, 4 held.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 
 import typer
@@ -25,7 +28,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _build() -> typer.Typer:
+def _build(arguments: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         name="rowplane",
         help="Database-driven Kubernetes: a row change in MySQL reaches the cluster in milliseconds.",
@@ -42,7 +45,10 @@ def _build() -> typer.Typer:
     ) -> None:
         """Typer needs a callback to carry the options of the root."""
 
-    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+    entries = sorted(entry_points(group=GROUP), key=lambda e: e.name)
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    named = [entry for entry in entries if entry.name == command]
+    for entry in {entry.value: entry for entry in named or entries}.values():
         app.add_typer(entry.load())
     return app
 
@@ -50,7 +56,7 @@ def _build() -> typer.Typer:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        _build()()
+        _build(sys.argv[1:])()
     except RowplaneError as error:
         console = Console(stderr=True, highlight=False)
         console.print("error:", style="bold red", end=" ")

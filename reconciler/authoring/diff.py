@@ -1,0 +1,192 @@
+"""`rowplane diff`: what an edited form would change, asked of the API server by dry-run.
+
+Fed by: rendered nodes and the cluster. Feeds: commands.py. Never: changes anything; the order of writes, and what waits
+for what, is the reconciler's: this tells where they lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from reconciler.authoring.comparing import comparable, hide, masked, unified
+from reconciler.authoring.live import Live
+from reconciler.authoring.output import as_yaml
+from reconciler.authoring.rendering import RenderedNode, render_owned, without_owner
+from reconciler.core.catalog import NodeKey
+from reconciler.core.objects import DesiredObject, ObjectRef
+from reconciler.core.record import ObservedNode, label_value
+from reconciler.core.render import CompiledForm, Owner
+from reconciler.core.variables import NodeRow, node_row_of_annotations, variables_of
+from shared.errors import ClusterError, InvalidError, ObjectNotFound
+from shared.model.form import ConflictPolicy, CreationPolicy
+from shared.model.names import ANNOTATION_DELETION_POLICY, LABEL_NODE, LABEL_NODE_NAMESPACE
+
+__all__ = ["Change", "ChangeKind", "NodeChanges", "Target", "compare", "target_of_node"]
+
+
+class ChangeKind(StrEnum):
+    """What would become of an object."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    REMOVED = "removed"
+    RETAINED = "retained"
+    """No longer rendered, and left in place by its deletion policy."""
+    FAILED = "failed"
+    """It cannot be rendered, or the API server refuses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object of one node."""
+
+    kind: ChangeKind
+    resource: str
+    """Its id in the form."""
+    object: str
+    """`Deployment shop/acme-blue`; empty when it cannot be rendered."""
+    diff: str = ""
+    """Unified, of the YAML; without values of a Secret."""
+    reason: str = ""
+    """Why it failed, or a word about how it was judged."""
+
+    def data(self) -> dict[str, Any]:
+        """As `-o json` has it."""
+        return {
+            "change": self.kind.value,
+            "resource": self.resource,
+            "object": self.object,
+            "diff": self.diff,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanges:
+    """All objects of one node: in the order of the form, then what it no longer renders."""
+
+    node: NodeKey
+    changes: tuple[Change, ...]
+
+    def data(self) -> dict[str, Any]:
+        """As `-o json` has it."""
+        return {"node": str(self.node).removeprefix("LynqNode "), "changes": [c.data() for c in self.changes]}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A row to render, and the LynqNode that it has in the cluster."""
+
+    compiled: CompiledForm
+    row: NodeRow
+    observed: ObservedNode | None
+
+    @property
+    def key(self) -> NodeKey:
+        """Of the node."""
+        return NodeKey(*self.compiled.form.key, self.row.uid)
+
+    def render(self) -> RenderedNode:
+        """Its objects; with the owner's uid and shard where there is a LynqNode."""
+        owner = Owner(self.key, *((self.observed.uid, self.observed.shard) if self.observed else ("", "")))
+        variables = variables_of(self.row, self.compiled.form.spec.hub_id, self.key.form)
+        return render_owned(self.compiled, owner, variables, str(self.key))
+
+
+def target_of_node(compiled: CompiledForm, node: ObservedNode) -> Target:
+    """A node of the cluster with the row that its LynqNode keeps. Raises InvalidError when that is damaged."""
+    return Target(compiled, node_row_of_annotations(node.key.uid, node.annotations), node)
+
+
+def compare(live: Live, target: Target) -> NodeChanges:
+    """What would change for one node. Raises ClusterUnreachable; what is refused is told with its object."""
+    try:
+        rendered = target.render()
+    except InvalidError as error:
+        return NodeChanges(target.key, (Change(ChangeKind.FAILED, "", "", reason=str(error)),))
+    failed = {**target.compiled.failed, **rendered.failed}
+    spaces = {item.ref.name for item in rendered.objects if item.ref.kind == "Namespace"}
+    changes = [_change(live, target, item, spaces) for item in rendered.objects]
+    changes += [Change(ChangeKind.FAILED, name, "", reason=text) for name, text in failed.items()]
+    wanted = {item.ref for item in rendered.objects}
+    inventory = target.observed.inventory if target.observed else ()
+    gone = [(name, ref) for name, ref in inventory if ref not in wanted and name not in failed]
+    changes += _removals(live, target, gone)
+    return NodeChanges(target.key, tuple(changes))
+
+
+def _change(live: Live, target: Target, item: DesiredObject, spaces: Iterable[str]) -> Change:
+    manifest = item.manifest if target.observed else without_owner(item.manifest)
+    try:
+        before = live.object(item.ref)
+        kept = _kept(before, target, item)
+        return kept or _tried(item, before, live.dry_run(item.ref, manifest, force=_forces(item)))
+    except ObjectNotFound as error:
+        if item.ref.namespace in spaces:  # it is made by the same form, so it need not be there yet
+            return _created(item, manifest, f"not tried: namespace {item.ref.namespace} does not exist yet")
+        return _refused(item, manifest, error)
+    except ClusterError as error:
+        if error.retriable and not error.status:
+            raise
+        return _refused(item, manifest, error)
+
+
+def _kept(before: Mapping[str, Any] | None, target: Target, item: DesiredObject) -> Change | None:
+    """An object that the reconciler would not write, whatever is rendered."""
+    foreign = _other_node(before, target.key)
+    if foreign:
+        return Change(ChangeKind.FAILED, item.id, str(item.ref), reason=f"belongs to LynqNode {foreign}")
+    if before is not None and item.creation_policy is CreationPolicy.ONCE:
+        return Change(ChangeKind.UNCHANGED, item.id, str(item.ref), reason="creationPolicy Once")
+    return None
+
+
+def _forces(item: DesiredObject) -> bool:
+    return item.conflict_policy is ConflictPolicy.FORCE
+
+
+def _tried(item: DesiredObject, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Change:
+    """What the dry-run's answer says. A new object is shown as it was sent, without what the server fills in."""
+    if before is None:
+        return _created(item, item.manifest, "")
+    old, new = comparable(before), comparable(after)
+    if old == new:
+        return Change(ChangeKind.UNCHANGED, item.id, str(item.ref))
+    left, right = masked(old, new)
+    return Change(ChangeKind.CHANGED, item.id, str(item.ref), unified(as_yaml(left), as_yaml(right), str(item.ref)))
+
+
+def _refused(item: DesiredObject, manifest: Mapping[str, Any], error: ClusterError) -> Change:
+    return Change(ChangeKind.FAILED, item.id, str(item.ref), reason=hide(str(error), manifest))
+
+
+def _created(item: DesiredObject, manifest: Mapping[str, Any], reason: str) -> Change:
+    _, shown = masked(None, comparable(manifest))
+    return Change(ChangeKind.CREATED, item.id, str(item.ref), unified("", as_yaml(shown), str(item.ref)), reason)
+
+
+def _other_node(live: Mapping[str, Any] | None, key: NodeKey) -> str:
+    """`namespace/name` of another node that tracks the object; empty when it is ours or nobody's."""
+    labels = ((live or {}).get("metadata") or {}).get("labels") or {}
+    name, space = labels.get(LABEL_NODE, ""), labels.get(LABEL_NODE_NAMESPACE, "")
+    return "" if not name or (name, space) == (label_value(key.name), key.namespace) else f"{space}/{name}"
+
+
+def _removals(live: Live, target: Target, gone: Iterable[tuple[str, ObjectRef]]) -> Iterator[Change]:
+    for name, ref in gone:
+        try:
+            raw = live.object(ref)
+        except ClusterError as error:
+            if error.retriable and not error.status:
+                raise
+            yield Change(ChangeKind.FAILED, name, str(ref), reason=str(error))
+            continue
+        if raw is None:
+            continue
+        policy = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_DELETION_POLICY)
+        stays = policy == "Retain" or _other_node(raw, target.key)
+        yield Change(ChangeKind.RETAINED if stays else ChangeKind.REMOVED, name, str(ref))
