@@ -12,7 +12,7 @@ Where it differs from Go with Sprig, on purpose:
 - What is random or reads the clock is refused at compile time unless asked for (`funcs.NONDETERMINISTIC`); what reads
   the machine or makes keys always is (`funcs.REFUSED`).
 - `keys` and `values` are sorted; dates know UTC alone and need a date; sizes, loops and work have bounds (`limits`).
-- Not there: complex numbers, `%x` and `%b` of floats, scripts as classes of patterns (Greek), years before 1.
+- Not there: complex numbers, `%x` and `%b` of floats, years before 1; patterns that need more than 8 MiB are refused.
 """
 
 from shared.gotemplate.errors import TemplateError

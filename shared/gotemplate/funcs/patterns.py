@@ -1,143 +1,153 @@
 """Sprig's functions on regular expressions.
 
-Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: uses Python's own engine, which some patterns can hang.
+Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: uses Python's own engine, which
+some patterns can hang, for the patterns of templates.
 Source of the rules: Sprig v3, "Regular Expressions"; Go package regexp (All, Split, Expand).
 """
 
 import re
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 
 from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
-from shared.gotemplate.regex import compile_pattern
-from shared.gotemplate.regex.machine import Pattern, Slots
+from shared.gotemplate.regex import BadPattern, Pattern, Span, compile_pattern, text_of_bytes
 from shared.gotemplate.state import State
 from shared.gotemplate.values import NilStrList, StrList
 
-_STEP_WORK = 16
 _SPECIAL = frozenset(r"\.+*?()|[]{}^$")
-_REFERENCE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
-
-
-def _payer(state: State) -> Callable[[int], None]:
-    return lambda steps: state.pay(steps * _STEP_WORK)
-
-
-def _all(state: State, pattern: Pattern, text: str, count: int) -> Iterator[Slots]:
-    """Successive matches that do not overlap; an empty one right behind another does not count."""
-    pay = _payer(state)
-    pos, previous = 0, -1
-    while count != 0 and pos <= len(text):
-        found = pattern.find(text, pos, pay)
-        if found is None:
-            return
-        begin, end = found[:2]
-        accepted = end != pos or begin != previous
-        pos = pos + 1 if end == pos else end
-        previous = end
-        if accepted:
-            count -= 1
-            yield found
+_REFERENCE = re.compile(r"\$(?:\$|(?P<bare>\w+)|\{(?P<braced>\w+)\})")
+_NAME_CATEGORIES = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Nd"})
+_LARGEST_NUMBER_DIGITS = 8
 
 
 def regex_match(state: State, pattern: str, text: str) -> bool:
     """Whether the pattern is found; a bad pattern is not."""
     try:
-        compiled = compile_pattern(pattern)
-    except Fault:
+        compiled = compile_pattern(pattern, state.pay)
+    except BadPattern:
         return False
-    return compiled.find(text, 0, _payer(state)) is not None
+    return _first(state, compiled, text_of_bytes(text)) is not None
 
 
 def must_regex_match(state: State, pattern: str, text: str) -> bool:
     """Whether the pattern is found."""
-    return compile_pattern(pattern).find(text, 0, _payer(state)) is not None
+    return _first(state, compile_pattern(pattern, state.pay), text_of_bytes(text)) is not None
 
 
 def regex_find(state: State, pattern: str, text: str) -> str:
     """The first match, "" without one."""
-    found = compile_pattern(pattern).find(text, 0, _payer(state))
+    text = text_of_bytes(text)
+    found = _first(state, compile_pattern(pattern, state.pay), text)
     return text[found[0] : found[1]] if found else ""
+
+
+def _first(state: State, pattern: Pattern, text: str) -> Span | None:
+    return next((whole for whole, *_ in pattern.matches(text, state.pay)), None)
+
+
+def _spans(state: State, pattern: str, text: str, count: int) -> Iterator[Span]:
+    """Places of the matches, so many at most, all when negative."""
+    compiled = compile_pattern(pattern, state.pay)
+    if count == 0:
+        return
+    for made, (whole, *_) in enumerate(compiled.matches(text, state.pay), 1):
+        yield whole
+        if made == count:
+            return
+        if made > limits.MAX_LIST_ITEMS:
+            raise Fault(f"the list has more than {limits.MAX_LIST_ITEMS} items")
 
 
 def regex_find_all(state: State, pattern: str, text: str, count: int) -> StrList:
     """The matches, so many at most, all when negative."""
-    made = StrList()
-    for found in _all(state, compile_pattern(pattern), text, count):
-        made.append(text[found[0] : found[1]])
-        if len(made) > limits.MAX_LIST_ITEMS:
-            raise Fault(f"the list has more than {limits.MAX_LIST_ITEMS} items")
-    return made or NilStrList()
+    text = text_of_bytes(text)
+    return StrList(text[begin:end] for begin, end in _spans(state, pattern, text, count)) or NilStrList()
 
 
 def regex_split(state: State, pattern: str, text: str, count: int) -> StrList:
     """The pieces between matches, so many at most, all when negative."""
+    text = text_of_bytes(text)
+    spans = _spans(state, pattern, text, count)
     if count == 0:
         return NilStrList()
     if pattern and not text:
         return StrList([""])
     made = StrList()
     begin = end = 0
-    for found in _all(state, compile_pattern(pattern), text, count):
+    for found_begin, found_end in spans:
         if count > 0 and len(made) == count - 1:
             break
-        end = found[0]
-        if found[1] != 0:
+        end = found_begin
+        if found_end != 0:
             made.append(text[begin:end])
-        begin = found[1]
+        begin = found_end
     if end != len(text):
         made.append(text[begin:])
     return made
 
 
-def _replaced(state: State, pattern: Pattern, text: str, new: Callable[[Slots], str]) -> str:
-    pay = _payer(state)
+def _replaced(state: State, pattern: Pattern, text: str, new: Callable[[Sequence[Span]], str]) -> str:
     out: list[str] = []
-    last = pos = size = 0
-    while pos <= len(text):
-        found = pattern.find(text, pos, pay)
-        if found is None:
-            break
-        begin, end = found[:2]
-        out.append(text[last:begin])
-        if end > last or begin == 0:
-            out.append(new(found))
-            size += len(out[-1])
+    last = size = 0
+    for spans in pattern.matches(text, state.pay):
+        begin, end = spans[0]
+        out += (text[last:begin], new(spans))
+        size += len(out[-1]) + len(out[-2])
         if size > limits.MAX_OUTPUT_CHARS:
             raise Fault(f"the result is longer than {limits.MAX_OUTPUT_CHARS} characters")
         last = end
-        pos = max(pos + 1, end)
     return "".join([*out, text[last:]])
 
 
 def regex_replace_all(state: State, pattern: str, text: str, new: str) -> str:
     """The text with every match replaced; $1 and ${name} stand for groups."""
-    compiled = compile_pattern(pattern)
+    compiled = compile_pattern(pattern, state.pay)
+    text = text_of_bytes(text)
 
-    def expanded(found: Slots) -> str:
-        return _REFERENCE.sub(lambda reference: _group_text(compiled, text, found, reference), new)
+    def expanded(spans: Sequence[Span]) -> str:
+        state.pay(len(new))
+        return _REFERENCE.sub(lambda reference: _group_text(compiled, text, spans, reference), new)
 
     return _replaced(state, compiled, text, expanded)
 
 
-def _group_text(pattern: Pattern, text: str, found: Slots, reference: re.Match[str]) -> str:
-    name = reference[1] or reference[2]
+def _group_text(pattern: Pattern, text: str, spans: Sequence[Span], reference: re.Match[str]) -> str:
+    """The text of the group that a reference names; of groups with one name the first that took part."""
+    name, after = reference["bare"] or reference["braced"], ""
     if name is None:
         return "$"
-    number = -1
+    if not name.isascii():
+        name, after = _cut_name(name, bool(reference["braced"]))
+        if not name:
+            return reference[0]
+    numbers = [number for number, own in enumerate(pattern.names) if own == name]
     if name.isascii() and name.isdigit() and (name == "0" or name[0] != "0"):
-        number = int(name[:6])
-    elif name in pattern.names:
-        number = len(pattern.names) - 1 - pattern.names[::-1].index(name)
-    if not 0 <= number < len(pattern.names) or found[2 * number] < 0:
-        return ""
-    return text[found[2 * number] : found[2 * number + 1]]
+        numbers = [int(name)] if len(name) <= _LARGEST_NUMBER_DIGITS else []
+    for number in numbers:
+        begin, end = spans[number] if number < len(spans) else (-1, -1)
+        if begin >= 0:
+            return text[begin:end] + after
+    return after
+
+
+def _cut_name(word: str, braced: bool) -> tuple[str, str]:
+    """A name without what only Python counts as a part of a word, and the rest; in braces all of it must be a name."""
+    length = next(
+        (
+            place
+            for place, char in enumerate(word)
+            if char != "_" and unicodedata.category(char) not in _NAME_CATEGORIES
+        ),
+        len(word),
+    )
+    return ("", "") if braced and length < len(word) else (word[:length], word[length:])
 
 
 def regex_replace_all_literal(state: State, pattern: str, text: str, new: str) -> str:
     """The text with every match replaced by this very text."""
-    return _replaced(state, compile_pattern(pattern), text, lambda _found: new)
+    return _replaced(state, compile_pattern(pattern, state.pay), text_of_bytes(text), lambda _spans: new)
 
 
 def regex_quote_meta(text: str) -> str:

@@ -1,0 +1,1 @@
+"""The engines that our own is compared with."""
