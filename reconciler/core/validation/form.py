@@ -1,20 +1,46 @@
-"""What can be wrong with a form.
+"""What can be wrong with a form: structure, templates, types, and what it makes of rows.
 
-Fed by: parsed forms and a context. Feeds: findings. Never: performs I/O.
+Fed by: parsed forms and a context. Feeds: findings. Never: performs I/O, and never raises for what an author wrote.
 Source of the rules: Lynq's admission webhook and form controller, and what its users lose time with.
 """
 
 from __future__ import annotations
 
-from reconciler.core.graph import problems
-from reconciler.core.validation.report import Context, Finding, Severity
+from collections.abc import Iterator, Sequence
+
+from reconciler.core.render import compile_form
+from reconciler.core.validation.items import Item, items
+from reconciler.core.validation.report import Context, Finding
+from reconciler.core.validation.samples import sample_findings
+from reconciler.core.validation.shape import shape
+from reconciler.core.validation.structure import structure
+from reconciler.core.validation.templates import BUILT_IN, template_findings, uses
 from shared.model.form import Form
 
 __all__ = ["validate_form"]
 
 
-def validate_form(form: Form, context: Context) -> tuple[Finding, ...]:  # noqa: ARG001  # filled in next
-    """All findings, in the order of the form."""
-    subject = f"LynqForm {form.metadata.namespace}/{form.metadata.name}"
-    resources = [(r.id, tuple(r.depend_ids)) for _, r in form.spec.resources()]
-    return tuple(Finding(Severity.ERROR, "DependencyInvalid", subject, text) for text in problems(resources))
+def validate_form(form: Form, context: Context) -> tuple[Finding, ...]:
+    """All findings, most basic first; what follows from a fault that is told already is left out."""
+    resources = tuple(items(form))
+    found = [*structure(form, resources, context), *template_findings(form, resources, context.hub)]
+    for item in resources:
+        found += shape(item, context.schemas)
+    return (*found, *_made(form, resources, found, context))
+
+
+def _made(form: Form, resources: Sequence[Item], found: Sequence[Finding], context: Context) -> Iterator[Finding]:
+    """What compiling against the types and rendering for rows tells."""
+    compiled = compile_form(form, context.schemas, context.hub)
+    told = {finding.resource for finding in found if finding.reason in _TOLD}
+    for item in resources:
+        name = item.resource.id
+        if name in compiled.failed and name not in told:
+            told.add(name)
+            yield item.error("ResourceInvalid", f"cannot be rendered: {compiled.failed[name]}", ".spec")
+    read = frozenset(use.variable for use in uses(form, resources)) - frozenset(BUILT_IN)
+    yield from sample_findings(compiled, resources, read, context)
+
+
+_TOLD = frozenset(("TemplateInvalid", "KindMissing"))
+"""Findings that say already why a resource does not compile."""
