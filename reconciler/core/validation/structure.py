@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from typing import Final
 
 from jsonpath import JSONPathError
 from jsonpath import compile as compile_path
@@ -19,6 +20,15 @@ from reconciler.core.validation.report import Context, Finding, Severity
 from shared.model.form import CreationPolicy, Form
 
 __all__ = ["structure"]
+
+_BUILT_IN_GROUPS: Final = frozenset((
+    "", "apps", "autoscaling", "batch", "policy",
+    "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "authentication.k8s.io",
+    "authorization.k8s.io", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io", "internal.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io",
+    "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io", "storagemigration.k8s.io",
+))  # fmt: skip
+"""Groups that the API server itself serves: a kind that is not there will not come by a CRD."""
 
 
 def structure(form: Form, resources: Sequence[Item], context: Context) -> Iterator[Finding]:
@@ -93,15 +103,13 @@ def _known_kind(item: Item, context: Context) -> Iterator[Finding]:
     if context.schemas.of(api_version, kind) is not None:
         return
     kinds = context.schemas.types
-    group = api_version.rpartition("/")[0]
-    known_group = any(version.rpartition("/")[0] == group for version, _ in kinds)
-    settled = known_group and ("." not in group or group.endswith(".k8s.io"))
-    if not (settled or context.all_kinds_known):
+    built_in = api_version.rpartition("/")[0] in _BUILT_IN_GROUPS
+    if not context.all_kinds_known and not (built_in and kinds):
         return
     elsewhere = sorted({version for version, name in kinds if name == kind})
     near = did_you_mean(kind, {name for version, name in kinds if version == api_version})
-    mend = f"{kind} is served by {', '.join(elsewhere)}" if elsewhere else near or "install its CRD"
-    severity = Severity.ERROR if settled else context.absent
+    served = f"{kind} is served by {', '.join(elsewhere)}" if elsewhere else near
+    severity, mend = (Severity.ERROR, served) if built_in else (context.absent, served or "install its CRD")
     yield item.finding(severity, "KindUnknown", f"is of {api_version} {kind}, which is not served", ".spec", mend)
 
 
