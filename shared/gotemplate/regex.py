@@ -23,7 +23,7 @@ MAX_PATTERN_CHARS: Final = 10_000
 _CACHED: Final = 64
 _STEPS_PER_UNIT: Final = 100
 """Instructions that one unit of work stands for, when every one of them has to be tried for a character."""
-_TOO_LARGE_COST: Final = 100_000
+_TOO_LARGE_COST: Final = 200_000
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _WIDE: Final = re.compile(r"[^\x00-\x7f]|\\x\{[^}]*\}")
@@ -75,7 +75,7 @@ class Pattern:
         self._compiled = compiled
         self._steps = steps
         self.names = names
-        self.cost = compiled.programsize
+        self.cost = 2 * compiled.programsize
 
     def matches(self, text: str, pay: Pay) -> Iterator[tuple[Span, ...]]:
         """The matches from left to right, each with its groups. Raises what `pay` raises."""

@@ -84,6 +84,10 @@ class Struct:
         """The string that stands for it in JSON."""
         return self.text()
 
+    def fields(self) -> dict[str, object] | None:
+        """Its fields, if it is an object in JSON."""
+        return None
+
 
 Method = Callable[..., object]
 

@@ -12,6 +12,7 @@ from shared.gotemplate.funcs import (
     builtins,
     casing,
     chance,
+    crypto,
     dates,
     defaults,
     encoding,
@@ -32,6 +33,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
         **builtins.FUNCTIONS,
         **casing.FUNCTIONS,
         **chance.FUNCTIONS,
+        **crypto.FUNCTIONS,
         **dates.FUNCTIONS,
         **defaults.FUNCTIONS,
         **encoding.FUNCTIONS,
@@ -65,14 +67,13 @@ _HASHES = (
 )
 
 NONDETERMINISTIC: Final[Mapping[str, str]] = MappingProxyType(
-    {name: _CLOCK if name in ("now", "ago") else _RANDOM for name in chance.FUNCTIONS}
+    {name: _CLOCK if name in ("now", "ago") else _RANDOM for name in (*chance.FUNCTIONS, "encryptAES")}
 )
 """Functions that a template may call only if it is compiled with `nondeterministic`, each with the reason."""
 
 REFUSED: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("bcrypt", "htpasswd"), _HASHES),
-        **dict.fromkeys(("encryptAES", "decryptAES", "buildCustomCert"), _KEYS),
         **dict.fromkeys(("env", "expandenv", "getHostByName"), _HOST),
         **dict.fromkeys(
             (

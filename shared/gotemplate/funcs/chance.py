@@ -29,7 +29,8 @@ def _sources(state: State) -> Sources:
     return state.sources
 
 
-def _bytes(state: State, count: int) -> bytes:
+def random_bytes(state: State, count: int) -> bytes:
+    """So many random bytes from the sources of the rendering. Raises Fault."""
     state.pay(count)
     return _sources(state).random_bytes(count)
 
@@ -38,7 +39,7 @@ def _draw(state: State, count: int, below: int) -> list[int]:
     """Random numbers from 0 to below a bound; 64 bits each, so that the remainder favours none noticeably."""
     if count > limits.MAX_OUTPUT_CHARS:
         raise Fault(f"the result is longer than {limits.MAX_OUTPUT_CHARS} characters")
-    data = _bytes(state, count * _DRAW_BYTES)
+    data = random_bytes(state, count * _DRAW_BYTES)
     return [
         int.from_bytes(data[place : place + _DRAW_BYTES], "big") % below for place in range(0, len(data), _DRAW_BYTES)
     ]
@@ -62,7 +63,7 @@ def ago(state: State, moment: object) -> str:
 
 def uuidv4(state: State) -> str:
     """A random UUID."""
-    return str(uuid.UUID(bytes=_bytes(state, 16), version=4))
+    return str(uuid.UUID(bytes=random_bytes(state, 16), version=4))
 
 
 def rand_alpha_num(state: State, count: int) -> str:
@@ -96,7 +97,7 @@ def rand_bytes(state: State, count: int) -> str:
     """So many random bytes, in base 64."""
     if not 0 <= count <= limits.MAX_OUTPUT_CHARS:
         raise Fault(f"a number of bytes is below 0 or above {limits.MAX_OUTPUT_CHARS}")
-    return base64.b64encode(_bytes(state, count)).decode()
+    return base64.b64encode(random_bytes(state, count)).decode()
 
 
 def shuffle(state: State, text: str) -> str:

@@ -67,6 +67,8 @@ class _Encoder:
     def text(self, value: object, depth: int = 0) -> str:
         if depth > limits.MAX_DATA_NESTING:
             raise Fault(f"a value is nested deeper than {limits.MAX_DATA_NESTING}")
+        if isinstance(value, Struct) and (fields := value.fields()) is not None:
+            value = fields
         if isinstance(value, list) and not isinstance(value, (NilList, NilStrList)):
             parts = [self.text(item, depth + 1) for item in value]
             return self._enclosed("[", parts, "]", depth)

@@ -83,6 +83,8 @@ def test_without_sources_rendering_fails() -> None:
         ("{{ randInt 5 6 }}", "5"),
         ("{{ randBytes 3 }}", "AAEC"),
         ("{{ shuffle `x` }}{{ shuffle `` }}", "x"),
+        ('{{ encryptAES "pw" "text" | decryptAES "pw" }}{{ encryptAES "pw" "" }}', "text"),
+        ('{{ encryptAES "pw" "text" | b64dec | len }}', "32"),
     ],
 )
 def test_what_they_give(template: str, text: str) -> None:
