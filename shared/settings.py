@@ -6,8 +6,11 @@ Fed by: os.environ (or a mapping, in tests). Feeds: the wiring of every process.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
 
 from shared.errors import UsageError
 
@@ -15,11 +18,18 @@ __all__ = [
     "KafkaSettings",
     "KubeSettings",
     "ProbeSettings",
+    "WebhookSettings",
     "load_kafka",
     "load_kube",
     "load_log_format",
     "load_probes",
+    "load_webhook",
 ]
+
+_NAME: Final = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_SERVICE: Final = re.compile(rf"({_NAME})/({_NAME})(:([1-9][0-9]{{0,4}}))?")
+_SECRET: Final = re.compile(rf"({_NAME})/({_NAME}(\.{_NAME})*)")
+_HTTPS_PORT: Final = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,42 @@ class ProbeSettings:
     """`ROWPLANE_METRICS_PORT`: port to listen on; 0 picks a free one."""
     host: str = "0.0.0.0"
     """`ROWPLANE_METRICS_HOST`: address to listen on."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Where the admission webhook listens, how the API server reaches it, and whose certificates it serves."""
+
+    port: int = 9443
+    """`ROWPLANE_WEBHOOK_PORT`: port to listen on; 0 picks a free one."""
+    host: str = "0.0.0.0"
+    """`ROWPLANE_WEBHOOK_HOST`: address to listen on; :: where the cluster speaks IPv6."""
+    service: str = "rowplane-system/rowplane-webhook"
+    """`ROWPLANE_WEBHOOK_SERVICE`: namespace/name of the Service before it, with :port when that is not 443."""
+    url: str = ""
+    """`ROWPLANE_WEBHOOK_URL`: https://host:port that the API server is to call in place of the Service."""
+    secret: str = ""
+    """`ROWPLANE_WEBHOOK_SECRET`: namespace/name of the Secret for its own certificates; empty means the Service's
+    namespace, and its name with -certificate."""
+    cert_dir: str = ""
+    """`ROWPLANE_WEBHOOK_CERT_DIR`: directory with tls.crt, tls.key and ca.crt; empty means that it makes its own."""
+    register: bool = True
+    """`ROWPLANE_WEBHOOK_REGISTER`: false leaves the webhook configurations to manifests; the caBundle for its own
+    certificates is still written into them."""
+
+    @property
+    def service_place(self) -> tuple[str, str, int]:
+        """(namespace, name, port) of the Service."""
+        place, _, port = self.service.partition(":")
+        namespace, _, name = place.partition("/")
+        return namespace, name, int(port or _HTTPS_PORT)
+
+    @property
+    def secret_place(self) -> tuple[str, str]:
+        """(namespace, name) of the Secret."""
+        namespace, name, _ = self.service_place
+        given_namespace, _, given_name = self.secret.partition("/")
+        return (given_namespace, given_name) if self.secret else (namespace, f"{name}-certificate")
 
 
 def _number(env: Mapping[str, str], name: str, default: int, lowest: int, highest: int = 2**31 - 1) -> int:
@@ -97,6 +143,48 @@ def load_probes(env: Mapping[str, str] = os.environ) -> ProbeSettings:
         port=_number(env, "ROWPLANE_METRICS_PORT", default.port, 0, 65535),
         host=env.get("ROWPLANE_METRICS_HOST") or default.host,
     )
+
+
+def load_webhook(env: Mapping[str, str] = os.environ) -> WebhookSettings:
+    """Raises UsageError."""
+    default = WebhookSettings()
+    found = WebhookSettings(
+        port=_number(env, "ROWPLANE_WEBHOOK_PORT", default.port, 0, 65535),
+        host=env.get("ROWPLANE_WEBHOOK_HOST") or default.host,
+        service=env.get("ROWPLANE_WEBHOOK_SERVICE") or default.service,
+        url=env.get("ROWPLANE_WEBHOOK_URL", ""),
+        secret=env.get("ROWPLANE_WEBHOOK_SECRET", ""),
+        cert_dir=env.get("ROWPLANE_WEBHOOK_CERT_DIR", ""),
+        register=_flag(env, "ROWPLANE_WEBHOOK_REGISTER", default.register),
+    )
+    if not _SERVICE.fullmatch(found.service) or found.service_place[2] > 65535:
+        raise UsageError(
+            f"ROWPLANE_WEBHOOK_SERVICE is {found.service!r}", mend="Set it to namespace/name or namespace/name:port"
+        )
+    if found.secret and not _SECRET.fullmatch(found.secret):
+        raise UsageError(f"ROWPLANE_WEBHOOK_SECRET is {found.secret!r}", mend="Set it to namespace/name")
+    if found.url and not _is_base_url(found.url):
+        raise UsageError(
+            f"ROWPLANE_WEBHOOK_URL is {found.url!r}", mend="Set it to https://host or https://host:port, without a path"
+        )
+    return found
+
+
+def _flag(env: Mapping[str, str], name: str, default: bool) -> bool:
+    text = env.get(name, "").lower()
+    if text not in ("", "true", "false"):
+        raise UsageError(f"{name} is {env[name]!r}", mend="Set it to true or false")
+    return text == "true" if text else default
+
+
+def _is_base_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        has_port = url.port != 0
+    except ValueError:
+        return False
+    plain = url.path in ("", "/") and not url.query and not url.fragment and not url.username
+    return url.scheme == "https" and bool(url.hostname) and has_port and plain
 
 
 def load_log_format(env: Mapping[str, str] = os.environ) -> tuple[str, str]:

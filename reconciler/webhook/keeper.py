@@ -1,0 +1,91 @@
+"""Keeps what is served and what the API server trusts in step, again and again, from a thread of its own.
+
+Fed by: a source of certificates (vault.py, given.py). Feeds: server.py (what to serve), registration.py (whom to
+trust). Never: ends because of the cluster's trouble; the last certificate is served on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from reconciler.webhook.certificates import Issue
+from reconciler.webhook.metrics import Metrics
+from reconciler.webhook.registration import Registration
+from reconciler.webhook.rotation import Offer
+from shared.errors import RowplaneError
+
+__all__ = ["Keeper", "Source"]
+
+log = structlog.get_logger(__name__)
+
+CHECK_S: Final = 5.0
+
+
+class Source(Protocol):
+    """Where certificates come from."""
+
+    def look(self, is_settled: Callable[[bytes], bool]) -> Offer:
+        """What to serve and whom to trust now; `is_settled` tells of an authority whether the API server knows it."""
+
+
+class Keeper:
+    """One thread; `check` is one look at everything."""
+
+    def __init__(
+        self,
+        source: Source,
+        registration: Registration | None,
+        serve: Callable[[Issue], None],
+        metrics: Metrics,
+        check_s: float = CHECK_S,
+    ) -> None:
+        self._source = source
+        self._registration = registration
+        """None when others write the webhook configurations and their caBundle."""
+        self._serve = serve
+        self._metrics = metrics
+        self._check_s = check_s
+        self._served: Issue | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
+
+    def check(self) -> None:
+        """Look and mend once. Raises RowplaneError."""
+        registration = self._registration
+        offer = self._source.look(registration.is_settled if registration else lambda _authority: True)
+        if self._served is None:
+            self._change(offer.serve)  # the first one is served before anybody is told to call
+        if registration:
+            registration.ensure(offer.authorities)
+        if self._served != offer.serve:
+            self._change(offer.serve)
+
+    def start(self) -> None:
+        """Check from now on, every few seconds."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; it may be in the middle of a call, which is not awaited for long."""
+        self._stop.set()
+        self._thread.join(1.0)
+
+    def _change(self, issue: Issue) -> None:
+        self._serve(issue)
+        self._served = issue
+        self._metrics.certificate_ends.set(issue.not_after_s)
+        log.info("serving a certificate", names=sorted(issue.names), ends_s=round(issue.not_after_s))
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._check_s):
+            try:
+                self.check()
+            except RowplaneError as error:
+                self._metrics.check_failures.inc()
+                log.warning("certificates or registration cannot be checked, trying again", error=str(error))
+            except Exception:  # the thread must outlive whatever it finds
+                self._metrics.check_failures.inc()
+                log.exception("the check of certificates failed, trying again")

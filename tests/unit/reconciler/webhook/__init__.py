@@ -1,0 +1,1 @@
+"""Tests of the admission webhook without a cluster."""
