@@ -211,7 +211,7 @@ def _print_explanation(explanation: Explanation) -> None:
     forms = ", ".join(explanation.forms) or "no form"
     console.print(Text(f"LynqHub {explanation.hub}, used by {forms}"))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("VARIABLE", "COLUMN", "USED BY", "SAMPLES", ""):
+    for title in ("VARIABLE", "COLUMN", "USED BY", "SAMPLES", "NOTES"):
         table.add_column(title, overflow="fold")
     for variable in explanation.variables:
         origin = f"({variable.origin})" if variable.origin else ""

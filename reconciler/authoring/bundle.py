@@ -5,7 +5,6 @@ Fed by: documents.py. Feeds: the commands. Never: performs I/O; judges only what
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from reconciler.authoring.documents import Document, parse_documents
 from reconciler.core.validation import Finding, Severity
+from reconciler.core.validation.items import did_you_mean
 from shared.model.api import ApiModel
 from shared.model.crd import CRD_SPECS, crd
 from shared.model.form import Form
@@ -38,11 +38,17 @@ class Located:
     """As it was named on the command line; empty for an object of the cluster."""
     line: int
     """From 1; 0 when no place can be named."""
+    column: int = 0
+    """From 1; 0 when the whole line is meant."""
+
+    def order(self) -> tuple[str, int, int]:
+        """By file and line."""
+        return self.file, self.line, self.column
 
     @property
     def place(self) -> str:
-        """`form.yaml:12`."""
-        return f"{self.file}:{self.line}" if self.line else self.file
+        """`form.yaml:12`, `form.yaml:12:3`."""
+        return ":".join([self.file, *(str(number) for number in (self.line, self.column) if number)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +92,8 @@ def read_bundle(files: Iterable[tuple[str, str]], namespace: str) -> Bundle:
     for name, text in files:
         documents, faults = parse_documents(text, name)
         for fault in faults:
-            where = f"column {fault.column}: " if fault.column else ""
-            problems.append(Located(_error("InvalidYAML", fault.file, where + fault.text), fault.file, fault.line))
+            finding = _error("InvalidYAML", fault.file, fault.text)
+            problems.append(Located(finding, fault.file, fault.line, fault.column))
         for document in documents:
             found, findings = _read(document, namespace)
             problems += [Located(f, document.file, document.line_of(f.path)) for f in findings]
@@ -96,7 +102,7 @@ def read_bundle(files: Iterable[tuple[str, str]], namespace: str) -> Bundle:
             elif isinstance(found, Form):
                 forms.append(Authored(found, document))
     problems += [*_twice(hubs), *_twice(forms)]
-    return Bundle(tuple(hubs), tuple(forms), tuple(problems))
+    return Bundle(tuple(hubs), tuple(forms), tuple(sorted(problems, key=Located.order)))
 
 
 def _read(document: Document, namespace: str) -> tuple[ApiModel | None, list[Finding]]:
@@ -109,8 +115,7 @@ def _read(document: Document, namespace: str) -> tuple[ApiModel | None, list[Fin
     metadata = _metadata(value, namespace)
     subject = f"{kind} {metadata.get('namespace')}/{metadata.get('name', '?')}"
     if kind not in _MODELS:
-        near = difflib.get_close_matches(kind, _MODELS, n=1)
-        mend = f"did you mean {near[0]}?" if near else ""
+        mend = did_you_mean(kind, _MODELS)
         return None, [_error("KindUnknown", subject, f"{api_version} has no kind {kind!r}", "kind", mend)]
     if api_version != API_VERSION:
         text = f"apiVersion is {api_version!r}, rowplane reads {API_VERSION}"
@@ -145,10 +150,8 @@ def _admit(value: Any, schema: Mapping[str, Any], path: str, subject: str) -> tu
     for key, inner in value.items():
         where = f"{path}.{key}" if path else key
         if key not in properties:
-            near = difflib.get_close_matches(key, properties, n=1)
-            mend = f"did you mean {near[0]}?" if near else "take it out"
             text = f"{path or 'the object'} has no field {key}"
-            found.append(Finding(Severity.ERROR, "FieldUnknown", subject, text, path=where, mend=mend))
+            found.append(_error("FieldUnknown", subject, text, where, did_you_mean(key, properties) or "take it out"))
         elif inner is not None:
             kept[key], below = _admit(inner, properties[key], where, subject)
             found += below

@@ -35,7 +35,19 @@ def comparable(raw: Mapping[str, Any]) -> dict[str, Any]:
     _keep(metadata, "annotations", _is_told)
     _keep(metadata, "labels", lambda key: key != LABEL_SHARD)
     rest = {key: value for key, value in raw.items() if key not in ("apiVersion", "kind", "metadata", "status")}
-    return {"apiVersion": raw.get("apiVersion"), "kind": raw.get("kind"), "metadata": metadata, **rest}
+    return {
+        "apiVersion": raw.get("apiVersion"),
+        "kind": raw.get("kind"),
+        "metadata": _sorted(metadata),
+        **{key: _sorted(value) for key, value in sorted(rest.items())},
+    }
+
+
+def _sorted(value: Any) -> Any:
+    """Keys in order all the way down, so that equal objects are equal texts."""
+    if isinstance(value, dict):
+        return {key: _sorted(inner) for key, inner in sorted(value.items())}
+    return [_sorted(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _is_told(annotation: str) -> bool:

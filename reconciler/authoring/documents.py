@@ -19,6 +19,7 @@ __all__ = ["Document", "Fault", "parse_documents"]
 _VALUES_MAX: Final = 200_000
 """Values of one document with every alias written out; an object of the API server is far smaller."""
 _DEPTH_MAX: Final = 100
+_DEEP: Final = f"values are nested more than {_DEPTH_MAX} deep"
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's loader is ten times as fast, and not part of every build of PyYAML."""
 
@@ -89,9 +90,12 @@ def parse_documents(text: str, file: str) -> tuple[list[Document], list[Fault]]:
     documents: list[Document] = []
     faults: list[Fault] = []
     try:
+        deep = _too_deep(text)
         loader = _Loader(text)
     except yaml.YAMLError as error:
         return [], [_fault(error, file)]
+    if deep is not None:
+        return [], [Fault(file, deep.line + 1, deep.column + 1, _DEEP)]
     try:
         while loader.check_node():
             node = loader.get_node()
@@ -112,6 +116,22 @@ def parse_documents(text: str, file: str) -> tuple[list[Document], list[Fault]]:
     return documents, faults
 
 
+def _too_deep(text: str) -> yaml.Mark | None:
+    """Where values are nested too deep: seen in the events, since composing them would exhaust libyaml's stack."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _DEPTH_MAX:
+                    return event.start_mark
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.MarkedYAMLError:
+        return None  # composing meets it again, after the documents before it
+    return None
+
+
 class _Walk:
     """From nodes to values."""
 
@@ -130,7 +150,7 @@ class _Walk:
         if id(node) in self._open:
             raise _Refused(node, "an anchor contains itself")
         if len(self._open) >= _DEPTH_MAX:
-            raise _Refused(node, f"values are nested more than {_DEPTH_MAX} deep")
+            raise _Refused(node, _DEEP)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise _Refused(node, f"tag {_short(node.tag)} has no meaning here")
         self._open.add(id(node))

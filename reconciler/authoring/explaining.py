@@ -5,12 +5,11 @@ Fed by: hubs, forms, rows. Feeds: commands.py. Never: performs I/O.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from reconciler.core.validation.items import items
+from reconciler.core.validation.items import did_you_mean, items
 from reconciler.core.validation.templates import uses
 from reconciler.core.variables import NodeRow, variables_of
 from shared.model.form import Form
@@ -97,8 +96,8 @@ def explain(hub: Hub, forms: Sequence[Form], rows: Sequence[NodeRow]) -> Explana
     names = [name for name, _, _ in known]
     for name, found in places.items():
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            note = "not mapped" + (f": did you mean {near[0]}?" if near else "")
+            near = did_you_mean(name, names)
+            note = f"not mapped: {near}" if near else "not mapped"
             variables.append(Variable(name, "", "", tuple(found), (), (note,)))
     named = tuple(form.metadata.name for form in forms)
     return Explanation("/".join(hub.key), named, len(rows), tuple(variables))

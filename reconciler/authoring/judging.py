@@ -36,20 +36,23 @@ class Surroundings:
 def judge(bundle: Bundle, around: Surroundings, samples: Samples) -> tuple[Located, ...]:
     """All findings, by file and line. Raises InvalidError for rows that do not fit the hub."""
     found = list(bundle.problems)
+    unreadable = {located.finding.subject for located in found}
     files = {entry.object.key: entry.object for entry in bundle.forms}
     rows = {hub.key: _rows(samples, hub) for hub in _hubs(bundle, around)}
     for hub in bundle.hubs:
-        siblings = {**around.forms, **files}
-        own = {key: form for key, form in siblings.items() if form.hub_key == hub.object.key}
-        context = _context(around, hub.object, rows[hub.object.key], own)
+        # what a form of the files misses is told with the form
+        theirs = {key: form for key, form in around.forms.items() if key not in files}
+        context = _context(around, hub.object, rows[hub.object.key], theirs)
         found += [hub.locate(finding) for finding in validate_hub(hub.object, context)]
     for form in bundle.forms:
         authored = bundle.hub_of(form.object)
         its = authored.object if authored else around.hubs.get(form.object.hub_key)
         others = {key: other for key, other in {**around.forms, **files}.items() if key != form.object.key}
         context = _context(around, its, rows[its.key] if its else (), others)
-        found += [form.locate(finding) for finding in validate_form(form.object, context)]
-    return tuple(sorted(found, key=lambda located: (located.file, located.line)))
+        is_told = f"LynqHub {'/'.join(form.object.hub_key)}" in unreadable
+        findings = validate_form(form.object, context)
+        found += [form.locate(finding) for finding in findings if not (is_told and finding.reason == "HubNotFound")]
+    return tuple(sorted(found, key=Located.order))
 
 
 def _hubs(bundle: Bundle, around: Surroundings) -> Iterable[Hub]:

@@ -39,6 +39,10 @@ _COLORS: Final = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 _TABLE_WIDTH: Final = 160
 
 
+_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
+"""Line breaks of YAML 1.1 that a reader turns into others unless they are escaped."""
+
+
 class _Dumper(yaml.SafeDumper):
     """YAML that every reader takes for the same: texts that any of them would read as something else are quoted."""
 
@@ -55,7 +59,8 @@ _Dumper.add_implicit_resolver(
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     """Several lines as a block, so that a difference shows line by line."""
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value.strip("\n") else None)
+    style = "|" if "\n" in value.strip("\n") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if _BREAKS.search(value) else style)
 
 
 _Dumper.add_representer(str, _text)
@@ -125,6 +130,7 @@ def finding_data(located: Located) -> dict[str, Any]:
         "reason": finding.reason,
         "file": located.file,
         "line": located.line,
+        "column": located.column,
         "subject": finding.subject,
         "resource": finding.resource,
         "path": finding.path,

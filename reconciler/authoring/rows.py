@@ -7,13 +7,13 @@ field is NULL; JSON keeps its types, as the binlog has them.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.core.validation.items import did_you_mean
 from reconciler.core.variables import NodeRow, is_active, node_row
 from shared.errors import InvalidError, UsageError
 from shared.model.envelope import Row
@@ -196,5 +196,5 @@ def _name(hub: Hub) -> str:
 
 
 def _hint(unknown: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(unknown, sorted(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    near = did_you_mean(unknown, known)
+    return f" ({near})" if near else ""
