@@ -261,13 +261,14 @@ def shards_of(partitions: Iterable[Partition]) -> dict[str, Partition]:
 
 
 def _essence(view: CatalogView, key: NodeKey) -> object:
-    """What of form and hub makes a node what it is; their status is none of it."""
+    """What of form, hub and types makes a node what it is; their status is none of it."""
     found = view.of(key)
     return found and (
         found[0].form.metadata.uid,
         found[0].form.metadata.generation,
         found[1].metadata.uid,
         found[1].spec,
+        found[0].types,
     )
 
 

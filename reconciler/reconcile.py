@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -33,6 +33,7 @@ from reconciler.core.variables import NodeRow, is_active, node_row_of_annotation
 from reconciler.metrics import Metrics
 from reconciler.ports import Cluster, Partition
 from reconciler.registry import NodeState, Registry, RowState
+from reconciler.sources import SystemSources
 from reconciler.view import ViewHolder
 from reconciler.write import Writer
 from shared.clock import Clock, rfc3339
@@ -103,6 +104,7 @@ class Reconciler:
         self._cluster = cluster
         self._writer = Writer(registry, cluster, pool, clock, metrics)
         self._clock = clock
+        self._sources = SystemSources(clock)
         self._metrics = metrics
 
     def reconcile(self, key: NodeKey) -> Outcome:
@@ -160,7 +162,8 @@ class Reconciler:
         owner = Owner(state.key, state.node.uid if state.node else "", self._shard(state))
         variables = variables_of(goal.row, goal.hub.metadata.name, state.key.form)
         with self._metrics.stage("render"):
-            return render_node(goal.compiled, owner, variables, goal.version)
+            desired = render_node(goal.compiled, owner, variables, goal.version, self._sources)
+        return _in_words_of_the_node(desired, goal.compiled, state.key.uid)
 
     def _observed(self, state: NodeState, desired: Desired) -> Observed:
         inventory = state.node.inventory if state.node else ()
@@ -277,6 +280,18 @@ class Reconciler:
         done = self._registry.take_offsets(state, upto)
         self._metrics.node_gone(state.key)
         return Outcome(done=done, again_at_s=None, gone=True)
+
+
+def _in_words_of_the_node(desired: Desired, compiled: CompiledForm, uid: str) -> Desired:
+    """Reasons as a LynqNode tells them: its status names the id, and what is the row's fault names the row."""
+    if not desired.failed:
+        return desired
+    row = f" (row {uid if uid.isprintable() else repr(uid)})"
+    failed = {
+        name: text.removeprefix(f"resource {name}: ") + ("" if name in compiled.failed else row)
+        for name, text in desired.failed.items()
+    }
+    return replace(desired, failed=failed)
 
 
 def _says(node: ObservedNode, record: NodeRecord) -> bool:

@@ -27,6 +27,8 @@ stop), conditions and the CLI. Never: carries a password; texts read subject, ve
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 __all__ = [
     "ClusterBusy",
     "ClusterError",
@@ -41,6 +43,7 @@ __all__ = [
     "ObjectInvalid",
     "ObjectNotFound",
     "RenderError",
+    "RenderFacts",
     "RowplaneError",
     "SourceError",
     "SourceRefused",
@@ -83,10 +86,35 @@ class InvalidError(RowplaneError):
     reason = "Invalid"
 
 
+class RenderFacts(TypedDict, total=False):
+    """What is known about a failure to render; the keys are the attributes of RenderError."""
+
+    resource: str
+    path: str
+    template: str
+    rendered: str
+    expected: str
+    variables: tuple[str, ...]
+
+
 class RenderError(InvalidError):
-    """One resource of a node cannot be rendered; names the resource id and the path inside it."""
+    """One resource of a node cannot be rendered; the text says so in a sentence, the attributes as data.
+
+    `resource` is its id, `path` the place inside its object (`spec.template.spec.containers[0].image`), `template` the
+    text there, `rendered` what it gave for this row (shortened, empty for a Secret's values), `expected` what is wanted
+    there (`integer`), `variables` the names that the template reads. Each is empty where it does not apply.
+    """
 
     reason = "TemplateRenderError"
+
+    def __init__(self, text: str, *, mend: str = "", **facts: Unpack[RenderFacts]) -> None:
+        super().__init__(text, mend=mend)
+        self.resource = facts.get("resource", "")
+        self.path = facts.get("path", "")
+        self.template = facts.get("template", "")
+        self.rendered = facts.get("rendered", "")
+        self.expected = facts.get("expected", "")
+        self.variables = facts.get("variables", ())
 
 
 class SourceError(RowplaneError):

@@ -31,6 +31,7 @@ from shared.model.version import Version
 
 ROOT: Final = Path(__file__).parents[1]
 EXAMPLE: Final = ROOT / "deploy" / "examples" / "blue-green"
+DATA: Final = ROOT / "tests" / "data"
 SPACE: Final = "lynq-system"
 """The namespace of the example's hub and form."""
 FORM: Final = "blue-green-app"
@@ -105,7 +106,7 @@ def view_of(*forms: Form, hub: Hub | None = None) -> CatalogView:
     """A view of the example's hub and these forms."""
     the_hub = hub or example_hub()
     catalog = Catalog("rowplane", {the_hub.key: the_hub}, {form.key: form for form in forms})
-    compiled: dict[tuple[str, str], CompiledForm] = {f.key: compile_form(f, example_schemas()) for f in forms}
+    compiled: dict[tuple[str, str], CompiledForm] = {f.key: compile_form(f, example_schemas(), the_hub) for f in forms}
     return CatalogView(catalog, compiled, catalog.topics())
 
 

@@ -1,7 +1,8 @@
-"""Hubs and forms of all namespaces, kept as the current view; forms are compiled once a generation.
+"""Hubs and forms of all namespaces, kept as the current view; a form is compiled once a generation, and again when
+its hub or a type that it uses has changed.
 
-Fed by: watches of LynqHub and LynqForm. Feeds: ViewHolder, and the `Valid` condition of each form. Never: lets one bad
-hub or form keep the others from the view.
+Fed by: watches of LynqHub and LynqForm, the cluster's types. Feeds: ViewHolder, and the `Valid` condition of each form.
+Never: lets one bad hub or form keep the others from the view.
 """
 
 from __future__ import annotations
@@ -114,9 +115,9 @@ class CatalogWatch:
         before = self._holder.view.compiled
         compiled: dict[tuple[str, str], CompiledForm] = {}
         for key, form in catalog.forms.items():
-            known = before.get(key)
-            same = known is not None and _identity(known.form) == _identity(form)
-            compiled[key] = known if known is not None and same else compile_form(form, schemas)
+            known, hub = before.get(key), catalog.hubs.get(form.hub_key)
+            same = known is not None and known.is_current(form, schemas, hub)
+            compiled[key] = known if known is not None and same else compile_form(form, schemas, hub)
         self._holder.publish(CatalogView(catalog, compiled, catalog.topics()))
         for form_key, entry in compiled.items():
             self._tell(catalog.forms[form_key], entry, catalog)
@@ -136,7 +137,3 @@ class CatalogWatch:
             self._client.apply(FORMS, body, manager=COORDINATOR_MANAGER, subresource="status")
         except ClusterError as error:
             log.warning("form status cannot be written", form=form.metadata.name, error=str(error))
-
-
-def _identity(form: Form) -> tuple[str, int]:
-    return form.metadata.uid, form.metadata.generation

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-__all__ = ["NOTHING", "TEXTS", "Kind", "LeafType", "Schema", "Schemas"]
+__all__ = ["NOTHING", "TEXT", "TEXTS", "Kind", "LeafType", "Schema", "Schemas"]
 
 Kind = tuple[str, str]
 """(apiVersion, kind)."""
@@ -133,6 +133,8 @@ class Schema:
 
 NOTHING: Final = Schema({}, {})
 """Says nothing about anything."""
+TEXT: Final = Schema({"type": "string"}, {})
+"""A text."""
 TEXTS: Final = Schema({"type": "object", "additionalProperties": {"type": "string"}}, {})
 """A map of texts, such as labels."""
 

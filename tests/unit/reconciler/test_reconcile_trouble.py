@@ -182,4 +182,7 @@ def test_a_template_that_fails_for_one_row_leaves_the_object_as_it_is(settled: M
     settled.views.publish(view_of(form.model_copy(update={"spec": spec})))
     settled.run()
     assert settled.changed_since(before) == {NODE}
-    assert "not of type integer" in settled.condition("Degraded")[2]
+    assert settled.condition("Degraded")[2] == (
+        "blue-deployment: spec.replicas: template '{{ .blueVersion }}' gave 'v1.0.0', which is no integer; "
+        "blueVersion is column blue_version (row acme-corp)"
+    )

@@ -148,9 +148,9 @@ def test_nodes_do_not_share_what_is_changed_in_place() -> None:
 
 @pytest.mark.parametrize(("array", "kind"), [("configMaps", "ConfigMap"), ("secrets", "Secret")])
 def test_kinds_without_a_spec_have_their_keys_at_top_level(array: str, kind: str) -> None:
-    made = one(array, {"data": {"color": "{{ .activeColor }}", "replicas": "3"}})
+    made = one(array, {"data": {"color": "{{ .activeColor }}", "replicas": "Mw=="}})
     assert (made.manifest["apiVersion"], made.manifest["kind"]) == ("v1", kind)
-    assert made.manifest["data"] == {"color": "blue", "replicas": "3"}
+    assert made.manifest["data"] == {"color": "blue", "replicas": "Mw=="}
     assert "spec" not in made.manifest
 
 
@@ -199,7 +199,8 @@ def test_a_resource_without_a_name_is_told() -> None:
 
 def test_a_name_that_is_empty_for_this_row_is_told() -> None:
     assert failure("configMaps", {}, nameTemplate="{{ .activeColor }}", row=node_row_of(activeColor="")) == (
-        "resource x: its name is empty for this row"
+        "resource x: metadata.name: template '{{ .activeColor }}' gave the empty text, which is no name of an object; "
+        "activeColor is empty or NULL"
     )
 
 
@@ -305,17 +306,17 @@ def test_a_resource_that_fails_leaves_its_siblings_alone() -> None:
     assert [o.id for o in desired.objects] == ["good"]
     assert desired.failed.keys() == {"bad", "worse", "worst"}
     assert desired.failed["worse"] == (
-        "worse: .spec.replicas: template '{{ .activeColor }}' gave 'blue', which is not of type integer"
+        "resource worse: spec.replicas: template '{{ .activeColor }}' gave 'blue', which is no integer"
     )
 
 
 @pytest.mark.parametrize(
     ("metadata", "text"),
     [
-        ("oops", "x: metadata is not an object"),
-        (["a"], "x: metadata is not an object"),
-        ({"labels": ["a"]}, "x: labels is not an object"),
-        ({"annotations": "a"}, "x: annotations is not an object"),
+        ("oops", "resource x: metadata is not an object"),
+        (["a"], "resource x: metadata is not an object"),
+        ({"labels": ["a"]}, "resource x: metadata.labels is not an object"),
+        ({"annotations": "a"}, "resource x: metadata.annotations is not an object"),
     ],
 )
 @pytest.mark.parametrize("whole", [{}, {"apiVersion": "v1", "kind": "ConfigMap"}])
@@ -323,9 +324,16 @@ def test_metadata_of_another_shape_fails_this_resource_alone(metadata: Any, text
     assert failure("deployments", {**whole, "metadata": metadata}, nameTemplate="x") == text
 
 
+@pytest.mark.parametrize("spec", ["oops", "{{ .uid }}", 7, ["a"]])
+def test_a_workload_whose_spec_is_no_object_is_told(spec: object) -> None:
+    text = failure("manifests", {"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec}, nameTemplate="x")
+    assert text.startswith("resource x: spec: ")
+    assert "object" in text
+
+
 @pytest.mark.parametrize("spec", ["oops", "{{ .uid }}", 7, None, ["a"]])
-def test_a_workload_whose_spec_is_no_object_is_left_to_the_server(spec: object) -> None:
-    made = one("manifests", {"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec})
+def test_a_workload_of_an_unknown_version_whose_spec_is_no_object_is_left_to_the_server(spec: object) -> None:
+    made = one("manifests", {"apiVersion": "apps/v9", "kind": "Deployment", "spec": spec})
     assert not isinstance(made.manifest["spec"], dict)
 
 
