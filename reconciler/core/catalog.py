@@ -81,4 +81,4 @@ class Catalog:
                     if whole
                     else (typed.api_version, typed.kind)
                 )
-        return frozenset(kind for kind in found if all(kind) and "{{" not in kind[0] + kind[1])
+        return frozenset(kind for kind in found if all(kind) and "{" not in kind[0] + kind[1])

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from shared import gotemplate
+from shared import gotemplate, jinjatemplate
 from shared.gotemplate import Sources
-from shared.model.form import Form
+from shared.model.form import Form, TemplateEngine
 
 __all__ = ["Template", "compile_text", "has_action"]
 
@@ -50,9 +50,11 @@ def compile_text(form: Form, source: str, *, may_change: bool = False) -> Templa
     chance there.
     """
     nondeterministic = may_change and bool(form.spec.allow_nondeterministic)
+    if form.spec.template_engine is TemplateEngine.JINJA2:
+        return jinjatemplate.compile_template(source, nondeterministic=nondeterministic)
     return gotemplate.compile_template(source, nondeterministic=nondeterministic)
 
 
 def has_action(text: str) -> bool:
-    """Whether the text may hold an action, in either language."""
-    return "{{" in text or "{%" in text
+    """Whether the text may be other than constant, in either language."""
+    return "{{" in text or "{%" in text or "{#" in text

@@ -249,6 +249,52 @@ def test_an_object_made_once_is_not_written_again_whatever_it_renders_to() -> No
     assert [w.object.hash for w in gone.writes if isinstance(w, Write)] == [after.hash]
 
 
+# -- Jinja2 ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_form_may_be_written_in_jinja2() -> None:
+    form = form_with(
+        {
+            "nameTemplate": "{{ uid }}-{# the color #}{{ activeColor }}",
+            "labelsTemplate": {"next": "{% if activeColor == 'blue' %}green{% else %}blue{% endif %}"},
+            "spec": {"replicas": "{{ n | int + 1 }}", "paused": "{% if n %}true{% endif %}"},
+        },
+        "deployments",
+        templateEngine="jinja2",
+    )
+    made = only(form, node_row_of(n="2"))
+    assert made.ref.name == "acme-corp-blue"
+    assert made.manifest["metadata"]["labels"]["next"] == "green"
+    assert made.manifest["spec"] == {"replicas": 3, "paused": True}
+
+
+def test_an_error_of_a_jinja2_form_reads_like_the_others() -> None:
+    form = form_with({"spec": {"replicas": "{{ activeColor }}"}}, "deployments", templateEngine="jinja2")
+    assert refused(form) == ("resource x: spec.replicas: template '{{ activeColor }}' gave 'blue', which is no integer")
+    broken = form_with({"spec": {"data": {"a": "{% if %}"}}}, templateEngine="jinja2")
+    assert refused(broken).startswith("resource x: data.a: template '{% if %}' does not compile: line 1")
+    missing = form_with({"spec": {"data": {"a": "{{ nope }}"}}}, templateEngine="jinja2")
+    assert "nope" in refused(missing)
+
+
+def test_a_typed_filter_of_jinja2_decides_where_the_schema_says_nothing() -> None:
+    spec = {"apiVersion": "example.com/v1", "kind": "Widget", "spec": {"size": "{{ n | int }}", "text": "{{ n }}"}}
+    made = only(form_with({"spec": spec}, "manifests", templateEngine="jinja2"), node_row_of(n="3"))
+    assert made.manifest["spec"] == {"size": 3, "text": "3"}
+
+
+def test_what_one_language_calls_an_action_is_text_to_the_other() -> None:
+    spec = {"data": {"a": "{# {% if %}", "b": "{{ .uid }}"}}
+    assert only(form_with({"spec": spec})).manifest["data"] == {"a": "{# {% if %}", "b": "acme-corp"}
+
+
+def test_jinja2_has_chance_where_it_is_admitted() -> None:
+    fields = {"creationPolicy": "Once", "spec": {"data": {"a": "{{ uuid4() }}"}}}
+    made = only(form_with(fields, templateEngine="jinja2", allowNondeterministic=True))
+    assert re.fullmatch("[0-9a-f-]{36}", made.manifest["data"]["a"])
+    assert "uuid4 is not available" in refused(form_with(fields, templateEngine="jinja2"))
+
+
 # -- compiled with the types and the hub of a moment ------------------------------------------------------------------
 
 
