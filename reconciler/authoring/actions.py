@@ -185,10 +185,7 @@ def explain(files: Sequence[str] | None, live_hub: str, options: RowOptions, nam
 
 
 def _rows(samples: Samples, hub: Hub) -> list[NodeRow]:
-    if not samples.given:
-        return []
-    selected = samples.of(hub)
-    return [row for _, row in (*selected.active, *selected.inactive)]
+    return [row for _, row in samples.of(hub).rows] if samples.given else []
 
 
 def _explain_live(live: Live, files: Sequence[str] | None, name: str, samples: Samples, namespace: str) -> Explanation:

@@ -95,7 +95,7 @@ def parse_documents(text: str, file: str) -> tuple[list[Document], list[Fault]]:
     except yaml.YAMLError as error:
         return [], [_fault(error, file)]
     if deep is not None:
-        return [], [Fault(file, deep.line + 1, deep.column + 1, _DEEP)]
+        return [], [Fault(file, *deep, _DEEP)]
     try:
         while loader.check_node():
             node = loader.get_node()
@@ -116,15 +116,16 @@ def parse_documents(text: str, file: str) -> tuple[list[Document], list[Fault]]:
     return documents, faults
 
 
-def _too_deep(text: str) -> yaml.Mark | None:
-    """Where values are nested too deep: seen in the events, since composing them would exhaust libyaml's stack."""
+def _too_deep(text: str) -> tuple[int, int] | None:
+    """(line, column), from 1, where values are nested too deep: to compose them would exhaust libyaml's stack."""
     depth = 0
     try:
         for event in yaml.parse(text, Loader=_Loader):
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > _DEPTH_MAX:
-                    return event.start_mark
+                    mark: Any = event.start_mark
+                    return mark.line + 1, mark.column + 1
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
     except yaml.MarkedYAMLError:

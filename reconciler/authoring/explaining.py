@@ -144,6 +144,8 @@ def _notes(hub: Hub, name: str, places: dict[str, list[Place]]) -> tuple[str, ..
 
 
 def _short(text: str) -> str:
+    """In one line, and not too long."""
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[: _SAMPLE_LENGTH + 1])
     return text if len(text) <= _SAMPLE_LENGTH else f"{text[: _SAMPLE_LENGTH - 1]}…"
 
 

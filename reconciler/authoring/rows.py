@@ -35,12 +35,20 @@ class SampleRow:
 class Selected:
     """The rows of one hub that a command works on."""
 
-    active: tuple[tuple[str, NodeRow], ...]
-    """(where it was given, row) of those that get objects."""
-    inactive: tuple[tuple[str, NodeRow], ...]
-    """Those that get none."""
+    rows: tuple[tuple[str, NodeRow], ...]
+    """(where it was given, row), in the order of the file."""
     nulls: tuple[str, ...]
     """Columns that `--row` does not give."""
+
+    @property
+    def active(self) -> tuple[tuple[str, NodeRow], ...]:
+        """Those that get objects."""
+        return tuple((where, row) for where, row in self.rows if is_active(row.activate))
+
+    @property
+    def inactive(self) -> tuple[tuple[str, NodeRow], ...]:
+        """Those that get none."""
+        return tuple((where, row) for where, row in self.rows if not is_active(row.activate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +78,7 @@ class Samples:
         if self.uid and not taken:
             hint = _hint(self.uid, [node.uid for _, node in mapped])
             raise InvalidError(f"no row has uid {self.uid}{hint}")
-        return Selected(
-            active=tuple(pair for pair in taken if is_active(pair[1].activate)),
-            inactive=tuple(pair for pair in taken if not is_active(pair[1].activate)),
-            nulls=nulls,
-        )
+        return Selected(tuple(taken), nulls)
 
 
 def parse_rows(text: str, name: str) -> list[SampleRow]:
@@ -101,7 +105,7 @@ def _csv_rows(text: str, name: str) -> list[SampleRow]:
                 continue
             where = f"{name}:{reader.line_num}"
             if len(fields) != len(columns):
-                raise InvalidError(f"{where}: {len(fields)} fields, but the first line names {len(columns)} columns")
+                raise InvalidError(f"{where}: {len(fields)} fields where the first line names {len(columns)}")
             rows.append(SampleRow(where, {c: f or None for c, f in zip(columns, fields, strict=True)}))
     except csv.Error as error:
         raise InvalidError(f"{name}:{reader.line_num}: not CSV: {error}") from error

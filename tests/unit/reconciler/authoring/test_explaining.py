@@ -54,6 +54,11 @@ def test_samples_are_few_and_short() -> None:
     assert found["templateRef"].samples == ()
 
 
+def test_samples_stay_in_their_line() -> None:
+    found = {v.name: v for v in explain(example_hub(), [], [node_row_of(blueVersion="a\n\x1b[31mü")]).variables}
+    assert found["blueVersion"].samples == (r"a\n\x1b[31mü",)
+
+
 def test_places_in_few_words() -> None:
     one, two, three = (Place("web", name, "x") for name in "abc")
     assert summed(()) == ""

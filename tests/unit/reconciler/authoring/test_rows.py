@@ -55,7 +55,7 @@ def test_json_keeps_its_types_and_writes_documents_as_text() -> None:
         ("", "r.csv", "r.csv:1: the first line names no columns"),
         ("a,b,a\n", "r.csv", "r.csv:1: the first line names column a twice"),
         ("a,,b\n", "r.csv", "r.csv:1: the first line names an empty column"),
-        ("a,b\n1,2\n1,2,3\n", "r.csv", "r.csv:3: 3 fields, but the first line names 2 columns"),
+        ("a,b\n1,2\n1,2,3\n", "r.csv", "r.csv:3: 3 fields where the first line names 2"),
         ('a,b\n1,"2\n', "r.csv", "r.csv:2: not CSV: unexpected end of data"),
         ("a,b\n1,2\n", "r.json", "r.json:1:1: not JSON: Expecting value"),
         ('[{"a": 1},]', "stdin", "stdin:1:11: not JSON"),
