@@ -18,11 +18,11 @@ from reconciler.core.schema import Kind, Schema, Schemas
 from shared.errors import ClusterRefused
 from shared.kube import KubeClient
 
-__all__ = ["ClusterTypes", "OpenApi", "live_schemas"]
+__all__ = ["POLL_S", "ClusterTypes", "OpenApi", "live_schemas"]
 
 log = structlog.get_logger(__name__)
 
-_POLL_S: Final = 30.0
+POLL_S: Final = 30.0
 """How often OpenAPI is asked again for kinds of which no watch can tell that they came."""
 
 
@@ -87,7 +87,7 @@ class ClusterTypes:
             schemas = Schemas({kind: types[kind] for kind in kinds if kind in types})
             missing = kinds - schemas.types.keys()
             polled = custom is None or any(not self._crds.owns(_group(version)) for version, _ in missing)
-            self.poll_s = _POLL_S if polled else None
+            self.poll_s = POLL_S if polled else None
             return schemas, missing
 
     def _custom(self) -> dict[Kind, Schema] | None:

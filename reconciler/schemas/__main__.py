@@ -17,26 +17,27 @@ from typing import Any, Final
 from reconciler.core.openapi_trim import trim
 from reconciler.schemas import FILE, bundled_types
 from shared.errors import RowplaneError
-from shared.kube import CRDS, KubeClient, ResourceType
+from shared.kube import KubeClient, ResourceType
 from shared.settings import load_kube
 
 __all__ = ["document_of", "main"]
 
 _SERVICES: Final = ResourceType("apiregistration.k8s.io/v1", "APIService", "apiservices", namespaced=False)
+_MANAGED: Final = "kube-aggregator.kubernetes.io/automanaged"
+"""`onstart` on what the server serves by itself, `true` on what it serves for CRDs; source: kube-aggregator."""
 
 
 def document_of(client: KubeClient) -> dict[str, Any]:
     """What the bundle says of this server: its release and its own types. Raises ClusterError."""
     version = client.get_path("/version")
-    foreign = {item["spec"]["group"] for item in client.list(CRDS)[0]}
-    foreign |= {item["spec"].get("group", "") for item in client.list(_SERVICES)[0] if item["spec"].get("service")}
+    index = client.get_path("/openapi/v3")["paths"]
     types: dict[str, Any] = {}
-    for path, entry in sorted(client.get_path("/openapi/v3")["paths"].items()):
-        root, _, group_version = path.partition("/")
-        group = group_version.rpartition("/")[0]
-        if (root == "api" and group_version) or (root == "apis" and group and group not in foreign):
-            for name, node in trim(client.get_path(entry["serverRelativeURL"])).items():
-                types[name] = {**types.get(name, {}), **node}  # a type is marked as a kind in its own group alone
+    for service in sorted(client.list(_SERVICES)[0], key=lambda item: str(item["metadata"]["name"])):
+        if service["metadata"].get("labels", {}).get(_MANAGED) == "onstart":
+            group, name = service["spec"].get("group"), service["spec"]["version"]
+            document = client.get_path(index[f"apis/{group}/{name}" if group else f"api/{name}"]["serverRelativeURL"])
+            for type_name, node in trim(document).items():
+                types[type_name] = {**types.get(type_name, {}), **node}  # a kind is marked in its own group alone
     return {"release": f"{version['major']}.{version['minor'].rstrip('+')}", "types": types}
 
 
