@@ -71,7 +71,8 @@ class Keeper:
     def stop(self) -> None:
         """End the thread; it may be in the middle of a call, which is not awaited for long."""
         self._stop.set()
-        self._thread.join(1.0)
+        if self._thread.is_alive():
+            self._thread.join(1.0)
 
     def _change(self, issue: Issue) -> None:
         self._serve(issue)

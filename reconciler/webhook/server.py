@@ -62,7 +62,12 @@ class _Reader(io.RawIOBase):
         if left_s <= 0:
             raise TimeoutError("the request did not arrive in time")
         self._sock.settimeout(left_s)
-        count = self._sock.recv_into(buffer)
+        try:
+            count = self._sock.recv_into(buffer)
+        except TimeoutError:
+            if self._end_s is None:
+                return 0  # nothing has been asked: an ordinary end
+            raise
         if self._end_s is None:
             self._end_s = time.monotonic() + _REQUEST_S
         return count
