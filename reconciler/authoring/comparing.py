@@ -34,6 +34,8 @@ def comparable(raw: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: value for key, value in raw["metadata"].items() if key not in _SERVER_SIDE}
     _keep(metadata, "annotations", _is_told)
     _keep(metadata, "labels", lambda key: key != LABEL_SHARD)
+    owners = [owner for owner in metadata.pop("ownerReferences", None) or () if owner.get("kind") != "LynqNode"]
+    metadata |= {"ownerReferences": owners} if owners else {}
     rest = {key: value for key, value in raw.items() if key not in ("apiVersion", "kind", "metadata", "status")}
     return {
         "apiVersion": raw.get("apiVersion"),

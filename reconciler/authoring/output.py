@@ -97,8 +97,9 @@ def print_data(value: Any, form: Format) -> None:
 
 
 def print_text(text: str) -> None:
-    """As it is, past Rich."""
+    """As it is, past Rich, and before anything that is told after it."""
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    sys.stdout.flush()
 
 
 def tell(word: str, text: str, mend: str = "") -> None:

@@ -21,6 +21,7 @@ def live(**changes: Any) -> dict[str, Any]:
         "generation": 3,
         "creationTimestamp": "2026-01-01T00:00:00Z",
         "managedFields": [{"manager": "lynq-operator"}],
+        "ownerReferences": [{"kind": "LynqNode", "name": "acme-web"}, {"kind": "Other", "name": "kept"}],
         "labels": {"app": "web", "lynq.sh/node": "acme-web", "lynq.sh/shard": "abc-1"},
         "annotations": {
             "lynq.sh/applied-hash": "1",
@@ -42,6 +43,7 @@ def test_what_others_keep_for_themselves_is_no_difference() -> None:
             "namespace": "shop",
             "annotations": {"lynq.sh/deletion-policy": "Retain", "note": "kept"},
             "labels": {"app": "web", "lynq.sh/node": "acme-web"},
+            "ownerReferences": [{"kind": "Other", "name": "kept"}],
         },
         "data": {"a": "1"},
     }
