@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-from jinja2.runtime import Context
+from jinja2.runtime import Context, Undefined
 
 from shared.gotemplate import Sources, limits
 from shared.jinjatemplate.values import Fault, cost_of
@@ -79,8 +79,9 @@ class Each:
     __slots__ = ("_budget", "_items", "_work")
 
     def __init__(self, budget: Budget, value: object, work: int) -> None:
+        if isinstance(value, Undefined):
+            value = list(value)  # what is not there says so, by its name
         if not isinstance(value, str | list | tuple | dict | range):
-            iter(value)  # type: ignore[call-overload]  # what is not there says so, by its name
             raise Fault(f"cannot loop over a value of type {type(value).__name__}")
         self._budget = budget
         self._items = value

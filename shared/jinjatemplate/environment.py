@@ -162,8 +162,8 @@ def _slice(context: Context, items: object, start: object, stop: object, step: o
 
 
 @pass_context
-def _no_else(context: Context, _value: object) -> Undefined:
-    return context.environment.undefined("the inline if is false and has no else")
+def _no_else(_context: Context, _value: object) -> Undefined:
+    return Undefined("the inline if is false and has no else")  # the lenient one, as in Jinja2: it prints nothing
 
 
 _INTERNAL: Final[Mapping[str, Callable[..., Any]]] = {

@@ -12,18 +12,18 @@ from typing import Any, Final
 
 from jinja2 import filters as jinja
 from jinja2 import tests as jinja_tests
-from jinja2.runtime import Context
+from jinja2.runtime import Context, Macro
 from jinja2.utils import pass_context
 
 from shared.gotemplate import limits
 from shared.gotemplate.funcs.typed import bool_, to_host
 from shared.jinjatemplate import guards, operators
 from shared.jinjatemplate.budget import budget_of
-from shared.jinjatemplate.values import Fault, Group, text_of
+from shared.jinjatemplate.values import Fault, Function, Group, Method, text_of
 
 _PLAIN: Final = """
     abs batch capitalize center count d default dictsort e escape filesizeformat float forceescape format indent
-    int items last length list lower replace reverse round safe slice striptags title trim upper urlencode wordcount
+    int items length lower reverse round safe striptags title trim upper urlencode wordcount
 """
 _OF_ENVIRONMENT: Final = ("first", "last", "max", "min", "sort", "truncate", "unique", "wordwrap")
 _OF_CONTEXT: Final = ("map", "reject", "rejectattr", "select", "selectattr")
@@ -91,7 +91,10 @@ def _by_name(call: Callable[..., object]) -> Callable[..., object]:
     return run
 
 
+@pass_context
 def _attr(context: Context, value: object, name: str) -> object:
+    """An attribute; it may be a method, which is no data yet."""
+    budget_of(context).charge((name,), {})
     return context.environment.getattr(value, name)
 
 
@@ -194,8 +197,10 @@ _OWN: Final[Mapping[str, Callable[..., object]]] = {
     "b64encode": _b64encode,
     "bool": bool_,
     "from_json": _from_json,
+    "list": jinja.sync_do_list,
     "sha1sum": _sha1sum,
     "sha256sum": _sha256sum,
+    "slice": jinja.sync_do_slice,
     "string": _string,
     "toHost": _to_host,
     "to_host": _to_host,
@@ -204,7 +209,6 @@ _OWN: Final[Mapping[str, Callable[..., object]]] = {
     "trunc63": _trunc63,
 }
 _OWN_OF_CONTEXT: Final[Mapping[str, Callable[..., object]]] = {
-    "attr": _attr,
     "groupby": _groupby,
     "join": _joined,
     "sum": _sum,
@@ -217,6 +221,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: bound(name, _by_name(jinja.FILTERS[name]), _context) for name in _OF_CONTEXT},
     **{name: bound(name, call, _nothing) for name, call in _OWN.items()},
     **{name: bound(name, call, _context) for name, call in _OWN_OF_CONTEXT.items()},
+    "attr": _attr,
 }
 """By name."""
 
@@ -239,12 +244,17 @@ def _divisible_by(value: object, num: object) -> bool:
     return _number(value) % _number(num) == 0
 
 
+def _callable(value: object) -> bool:
+    return isinstance(value, Function | Method | Macro)
+
+
 _OWN_TESTS: Final[Mapping[str, Callable[..., object]]] = {"even": _even, "odd": _odd, "divisibleby": _divisible_by}
 _JINJA_TESTS: Final[Mapping[str, Any]] = jinja_tests.TESTS
 _COMPARING: Final = "== eq equalto != ne > gt greaterthan >= ge < lt lessthan <= le in lower upper"
 
 TESTS: Final[Mapping[str, Callable[..., Any]]] = {
     **_JINJA_TESTS,
+    "callable": _callable,
     **{name: bound(name, _JINJA_TESTS[name], _nothing) for name in _COMPARING.split()},
     **{name: bound(name, call, _nothing) for name, call in _OWN_TESTS.items()},
 }

@@ -159,7 +159,7 @@ class Rewriter(NodeTransformer):
         return _filter(node.node, env.SLICE, ends, node)
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
-        """`a if b`: without an else it is undefined, and says so in our words."""
+        """`a if b`: without an else it is undefined, and says so without a line number of its own."""
         self._generic(node)
         if node.expr2 is None:
             node.expr2 = _filter(nodes.Const(None), env.NO_ELSE, [], node)

@@ -25,6 +25,8 @@ from shared.jinjatemplate.rewrite import Rewriter, chance_of, refusals, refused_
 from shared.jinjatemplate.values import Fault, cost_of
 
 _FILE: Final = "<jinja2 template>"
+_MAX_TOKENS: Final = 5 * limits.MAX_ACTIONS
+"""Most words, signs and stretches of text in one template: bounds the time to compile it."""
 _MARKS: Final = re.compile(r"\{[{%#]")
 _NEW_LINES: Final = re.compile("\r\n|\r|\n")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]+")
@@ -157,9 +159,12 @@ def compile_template(source: str, *, nondeterministic: bool = False) -> Template
     sandbox = NONDETERMINISTIC if nondeterministic else DETERMINISTIC
     text = _NEW_LINES.sub("\n", source)
     try:
-        for _ in sandbox.lexer.tokenize(text):
-            pass
+        for count, _ in enumerate(sandbox.lexer.tokenize(text)):
+            if count == _MAX_TOKENS:
+                raise _NOWHERE.error(f"the template has more than {_MAX_TOKENS} words and signs")
         actions = actions_of(sandbox.lexer, text)
+    except TemplateError:
+        raise
     except TemplateSyntaxError as error:
         raise TemplateError(error.lineno, 1, "", error.message or "it cannot be read") from None
     except ValueError:

@@ -81,7 +81,7 @@ def _walk(value: object) -> int:
         elif kind not in _PLAIN:
             children = _children(item)
             parts += len(item) if isinstance(item, range) else 0
-            if parts + len(pending) + len(children) > limits.MAX_LIST_ITEMS:
+            if parts + len(pending) + len(children) > limits.MAX_LIST_ITEMS + 1:
                 raise Fault(f"a value has more than {limits.MAX_LIST_ITEMS} parts")
             if children and depth == limits.MAX_DATA_NESTING:
                 raise Fault(f"a value is nested deeper than {limits.MAX_DATA_NESTING}")

@@ -1,1 +1,1 @@
-"""The Jinja2 dialect."""
+"""Tests of shared.jinjatemplate."""
