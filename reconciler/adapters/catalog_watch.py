@@ -8,6 +8,7 @@ Never: lets one bad hub or form keep the others from the view.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -16,6 +17,8 @@ from reconciler.adapters.openapi import ClusterTypes
 from reconciler.core.catalog import Catalog
 from reconciler.core.form_status import form_status
 from reconciler.core.render import CompiledForm, compile_form
+from reconciler.core.schema import Schemas
+from reconciler.core.validation import Context, Finding, validate_form
 from reconciler.view import CatalogView, ViewHolder
 from shared.clock import Clock, rfc3339
 from shared.errors import ClusterError, InvalidError
@@ -46,6 +49,7 @@ class CatalogWatch:
         self._hubs: dict[tuple[str, str], Hub] = {}
         self._forms: dict[tuple[str, str], Form] = {}
         self._unreadable: set[tuple[str, str, str]] = set()
+        self._judged: dict[tuple[str, str], tuple[CompiledForm, tuple[Finding, ...]]] = {}
         self._changed = threading.Event()
         self._types.watch(self._changed.set)
         self._stop = threading.Event()
@@ -119,12 +123,22 @@ class CatalogWatch:
             same = known is not None and known.is_current(form, schemas, hub)
             compiled[key] = known if known is not None and same else compile_form(form, schemas, hub)
         self._holder.publish(CatalogView(catalog, compiled, catalog.topics()))
-        for form_key, entry in compiled.items():
-            self._tell(catalog.forms[form_key], entry, catalog)
+        self._judge(catalog, compiled, schemas)
 
-    def _tell(self, form: Form, compiled: CompiledForm, catalog: Catalog) -> None:
+    def _judge(self, catalog: Catalog, compiled: Mapping[tuple[str, str], CompiledForm], schemas: Schemas) -> None:
+        """Judge the forms that were compiled anew, and tell each what was found."""
+        before, self._judged = self._judged, {}
+        for key, entry in compiled.items():
+            form, known = catalog.forms[key], before.get(key)
+            if known is None or known[0] is not entry:
+                context = Context(hub=catalog.hubs.get(form.hub_key), schemas=schemas, all_kinds_known=True)
+                known = entry, validate_form(form, context)
+            self._judged[key] = known
+            self._tell(form, known[1])
+
+    def _tell(self, form: Form, findings: Sequence[Finding]) -> None:
         """Write the form's `Valid` condition if it says something else."""
-        status = form_status(form, compiled, form.hub_key in catalog.hubs, rfc3339(self._clock.wall_s()))
+        status = form_status(form, findings, rfc3339(self._clock.wall_s()))
         if status is None:
             return
         body = {

@@ -1,30 +1,29 @@
 """Whether a form can be used at all, as its `Valid` condition.
 
-Fed by: a form, its compiled resources, whether its hub exists. Feeds: the catalog adapter. Never: judges rows.
+Fed by: a form and what validation found. Feeds: the catalog adapter. Never: judges anything itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from reconciler.core.graph import problems
-from reconciler.core.render import CompiledForm
+from reconciler.core.validation import Finding, Severity
 from shared.model.form import Form
 
 __all__ = ["form_status"]
 
+_SHOWN = 20
+"""Findings in one message; a condition is for people."""
 
-def form_status(form: Form, compiled: CompiledForm, hub_exists: bool, stamp: str) -> dict[str, Any] | None:
-    """The status to apply, or None when the form says so already."""
-    wrong = [] if hub_exists else [f"LynqHub {form.spec.hub_id} does not exist in namespace {form.metadata.namespace}"]
-    resources = [(r.id, tuple(r.depend_ids)) for _, r in form.spec.resources()]
-    wrong += problems(resources)
-    wrong += [compiled.failed[i] for i in sorted(compiled.failed)]
-    valid = not wrong
-    reason = "ValidationPassed" if valid else "ValidationFailed"
-    message = "; ".join(wrong) or f"{len(resources)} resources"
+
+def form_status(form: Form, findings: Sequence[Finding], stamp: str) -> dict[str, Any] | None:
+    """The status to apply, or None when the form says so already. `stamp`: now, RFC 3339."""
+    wrong = [finding for finding in findings if finding.severity is Severity.ERROR]
+    status = "False" if wrong else "True"
+    reason = "ValidationFailed" if wrong else "ValidationPassed"
+    message = _message(form, wrong or findings)
     known = next((c for c in form.status.conditions if c.type == "Valid"), None)
-    status = "True" if valid else "False"
     generation = form.metadata.generation
     if known is not None and (known.status, known.reason, known.message, known.observed_generation) == (
         status,
@@ -47,3 +46,17 @@ def form_status(form: Form, compiled: CompiledForm, hub_exists: bool, stamp: str
             }
         ],
     }
+
+
+def _message(form: Form, told: Sequence[Finding]) -> str:
+    """The errors, or without any the number of resources and the warnings."""
+    texts = [finding.text + (f" ({finding.mend})" if finding.mend else "") for finding in told[:_SHOWN]]
+    if len(told) > _SHOWN:
+        texts.append(f"and {len(told) - _SHOWN} more")
+    if not told or told[0].severity is Severity.ERROR:
+        return "; ".join(texts) or f"{_count(form)} resources"
+    return f"{_count(form)} resources; warnings: {'; '.join(texts)}"
+
+
+def _count(form: Form) -> int:
+    return sum(1 for _ in form.spec.resources())

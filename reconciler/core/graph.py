@@ -1,15 +1,14 @@
-"""The order of a form's resources by their dependIds, and what is wrong with it in words.
+"""The order of a form's resources by their dependIds, and a circle in it.
 
-Fed by: the form checker and next.py. Feeds: the order of writes. Never: looks at a rendered object.
+Fed by: validation and next.py. Feeds: the order of writes. Never: looks at a rendered object.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-__all__ = ["Dependent", "find_cycle", "order", "problems", "sequence"]
+__all__ = ["Dependent", "find_cycle", "order", "sequence"]
 
 
 class Dependent(Protocol):
@@ -27,34 +26,9 @@ class Dependent(Protocol):
 def order(objects: Iterable[Dependent]) -> tuple[str, ...]:
     """Ids in dependency order, in collection order among equals (those with an equally long chain before them).
 
-    Total: an unknown dependency (a resource that could not be rendered) is passed over; see `problems`.
+    Total: an unknown dependency (a resource that could not be rendered) is passed over.
     """
     return sequence({item.id: item.depend_ids for item in objects})
-
-
-def problems(resources: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
-    """What is wrong with (id, ids it depends on) in collection order, in sentences for a person; empty when fine.
-
-    Tells empty and repeated ids, unknown dependencies with the likeliest meant id, and one cycle.
-    """
-    edges: dict[str, Sequence[str]] = {}
-    found: list[str] = []
-    for name, wants in resources:
-        if not name:
-            found.append("a resource has no id; give every resource an id that is unique in its form")
-        elif name in edges:
-            found.append(f"resource id {name} is used twice; give every resource an id of its own")
-        else:
-            edges[name] = wants
-    found += [
-        f"resource {name} depends on unknown resource {want}{_hint(want, edges)}"
-        for name, wants in edges.items()
-        for want in wants
-        if want not in edges
-    ]
-    if cycle := find_cycle(edges):
-        found.append(f"resources depend on each other in a circle: {' -> '.join((*cycle, cycle[0]))}")
-    return found
 
 
 def sequence(edges: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -100,8 +74,3 @@ def find_cycle(edges: Mapping[str, Sequence[str]]) -> tuple[str, ...] | None:
                 path.append(name)
                 stack.append(iter(edges[name]))
     return None
-
-
-def _hint(unknown: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(unknown, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

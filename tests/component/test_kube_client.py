@@ -13,7 +13,7 @@ import yaml
 
 from deploy.stack.endpoints import Endpoints
 from reconciler.core.form_status import form_status
-from reconciler.core.render import compile_form
+from reconciler.core.validation import Context, validate_form
 from shared.errors import ClusterRefused, ClusterUnreachable, ObjectConflict, ObjectInvalid, ObjectNotFound, UsageError
 from shared.kube import CRDS, FORMS, HUBS, NODES, KubeClient, ResourceType
 from shared.model.api import parse_object
@@ -118,7 +118,7 @@ def test_a_dry_run_answers_and_stores_nothing(client: KubeClient, namespace: str
 
 def test_a_status_is_applied_apart_from_the_object(client: KubeClient, namespace: str) -> None:
     form = parse_object(Form, client.create(FORMS, example("form", namespace)))
-    status = form_status(form, compile_form(form, example_schemas()), hub_exists=False, stamp="2026-01-01T00:00:00Z")
+    status = form_status(form, validate_form(form, Context(schemas=example_schemas())), "2026-01-01T00:00:00Z")
     metadata = {"name": "blue-green-app", "namespace": namespace}
     body = {"apiVersion": "operator.lynq.sh/v1", "kind": "LynqForm", "metadata": metadata, "status": status}
     answer = parse_object(Form, client.apply(FORMS, body, manager="test", subresource="status"))

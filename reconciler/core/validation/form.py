@@ -32,15 +32,13 @@ def validate_form(form: Form, context: Context) -> tuple[Finding, ...]:
 def _made(form: Form, resources: Sequence[Item], found: Sequence[Finding], context: Context) -> Iterator[Finding]:
     """What compiling against the types and rendering for rows tells."""
     compiled = compile_form(form, context.schemas, context.hub)
-    told = {finding.resource for finding in found if finding.reason in _TOLD}
-    for item in resources:
-        name = item.resource.id
-        if name in compiled.failed and name not in told:
-            told.add(name)
-            yield item.error("ResourceInvalid", f"cannot be rendered: {compiled.failed[name]}", ".spec")
+    told = {finding.path for finding in found}
+    typeless = {finding.resource for finding in found if finding.reason == "KindMissing"}
+    by_id = {item.resource.id: item for item in reversed(resources)}
+    for error in compiled.errors:
+        item = by_id[error.resource]
+        path = item.path + item.document_path(error.path)
+        if path not in told and error.resource not in typeless:
+            yield item.error("ResourceInvalid", f"cannot be rendered: {error.text}", path)
     read = frozenset(use.variable for use in uses(form, resources)) - frozenset(BUILT_IN)
     yield from sample_findings(compiled, resources, read, context)
-
-
-_TOLD = frozenset(("TemplateInvalid", "KindMissing"))
-"""Findings that say already why a resource does not compile."""

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from pydantic.alias_generators import to_camel
 
+from reconciler.core.leaf import key_path
 from reconciler.core.render import NO_SPEC
 from reconciler.core.validation.report import Finding, Severity
 from shared.model.form import ARRAYS, CreationPolicy, Form, TResource, Typed
 
-__all__ = ["Item", "Place", "Text", "did_you_mean", "items", "key_path", "short", "subject_of", "texts"]
+__all__ = ["Item", "Place", "Text", "did_you_mean", "items", "subject_of", "texts"]
 
 
 class Item(NamedTuple):
@@ -64,12 +65,25 @@ class Item(NamedTuple):
                 return ".targetNamespace" if resource.target_namespace else ".spec.metadata.namespace"
             case "label":
                 given = key in resource.labels_template
-                return (".labelsTemplate" if given else ".spec.metadata.labels") + key_path(key)
+                return key_path(".labelsTemplate" if given else ".spec.metadata.labels", key)
             case "annotation" if key:
                 given = key in resource.annotations_template
-                return (".annotationsTemplate" if given else ".spec.metadata.annotations") + key_path(key)
+                return key_path(".annotationsTemplate" if given else ".spec.metadata.annotations", key)
             case _:
                 return ".spec"
+
+    def document_path(self, path: str) -> str:
+        """The path below the resource of a place in its object: `spec.replicas` → `.spec.replicas`."""
+        if path in ("metadata.name", "metadata.namespace"):
+            return self.place_of(path.removeprefix("metadata."))
+        for prefix, name, templates in (
+            ("metadata.labels", ".labelsTemplate", self.resource.labels_template),
+            ("metadata.annotations", ".annotationsTemplate", self.resource.annotations_template),
+        ):
+            if any(path == key_path(prefix, key) for key in templates):
+                return name + path.removeprefix(prefix)
+        in_spec = path == "spec" or path.startswith(("spec.", "spec["))
+        return f".{path}" if in_spec and not self.has_own_spec else f".spec.{path}"
 
     def finding(self, severity: Severity, reason: str, text: str, at: str = "", mend: str = "") -> Finding:
         """`text` goes on after the label; `at` is a path below the resource (`.spec.kind`), or a whole one."""
@@ -138,9 +152,9 @@ def texts(item: Item) -> Iterator[Text]:
         (Place.ANNOTATION, "annotationsTemplate", resource.annotations_template),
     ):
         for key, source in templates.items():
-            yield Text(item, place, f"{path}.{name}{key_path(key)}", source)
-    for where, source in _strings(resource.spec, ""):
-        yield Text(item, _place_in_body(where, resource), f"{path}.spec{where}", source)
+            yield Text(item, place, key_path(f"{path}.{name}", key), source)
+    for where, source in _strings(resource.spec, f"{path}.spec"):
+        yield Text(item, _place_in_body(where.removeprefix(f"{path}.spec."), resource), where, source)
 
 
 def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -149,31 +163,21 @@ def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield path, value
         case dict():
             for key, inner in value.items():
-                yield from _strings(inner, path + key_path(str(key)))
+                yield from _strings(inner, key_path(path, str(key)))
         case list():
             for index, inner in enumerate(value):
                 yield from _strings(inner, f"{path}[{index}]")
 
 
 def _place_in_body(path: str, resource: TResource) -> Place:
-    if path == ".metadata.name" and not resource.name_template:
+    if path == "metadata.name" and not resource.name_template:
         return Place.NAME
-    if path == ".metadata.namespace" and not resource.target_namespace:
+    if path == "metadata.namespace" and not resource.target_namespace:
         return Place.NAMESPACE
     return Place.BODY
-
-
-def key_path(key: str) -> str:
-    """`.app`, or `["app.kubernetes.io/name"]` where a dot would mislead."""
-    return f".{key}" if key.replace("_", "").replace("-", "").isalnum() else f'["{key}"]'
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean x?` for the likeliest of the known words, or nothing."""
     near = difflib.get_close_matches(word, sorted(known), n=1)
     return f"did you mean {near[0]}?" if near else ""
-
-
-def short(text: str) -> str:
-    """Quoted, control characters visible, at most 60 characters."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from reconciler.core.validation.items import short
+from reconciler.core.leaf import visible
 
 __all__ = ["annotation_faults", "is_label_value", "label_faults", "name_fault"]
 
@@ -59,7 +59,7 @@ def label_faults(labels: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield key, f"its value has {len(text)} characters, labels have at most 63"
         elif not is_label_value(text):
             words = "letters, digits, '-', '_' and '.', letters or digits at both ends"
-            yield key, f"its value {short(text)} is not legal: {words}"
+            yield key, f"its value {visible(text)} is not legal: {words}"
 
 
 def annotation_faults(annotations: Mapping[str, object]) -> Iterator[tuple[str, str]]:

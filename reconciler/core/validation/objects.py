@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from reconciler.core.leaf import visible
 from reconciler.core.objects import DesiredObject
-from reconciler.core.validation.items import short
 from reconciler.core.validation.names import annotation_faults, label_faults, name_fault
 from shared.model.names import ANNOTATION_DELETION_POLICY, LABEL_NODE, LABEL_NODE_NAMESPACE, LABEL_SHARD
 
@@ -35,15 +35,15 @@ def faults(item: DesiredObject) -> Iterator[Fault]:
     api_version, kind, namespace, name = item.ref
     wrong = name_fault(api_version, kind, name)
     if wrong:
-        yield Fault("NameInvalid", "name", f"gets the name {short(name)}, which {wrong}")
+        yield Fault("NameInvalid", "name", f"gets the name {visible(name)}, which {wrong}")
     if namespace and name_fault("v1", "Namespace", namespace):
-        yield Fault("NamespaceInvalid", "namespace", f"goes to namespace {short(namespace)}, which is no legal name")
+        yield Fault("NamespaceInvalid", "namespace", f"goes to namespace {visible(namespace)}, which is no legal name")
     labels = {key: value for key, value in metadata["labels"].items() if key not in _OURS}
     annotations = {key: value for key, value in metadata["annotations"].items() if key not in _OURS}
     for key, text in label_faults(labels):
-        yield Fault("LabelInvalid", f"label {key}", f"has label {short(key)}: {text}")
+        yield Fault("LabelInvalid", f"label {key}", f"has label {visible(key)}: {text}")
     for key, text in annotation_faults(annotations):
-        yield Fault("AnnotationInvalid", f"annotation {key}", f"has annotation {short(key)}: {text}")
+        yield Fault("AnnotationInvalid", f"annotation {key}", f"has annotation {visible(key)}: {text}")
     yield from _pod_labels(item)
 
 
@@ -52,13 +52,13 @@ def _pod_labels(item: DesiredObject) -> Iterator[Fault]:
     if labels is None:
         return
     for key, text in label_faults(labels):
-        yield Fault("LabelInvalid", f"pod label {key}", f"has pod label {short(key)}: {text}")
+        yield Fault("LabelInvalid", f"pod label {key}", f"has pod label {visible(key)}: {text}")
     selector = _at(item.manifest, "spec", "selector", "matchLabels")
     if item.ref.kind not in _WITH_SELECTOR or not isinstance(selector, dict):
         return
     for key, value in selector.items():
         if labels.get(key) != value:
-            found = f"are {short(str(labels[key]))} there" if key in labels else "have no such label"
+            found = f"are {visible(str(labels[key]))} there" if key in labels else "have no such label"
             text = f"selects pods by {key}={value}, but the pods of its own template {found}"
             yield Fault("SelectorMismatch", f"selector {key}", text)
 

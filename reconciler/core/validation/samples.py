@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.leaf import visible
 from reconciler.core.objects import DesiredObject
 from reconciler.core.render import CompiledForm, Owner, render_node
-from reconciler.core.validation.items import Item, short, subject_of
+from reconciler.core.validation.items import Item, subject_of
 from reconciler.core.validation.names import is_label_value, name_fault
 from reconciler.core.validation.objects import Fault, faults, same_objects, selects_nothing
 from reconciler.core.validation.report import Context, Finding, Severity
@@ -86,7 +87,7 @@ def _key_fault(form: Form, row: NodeRow) -> str | None:
     if not is_label_value(row.uid):
         return "its key is no legal label value: at most 63 letters, digits, '-', '_' and '.'"
     wrong = name_fault(API_VERSION, "LynqNode", name)
-    return f"its name {short(name)} {wrong}" if wrong else None
+    return f"its name {visible(name)} {wrong}" if wrong else None
 
 
 def _illegal_keys(form: Form, rows: Sequence[NodeRow]) -> Iterator[Finding]:
@@ -94,7 +95,7 @@ def _illegal_keys(form: Form, rows: Sequence[NodeRow]) -> Iterator[Finding]:
     faulty = [(row.uid, fault) for row in rows if (fault := _key_fault(form, row)) is not None]
     if faulty:
         more = f", and {len(faulty) - 1} more such rows" if len(faulty) > 1 else ""
-        text = f"row {short(faulty[0][0])} cannot have a LynqNode: {faulty[0][1]}{more}"
+        text = f"row {visible(faulty[0][0])} cannot have a LynqNode: {faulty[0][1]}{more}"
         mend = "let valueMappings.uid name a column of legal names"
         yield Finding(Severity.ERROR, "RowKeyInvalid", subject_of(form), text, mend=mend)
 
@@ -122,7 +123,7 @@ def _faults_of_rows(trials: Sequence[_Trial], by_id: Mapping[str, Item]) -> Iter
 
 def _row_words(trials: Sequence[_Trial]) -> str:
     more = len(trials) - 1
-    return f"row {short(trials[0].row.uid)}" + (f" and {more} more" if more else "")
+    return f"row {visible(trials[0].row.uid)}" + (f" and {more} more" if more else "")
 
 
 # -- made-up rows ------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.core.dialect import has_action
+from reconciler.core.leaf import key_path, visible
 from reconciler.core.schema import Schema, Schemas
-from reconciler.core.validation.items import Item, did_you_mean, key_path, short
+from reconciler.core.validation.items import Item, did_you_mean
 from reconciler.core.validation.report import Finding
 
 __all__ = ["shape"]
@@ -30,7 +31,7 @@ def shape(item: Item, schemas: Schemas) -> Iterator[Finding]:
     known = schema.known_fields()
     for key, value in body.items():
         if known is None or key in known:
-            yield from _walk(item, value, schema.field(key), f".spec{key_path(key)}")
+            yield from _walk(item, value, schema.field(key), key_path(".spec", key))
         else:
             yield _unknown(item, key, known, ".spec")
 
@@ -43,7 +44,7 @@ def _walk(item: Item, value: Any, schema: Schema, path: str) -> Iterator[Finding
                 if known is not None and str(key) not in known:
                     yield _unknown(item, str(key), known, path)
                 else:
-                    yield from _walk(item, inner, schema.field(str(key)), path + key_path(str(key)))
+                    yield from _walk(item, inner, schema.field(str(key)), key_path(path, str(key)))
             for name in schema.required() if known is not None else ():
                 if name not in value:
                     yield item.error("FieldMissing", f"lacks {path.removeprefix('.spec.') or path}.{name}", path)
@@ -51,13 +52,13 @@ def _walk(item: Item, value: Any, schema: Schema, path: str) -> Iterator[Finding
             for index, inner in enumerate(value):
                 yield from _walk(item, inner, schema.item(), f"{path}[{index}]")
         case str() if not has_action(value) and schema.enum() and value not in schema.enum():
-            text = f"has {short(value)} at {path}, which must be one of {', '.join(map(str, schema.enum()))}"
+            text = f"has {visible(value)} at {path}, which must be one of {', '.join(map(str, schema.enum()))}"
             yield item.error("ValueUnknown", text, path, did_you_mean(value, map(str, schema.enum())))
 
 
 def _unknown(item: Item, key: str, known: tuple[str, ...], path: str) -> Finding:
     text = f"has an unknown field {key} at {path}"
-    return item.error("FieldUnknown", text, path + key_path(key), did_you_mean(key, known) or f"known: {_some(known)}")
+    return item.error("FieldUnknown", text, key_path(path, key), did_you_mean(key, known) or f"known: {_some(known)}")
 
 
 def _some(known: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The order of resources and what is said about an order that cannot be."""
+"""The order of resources, and circles in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from reconciler.core.graph import find_cycle, order, problems
+from reconciler.core.graph import find_cycle, order
 
 
 class Item(NamedTuple):
@@ -49,22 +49,3 @@ def test_a_circle_comes_last() -> None:
 )
 def test_a_cycle_is_named(edges: dict[str, tuple[str, ...]], expected: tuple[str, ...] | None) -> None:
     assert find_cycle(edges) == expected
-
-
-@pytest.mark.parametrize(
-    ("resources", "expected"),
-    [
-        ([("a", ()), ("b", ("a",))], []),
-        (
-            [("main-service", ()), ("main-ingress", ("main-servic",))],
-            ["resource main-ingress depends on unknown resource main-servic (did you mean main-service?)"],
-        ),
-        ([("a", ("zzz",))], ["resource a depends on unknown resource zzz"]),
-        ([("a", ()), ("a", ())], ["resource id a is used twice; give every resource an id of its own"]),
-        ([("", ())], ["a resource has no id; give every resource an id that is unique in its form"]),
-        ([("a", ("b",)), ("b", ("a",))], ["resources depend on each other in a circle: a -> b -> a"]),
-        ([("a", ("b", "x"))], ["resource a depends on unknown resource b", "resource a depends on unknown resource x"]),
-    ],
-)
-def test_problems_are_told_in_sentences(resources: list[tuple[str, tuple[str, ...]]], expected: list[str]) -> None:
-    assert problems(resources) == expected
