@@ -135,7 +135,7 @@ def _notes(hub: Hub, name: str, places: dict[str, list[Place]]) -> tuple[str, ..
     extras = hub.spec.extra_value_mappings
     notes = []
     if name in ("hostOrUrl", "host") and name not in extras and hub.spec.value_mappings.host_or_url:
-        notes.append("deprecated: use an extra mapping and toHost")
+        notes.append("deprecated: use toHost")
     if name in extras and name in _SHADOWED:
         notes.append("takes the place of the built-in variable")
     if name in extras and name not in places:

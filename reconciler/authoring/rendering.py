@@ -115,10 +115,12 @@ def render_owned(compiled: CompiledForm, owner: Owner, variables: Mapping[str, o
 
 
 def without_owner(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest without shard and owner."""
-    metadata = {key: value for key, value in manifest["metadata"].items() if key != "ownerReferences"}
-    metadata["labels"] = {key: value for key, value in metadata["labels"].items() if key != LABEL_SHARD}
-    return {**manifest, "metadata": metadata}
+    """The manifest without shard and owner, its name first."""
+    given = manifest["metadata"]
+    first = {key: given[key] for key in ("name", "namespace") if key in given}
+    rest = {key: value for key, value in given.items() if key not in ("name", "namespace", "ownerReferences")}
+    rest["labels"] = {key: value for key, value in rest["labels"].items() if key != LABEL_SHARD}
+    return {**manifest, "metadata": first | rest}
 
 
 def kinds_of(forms: Sequence[Form]) -> frozenset[tuple[str, str]]:

@@ -28,7 +28,8 @@ from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.model.names import FIELD_MANAGER
 from shared.model.version import Version
-from tests.builders import CONFIG_MAPS, ROOT, example_document, fresh_namespace, node_row_of
+from tests.builders import CONFIG_MAPS, EXAMPLE, ROOT, SPACE, example_document, fresh_namespace, node_row_of
+from tests.contract.test_authoring_cli import examples, run_example
 
 pytestmark = pytest.mark.stack
 
@@ -202,6 +203,18 @@ def test_the_order_of_the_bookkeeping_is_no_difference(shop: Shop) -> None:
         "+  more: x"
     ]
     assert not [word for word in ("applied-hash", "ownerReferences", "uid:", SHARD) if word in change["diff"]]
+
+
+@pytest.mark.parametrize(("script", "told"), examples(" cluster"))
+def test_the_examples_of_the_page_print_what_it_says(shop: Shop, script: str, told: str) -> None:
+    shop.apply(placed("form", shop.namespace), node_row_of("acme"), node_row_of("globex"))
+    place = shop.files / EXAMPLE.relative_to(ROOT)
+    place.mkdir(parents=True)
+    for name in ("hub.yaml", "form.yaml"):
+        text = (EXAMPLE / name).read_text(encoding="utf-8")
+        (place / name).write_text(text.replace(SPACE, shop.namespace), encoding="utf-8")
+    printed = run_example(script, shop.files, KUBECONFIG=str(shop.kubeconfig))
+    assert printed.replace(shop.namespace, SPACE) == told
 
 
 # -- kinds of change --------------------------------------------------------------------------------------------------

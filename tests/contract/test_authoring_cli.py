@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,32 @@ def rowplane(*arguments: str, stdin: str = "", **env: str) -> subprocess.Complet
         timeout=60,
         check=False,
     )
+
+
+def examples(info: str) -> list[tuple[str, str]]:
+    """(shell script, what it prints) of each example of docs/authoring.md whose fence says `console` and `info`."""
+    page = (ROOT / "docs" / "authoring.md").read_text(encoding="utf-8")
+    found = []
+    for body in re.findall(rf"^```console{info}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        told = [line for line in body.splitlines() if line[:2] not in ("$ ", "> ")]
+        script = [line[2:] for line in body.splitlines() if line[:2] in ("$ ", "> ")]
+        found.append(("\n".join(script), "\n".join(told)))
+    return found
+
+
+def run_example(script: str, cwd: Path, **env: str) -> str:
+    """What a shell prints, on both outputs, without spaces at the ends of lines."""
+    answer = subprocess.run(
+        ["bash", "-c", script],
+        env={"PATH": f"{COMMAND.parent}:{os.environ['PATH']}", "HOME": "/nonexistent", "COLUMNS": "160"} | env,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return "\n".join(line.rstrip() for line in answer.stdout.splitlines())
 
 
 def in_process(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -301,6 +328,19 @@ def test_an_explanation_as_json_names_every_place() -> None:
         "samples": [],
         "notes": ["not mapped: did you mean planId?"],
     }
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("script", "told"), examples(""))
+def test_the_examples_of_the_page_print_what_it_says(script: str, told: str) -> None:
+    assert run_example(script, ROOT) == told
+
+
+def test_the_page_has_examples_of_every_command() -> None:
+    scripts = " ".join(script for script, _ in [*examples(""), *examples(" cluster")])
+    assert set(re.findall(r"rowplane (\w+)", scripts)) == {"validate", "render", "diff", "explain"}
 
 
 # -- the command itself -----------------------------------------------------------------------------------------------

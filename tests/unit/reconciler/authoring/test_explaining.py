@@ -36,7 +36,7 @@ def test_the_example_is_explained() -> None:
         "main-service",
     }
     assert found["deploymentStatus"].notes == ("unused",)
-    assert found["hostOrUrl"].notes == ("deprecated: use an extra mapping and toHost",)
+    assert found["hostOrUrl"].notes == ("deprecated: use toHost",)
     assert found["uid"].notes == ()
 
 
