@@ -37,14 +37,17 @@ from reconciler.authoring.rows import Samples, parse_flags, parse_rows
 from reconciler.core.validation import Severity
 from reconciler.core.variables import NodeRow, node_row_of_annotations
 from reconciler.schemas import bundled
+from reconciler.sources import SystemSources
+from shared.clock import SystemClock
 from shared.errors import InvalidError, UsageError
+from shared.gotemplate import Sources
 from shared.model.form import Form
 from shared.model.hub import Hub
 
 if TYPE_CHECKING:
     from reconciler.authoring.live import Live
 
-__all__ = ["explain", "load", "load_samples", "render", "tell_rows", "validate"]
+__all__ = ["explain", "load", "load_samples", "render", "system_sources", "tell_rows", "validate"]
 
 
 def connect() -> Live:
@@ -52,6 +55,11 @@ def connect() -> Live:
     from reconciler.authoring.live import Live  # noqa: PLC0415  # the client takes longer to import than most commands run
 
     return Live.connect()
+
+
+def system_sources() -> Sources:
+    """Time and chance, for templates of what is made once."""
+    return SystemSources(SystemClock())
 
 
 def load(files: Sequence[str] | None, namespace: str) -> Bundle:
@@ -138,7 +146,7 @@ def render(files: Sequence[str], form: str, options: RowOptions, namespace: str,
     if not samples.given:
         raise UsageError("no row is given", mend="Give rows with --rows FILE, or one with --row COLUMN=VALUE")
     hubs = {entry.object.key: entry.object for entry in bundle.hubs}
-    rendering = render_forms(pick_forms(bundle, form), hubs, samples, bundled())
+    rendering = render_forms(pick_forms(bundle, form), hubs, samples, bundled(), system_sources())
     manifests = [manifest for node in rendering.nodes for manifest in node.manifests()]
     if output is Format.JSON:
         print_data(manifests, output)

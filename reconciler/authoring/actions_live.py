@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
-from reconciler.authoring.actions import load, load_samples, tell_rows
+from reconciler.authoring.actions import load, load_samples, system_sources, tell_rows
 from reconciler.authoring.bundle import Bundle
 from reconciler.authoring.diff import Change, ChangeKind, NodeChanges, Target, compare, target_of_node
 from reconciler.authoring.live import Live
@@ -85,9 +85,9 @@ def _hub(live: Live, bundle: Bundle, form: Form) -> Hub | None:
 
 def _compare_all(live: Live, targets: Sequence[Target]) -> list[NodeChanges]:
     """All nodes, several at a time, in their order; a bar on a terminal tells how far it is."""
-    console = err()
+    console, sources = err(), system_sources()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="diff") as pool:
-        results = pool.map(lambda target: compare(live, target), targets)
+        results = pool.map(lambda target: compare(live, target, sources), targets)
         watched = track(
             results, "Comparing", total=len(targets), console=console, transient=True, disable=not console.is_terminal
         )

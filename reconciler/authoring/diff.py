@@ -19,8 +19,9 @@ from reconciler.core.catalog import NodeKey
 from reconciler.core.objects import DesiredObject, ObjectRef
 from reconciler.core.record import ObservedNode, label_value
 from reconciler.core.render import CompiledForm, Owner
-from reconciler.core.variables import NodeRow, node_row_of_annotations, variables_of
-from shared.errors import ClusterError, InvalidError, ObjectNotFound
+from reconciler.core.variables import NodeRow, node_row_of_annotations
+from shared.errors import ClusterError, ObjectNotFound
+from shared.gotemplate import Sources
 from shared.model.form import ConflictPolicy, CreationPolicy
 from shared.model.names import ANNOTATION_DELETION_POLICY, LABEL_NODE, LABEL_NODE_NAMESPACE
 
@@ -90,11 +91,10 @@ class Target:
         """Of the node."""
         return NodeKey(*self.compiled.form.key, self.row.uid)
 
-    def render(self) -> RenderedNode:
+    def render(self, sources: Sources) -> RenderedNode:
         """Its objects; with the owner's uid and shard where there is a LynqNode."""
         owner = Owner(self.key, *((self.observed.uid, self.observed.shard) if self.observed else ("", "")))
-        variables = variables_of(self.row, self.compiled.form.spec.hub_id, self.key.form)
-        return render_owned(self.compiled, owner, variables, str(self.key))
+        return render_owned(self.compiled, owner, self.row, str(self.key), sources)
 
 
 def target_of_node(compiled: CompiledForm, node: ObservedNode) -> Target:
@@ -102,12 +102,9 @@ def target_of_node(compiled: CompiledForm, node: ObservedNode) -> Target:
     return Target(compiled, node_row_of_annotations(node.key.uid, node.annotations), node)
 
 
-def compare(live: Live, target: Target) -> NodeChanges:
+def compare(live: Live, target: Target, sources: Sources) -> NodeChanges:
     """What would change for one node. Raises ClusterUnreachable; what is refused is told with its object."""
-    try:
-        rendered = target.render()
-    except InvalidError as error:
-        return NodeChanges(target.key, (Change(ChangeKind.FAILED, "", "", reason=str(error)),))
+    rendered = target.render(sources)
     failed = {**target.compiled.failed, **rendered.failed}
     spaces = {item.ref.name for item in rendered.objects if item.ref.kind == "Namespace"}
     changes = [_change(live, target, item, spaces) for item in rendered.objects]

@@ -19,12 +19,13 @@ from reconciler.core.render import CompiledForm, Owner, compile_form, render_nod
 from reconciler.core.schema import Schemas
 from reconciler.core.variables import NodeRow, variables_of
 from shared.errors import UsageError
+from shared.gotemplate import Sources
 from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.model.names import LABEL_SHARD
 from shared.model.version import Version
 
-__all__ = ["RenderedNode", "Rendering", "kinds_of", "pick_forms", "render_forms", "render_row"]
+__all__ = ["RenderedNode", "Rendering", "kinds_of", "pick_forms", "render_forms", "render_owned", "without_owner"]
 
 _UNVERSIONED = Version(0, 0, 0, 0, 0, 0)
 
@@ -76,7 +77,11 @@ def pick_forms(bundle: Bundle, name: str) -> list[Form]:
 
 
 def render_forms(
-    forms: Sequence[Form], hubs: Mapping[tuple[str, str], Hub], samples: Samples, schemas: Schemas
+    forms: Sequence[Form],
+    hubs: Mapping[tuple[str, str], Hub],
+    samples: Samples,
+    schemas: Schemas,
+    sources: Sources,
 ) -> Rendering:
     """Every form for each active row of its hub. Raises InvalidError for rows that do not fit the hub."""
     nodes: list[RenderedNode] = []
@@ -93,22 +98,21 @@ def render_forms(
         selected = samples.of(hub)
         compiled = compile_form(form, schemas, hub)
         broken += [("/".join(form.key), text) for text in compiled.failed.values()]
-        nodes += [render_row(compiled, hub, where, row) for where, row in selected.active]
+        nodes += [_render_row(compiled, where, row, sources) for where, row in selected.active]
         inactive |= dict.fromkeys(f"{where}: {row.uid}" for where, row in selected.inactive)
         nulls |= dict.fromkeys(selected.nulls)
     return Rendering(tuple(nodes), tuple(broken), tuple(inactive), tuple(nulls))
 
 
-def render_row(compiled: CompiledForm, hub: Hub, where: str, row: NodeRow) -> RenderedNode:
-    """One row by one form, in the order of the dependencies."""
-    form = compiled.form
-    key = NodeKey(*form.key, row.uid)
-    return render_owned(compiled, Owner(key, uid="", shard=""), variables_of(row, hub.metadata.name, key.form), where)
+def _render_row(compiled: CompiledForm, where: str, row: NodeRow, sources: Sources) -> RenderedNode:
+    owner = Owner(NodeKey(*compiled.form.key, row.uid), uid="", shard="")
+    return render_owned(compiled, owner, row, where, sources)
 
 
-def render_owned(compiled: CompiledForm, owner: Owner, variables: Mapping[str, object], where: str) -> RenderedNode:
-    """The objects of a node in the order of the dependencies."""
-    desired = render_node(compiled, owner, variables, _UNVERSIONED)
+def render_owned(compiled: CompiledForm, owner: Owner, row: NodeRow, where: str, sources: Sources) -> RenderedNode:
+    """The objects of a node in the order of the dependencies; `where` names the row's place."""
+    variables = variables_of(row, compiled.form.spec.hub_id, compiled.form.metadata.name)
+    desired = render_node(compiled, owner, variables, _UNVERSIONED, sources)
     by_id = {item.id: item for item in desired.objects}
     failed = {name: text for name, text in desired.failed.items() if name not in compiled.failed}
     return RenderedNode(owner.key, where, tuple(by_id[name] for name in order(desired.objects)), failed)

@@ -7,13 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from shared.cli import main
+from shared.cli import GROUP, main
 from shared.model.names import API_VERSION
 from tests.builders import ROOT
 
@@ -23,6 +24,26 @@ COMMAND = Path(sys.executable).parent / "rowplane"
 ACME = ("--row", "node_id=acme-corp", "domain=https://acme.example.com", "active_color=blue", "blue_version=v1.0.0")
 GREEN = ("green_version=v2.0.0", "deployment_status=stable")
 TIMEOUT = "spec.deployments[0].timeoutSeconds"
+CHANCE = """\
+apiVersion: operator.lynq.sh/v1
+kind: LynqHub
+metadata: {name: shops}
+spec:
+  source: {type: mysql, mysql: {host: db, username: reader, database: shop, table: shops}}
+  valueMappings: {uid: shop_id, activate: is_active}
+---
+apiVersion: operator.lynq.sh/v1
+kind: LynqForm
+metadata: {name: web}
+spec:
+  hubId: shops
+  allowNondeterministic: true
+  secrets:
+    - id: password
+      nameTemplate: "{{ .uid }}"
+      creationPolicy: Once
+      spec: {stringData: {password: "{{ randAlphaNum 16 }}"}}
+"""
 DEPRECATED = (
     f"{SEED}/hub.yaml:21: warning: LynqHub lynq-system/blue-green-nodes: "
     "valueMappings.hostOrUrl is deprecated since Lynq v1.1.11"
@@ -263,6 +284,13 @@ def test_one_resource_that_cannot_be_rendered_leaves_the_rest() -> None:
         assert word in error
 
 
+def test_what_is_made_once_may_ask_for_time_and_chance() -> None:
+    answer = rowplane("render", "-f", "-", "--row", "shop_id=acme", stdin=CHANCE)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    (secret,) = yaml.safe_load_all(answer.stdout)
+    assert re.fullmatch("[A-Za-z0-9]{16}", secret["stringData"]["password"])
+
+
 def test_one_row_of_many() -> None:
     found, told = objects("-f", f"{DATA}/typed.yaml", "--rows", f"{DATA}/rows.csv", "--uid", "acme")
     assert ([item["metadata"]["name"] for item in found], told) == (["acme-settings", "acme-web"], "")
@@ -352,6 +380,19 @@ def test_help_tells_the_options(
 ) -> None:
     assert in_process(monkeypatch, command, "--help") == 0
     assert "--filename" in capsys.readouterr().out
+
+
+def test_only_the_named_command_is_loaded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The other entry point names a module that does not exist."""
+    both = [
+        EntryPoint("validate", "reconciler.authoring.commands:app", GROUP),
+        EntryPoint("other", "no.such.module:app", GROUP),
+    ]
+    monkeypatch.setattr("shared.cli.entry_points", lambda **_: both)
+    assert in_process(monkeypatch, "validate", "-f", f"{DATA}/typed.yaml") == 0
+    assert capsys.readouterr().out == "2 objects: 0 errors, 0 warnings\n"
+    with pytest.raises(ModuleNotFoundError):
+        in_process(monkeypatch, "--help")
 
 
 def test_checking_a_form_imports_no_client_of_another_system() -> None:
