@@ -18,6 +18,7 @@ from reconciler.adapters.cluster import KubeCluster
 from reconciler.adapters.kafka_changes import KafkaChanges
 from reconciler.adapters.watches import Watches
 from reconciler.core.catalog import NodeKey
+from reconciler.core.schema import Kind, Schema
 from reconciler.loop import Loop, shards_of
 from reconciler.metrics import Metrics
 from reconciler.ports import Partition
@@ -48,7 +49,8 @@ class _Shards:
         self._watches = watches
         self._lock = threading.Lock()
         self._partitions: list[Partition] = []
-        self._kinds: frozenset[tuple[str, str]] = frozenset()
+        self._kinds: frozenset[Kind] = frozenset()
+        self._types: dict[Kind, Schema | None] = {}
 
     def changed(self, partitions: Iterable[Partition]) -> None:
         with self._lock:
@@ -57,9 +59,10 @@ class _Shards:
 
     def view_changed(self, _before: CatalogView, after: CatalogView) -> None:
         kinds = after.catalog.kinds()
+        types = {kind: schema for compiled in after.compiled.values() for kind, schema in compiled.types.items()}
         with self._lock:
-            if kinds != self._kinds:
-                self._kinds = kinds
+            if (kinds, types) != (self._kinds, self._types):  # a kind that was not served may be now
+                self._kinds, self._types = kinds, types
                 self._watches.update(self._kinds, shards_of(self._partitions))
 
     def is_synced(self) -> bool:

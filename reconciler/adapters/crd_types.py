@@ -33,6 +33,8 @@ class CrdTypes:
         self._known: dict[str, _Known] = {}
         self._reflector: Reflector | None = None
         self._on_change: Callable[[str], None] = _nobody
+        self.lags = False
+        """Whether `types` left out a kind that discovery does not name yet; no event tells when it does."""
 
     def list(self) -> None:
         """Learn once which CRDs there are. Raises ClusterError, ClusterRefused when they may not be read."""
@@ -58,33 +60,46 @@ class CrdTypes:
             return group in self._groups
 
     def types(self, groups: Iterable[str]) -> dict[Kind, Schema]:
-        """The kinds of these groups' CRDs; a kind whose CRD did not change keeps its `Schema`. Raises ClusterError."""
+        """The kinds of these groups' CRDs that are served; a kind whose CRD did not change keeps its `Schema`.
+
+        Raises ClusterError, ClusterRefused when CRDs may not be read.
+        """
         wanted = frozenset(groups)
         with self._lock:
             names = {name for name in self._versions if _group(name) in wanted}
             self._known = {name: known for name, known in self._known.items() if name in self._versions}
             unread = {name for name in names if name in self._stale or name not in self._known}
             self._stale -= unread
+        done: set[str] = set()
         try:
             for name in sorted(unread):
-                self._read(name)
-                unread = unread - {name}
+                if self._read(name):
+                    done.add(name)
         finally:
             with self._lock:
-                self._stale |= unread
+                self._stale |= unread - done
+        self.lags = done != unread
         return {kind: schema for name in sorted(names) for kind, schema in self._known.get(name, ((), {}))[1].items()}
 
-    def _read(self, name: str) -> None:
+    def _read(self, name: str) -> bool:
+        """Take over one CRD; False when it has to be read again, since discovery lags behind it."""
         try:
             crd = self._client.get(CRDS, "", name)
         except ObjectNotFound:
             self._known.pop(name, None)  # the watch is about to say so
-            return
+            return True
         types = types_of_crd(crd)
+        try:
+            for kind in types:
+                self._client.resource_type(*kind)
+        except ObjectNotFound:
+            self._known.pop(name, None)
+            return False
         said = crd["spec"], sorted(types)
         before = self._known.get(name)
         if before is None or before[0] != said:
             self._known[name] = said, types
+        return True
 
     def _take(self, event: EventType, item: dict[str, Any]) -> None:
         name, version = item["metadata"]["name"], str(item["metadata"].get("resourceVersion"))

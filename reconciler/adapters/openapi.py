@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 POLL_S: Final = 30.0
 """How often OpenAPI is asked again for kinds of which no watch can tell that they came."""
+_LAG_S: Final = 0.2
+"""How soon a CRD is looked at again that the server's own discovery does not know yet."""
 
 
 class OpenApi:
@@ -87,7 +89,7 @@ class ClusterTypes:
             schemas = Schemas({kind: types[kind] for kind in kinds if kind in types})
             missing = kinds - schemas.types.keys()
             polled = custom is None or any(not self._crds.owns(_group(version)) for version, _ in missing)
-            self.poll_s = POLL_S if polled else None
+            self.poll_s = _LAG_S if self._crds.lags else POLL_S if polled else None
             return schemas, missing
 
     def _custom(self) -> dict[Kind, Schema] | None:

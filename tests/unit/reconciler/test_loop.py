@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.record import ObservedNode
+from reconciler.core.schema import Schema
 from reconciler.loop import shards_of
 from reconciler.ports import Partition, Record
 from reconciler.queue import Lane
@@ -319,6 +322,16 @@ def test_a_changed_form_has_all_its_nodes_looked_over(rig: Rig) -> None:
     rig.taken()
     rig.loop.view_changed(rig.view, view_of(example_form(generation=2, ingresses=None)))
     assert set(rig.taken()) == {KEY, NodeKey(SPACE, FORM, "beta")}
+
+
+def test_a_form_whose_kind_has_another_type_now_has_all_its_nodes_looked_over(rig: Rig) -> None:
+    rig.play(rig.assign(), [change(0)])
+    rig.taken()
+    compiled = rig.view.compiled[SPACE, FORM]
+    types = {**compiled.types, ("apps/v1", "Deployment"): Schema({"type": "object"}, {})}
+    retyped = replace(compiled, types=types)
+    rig.loop.view_changed(rig.view, replace(rig.view, compiled={(SPACE, FORM): retyped}))
+    assert rig.taken() == [KEY]
 
 
 def test_an_unchanged_form_has_none(rig: Rig) -> None:
