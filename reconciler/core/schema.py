@@ -45,7 +45,6 @@ class LeafType(StrEnum):
 
 
 _BY_FORMAT: Final = {
-    "int-or-string": LeafType.INT_OR_STRING,
     "quantity": LeafType.QUANTITY,
     "byte": LeafType.BYTES,
     "date-time": LeafType.DATE_TIME,
@@ -93,14 +92,14 @@ class Schema:
     def leaf(self) -> LeafType:
         """What is wanted here."""
         node = self._node
-        if node.get("x-kubernetes-int-or-string"):
+        wanted, form = node.get("type"), node.get("format")
+        if node.get("x-kubernetes-int-or-string") or (wanted is None and form == "int-or-string"):
             return LeafType.INT_OR_STRING
-        by_format = _BY_FORMAT.get(str(node.get("format")))
-        if by_format is not None and node.get("type") in (None, "string"):
-            return by_format
-        if "type" not in node and "properties" in node:
+        if wanted == "string" and form in _BY_FORMAT:
+            return _BY_FORMAT[form]
+        if wanted is None and "properties" in node:
             return LeafType.OBJECT
-        return _BY_TYPE.get(str(node.get("type")), LeafType.UNKNOWN)
+        return _BY_TYPE.get(str(wanted), LeafType.UNKNOWN)
 
     @property
     def is_int32(self) -> bool:

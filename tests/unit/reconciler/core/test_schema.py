@@ -104,6 +104,23 @@ def test_an_open_object_may_have_any_field(node: dict[str, Any]) -> None:
     assert Schema(node, {}).known_fields() is None
 
 
+@pytest.mark.parametrize(
+    ("node", "leaf"),
+    [
+        ({"format": "int-or-string"}, LeafType.INT_OR_STRING),
+        ({"type": "string", "format": "int-or-string"}, LeafType.STRING),
+        ({"x-kubernetes-int-or-string": True}, LeafType.INT_OR_STRING),
+        ({"type": "string", "format": "byte"}, LeafType.BYTES),
+        ({"type": "string", "format": "password"}, LeafType.STRING),
+        ({"type": "integer", "format": "date-time"}, LeafType.INTEGER),
+        ({"properties": {}}, LeafType.OBJECT),
+        ({"type": ["string"]}, LeafType.UNKNOWN),
+    ],
+)
+def test_type_and_format_decide_together(node: dict[str, Any], leaf: LeafType) -> None:
+    assert Schema(node, {}).leaf is leaf
+
+
 def test_an_embedded_object_has_what_every_object_has() -> None:
     node = {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"spec": {"type": "object"}}}
     assert Schema(node, {}).known_fields() == ("apiVersion", "kind", "metadata", "spec")
