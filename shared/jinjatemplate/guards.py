@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from shared.gotemplate import limits
-from shared.jinjatemplate.budget import Budget
+from shared.jinjatemplate.budget import NODE_WORK, Budget
 from shared.jinjatemplate.formats import check_percent
 from shared.jinjatemplate.values import Fault, cost_of, text_of
 
@@ -16,6 +16,8 @@ Guard = Callable[..., None]
 
 _MAX_DIGITS: Final = 308
 """Most digits that round may keep or clear: as far as floats reach."""
+_MAX_PATH: Final = 20
+"""Most names of a path into an item (`map(attribute="a.b.c")`)."""
 
 
 def fits(length: int) -> None:
@@ -70,6 +72,22 @@ def _rounded(_budget: Budget, _number: object, precision: object = 0, *_rest: ob
     _at_most("the precision", precision, _MAX_DIGITS)
 
 
+def _path_at(index: int | None) -> Guard:
+    """Of filters that follow a path (`a.b,c`) into each item; `index` is its place after the items, None: by name."""
+
+    def check(budget: Budget, items: object, *args: object, **named: object) -> None:
+        path = named.get("attribute", args[index] if index is not None and index < len(args) else None)
+        if not isinstance(path, str):
+            return
+        steps = 1 + path.count(".") + path.count(",")
+        if steps > _MAX_PATH:
+            raise Fault(f"the path of an attribute has more than {_MAX_PATH} names")
+        count = len(items) if isinstance(items, str | list | tuple | dict | range) else 0
+        budget.pay(NODE_WORK * count * steps)
+
+    return check
+
+
 def _formatted(_budget: Budget, form: object, *args: object, **kwargs: object) -> None:
     check_percent(text_of(form), kwargs or args)
 
@@ -95,12 +113,22 @@ FILTERS: Final[Mapping[str, Guard]] = {
     "batch": _portioned,
     "center": _wide,
     "format": _formatted,
+    "groupby": _path_at(0),
     "indent": _indented,
+    "join": _path_at(1),
+    "map": _path_at(None),
+    "max": _path_at(1),
+    "min": _path_at(1),
+    "rejectattr": _path_at(0),
     "replace": _replaced,
     "round": _rounded,
+    "selectattr": _path_at(0),
     "slice": _portioned,
+    "sort": _path_at(2),
     "striptags": _quadratic,
+    "sum": _path_at(0),
     "trim": _product,
+    "unique": _path_at(1),
     "wordwrap": _quadratic,
 }
 """By the names of filters."""

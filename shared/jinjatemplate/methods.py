@@ -54,7 +54,9 @@ def has_method(owner: object, name: str) -> bool:
 
 def attribute(owner: object, name: str) -> object:
     """An attribute that is no method. Raises AttributeError when there is none for templates."""
-    if (type(owner) is Group and name in Group._fields) or isinstance(owner, Namespace):
+    if type(owner) is Group and name in Group._fields:
+        return getattr(owner, name)
+    if isinstance(owner, Namespace) and not name.startswith("_"):
         return getattr(owner, name)
     if isinstance(owner, LoopContext) and name in _LOOP_VALUES:
         return getattr(owner, name)
@@ -63,7 +65,7 @@ def attribute(owner: object, name: str) -> object:
 
 def call_method(budget: Budget, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
     """Call a method within the budget. Raises Fault."""
-    owner, name = method
+    owner, name = method.owner, method.name
     budget.charge(args, kwargs)
     if isinstance(owner, LoopContext):
         return _METHODS[LoopContext][name](owner, *args, **kwargs)

@@ -5,6 +5,7 @@ than the limits allow, or touches an object that is no data.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from jinja2.runtime import LoopContext, Macro, Undefined
@@ -30,14 +31,16 @@ class Group(NamedTuple):
         return tuple.__repr__(self)
 
 
-class Method(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Method:
     """A method of a text, a list, a map or a loop, not called yet."""
 
     owner: object
     name: str
 
 
-class Function(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Function:
     """A global function; `call` takes the budget first."""
 
     name: str

@@ -155,6 +155,9 @@ def test_what_is_our_own(template: str, text: str) -> None:
         ("{{ uid ~ uid.upper }}", "upper is a function"),
         ("{{ ['a'] | map(attribute='upper') | join }}", "upper is a function"),
         ("{{ range }}", "range is a function"),
+        ("{{ range[1] }}", "has no such item"),
+        ("{% for x in uid.upper %}{% endfor %}", "cannot loop over"),
+        ("{{ namespace(x=1)._Namespace__attrs }}", "has no attribute"),
         ("{{ map.items }}", "items is a function"),
         ("{% macro m() %}{% endmacro %}{{ m }}", "a macro is a function"),
         ("{{ namespace() }}", "a namespace is no value"),
@@ -176,9 +179,11 @@ def test_what_is_refused(template: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["__class__", "__init__", "__globals__", "format_map", "mro", "encode", "translate"])
-@pytest.mark.parametrize("owner", ["uid", "tags", "map", "range", "namespace", "loop", "uid.upper", "m", "(1 | int)"])
+@pytest.mark.parametrize(
+    "owner", ["uid", "tags", "map", "range", "namespace", "loop", "uid.upper", "m", "ns", "(1 | int)"]
+)
 def test_no_attribute_of_an_object_can_be_reached(owner: str, name: str) -> None:
-    around = "{{% macro m() %}}{{% endmacro %}}{{% for x in tags %}}{}{{% endfor %}}"
+    around = "{{% set ns = namespace(a=1) %}}{{% macro m() %}}{{% endmacro %}}{{% for x in tags %}}{}{{% endfor %}}"
     for access in (f"{owner}.{name}", f"{owner}['{name}']", f"{owner} | attr('{name}')"):
         assert failure(around.format(f"{{{{ {access} }}}}")).reason
 
