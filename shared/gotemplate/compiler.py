@@ -90,6 +90,9 @@ def compile_tree(tree: go.Tree) -> Compiled:
     return Compiled(root, defined, tuple(compiler.sites))
 
 
+_UNDEFINED: Final = "an undefined variable is assigned"
+
+
 def _name(name: str) -> j.Name:
     return j.Name(name, "load")
 
@@ -102,11 +105,13 @@ class _Compiler:
     def __init__(self, tree: go.Tree) -> None:
         self._tree = tree
         self._cells: set[int] = set()
+        self._in_range = False
+        """Whether dot is an item of a loop."""
         self.sites: list[int] = [0]
 
     def program(self, body: go.Nodes) -> Program:
         """The function of one body."""
-        self._cells = set()
+        self._cells, self._in_range = set(), False
         made = self._nodes(body)
         targets: list[j.Expr] = [_target("dot"), _target("root"), _target("s")]
         values: list[j.Expr] = [_name("data"), _name("data"), _name("state")]
@@ -144,11 +149,13 @@ class _Compiler:
 
     def _action(self, node: go.Action) -> Iterator[j.Node]:
         if node.pipe.declared:
-            yield self._set(node.pipe.declared[0], self._pipe(node.pipe, bare=True))
+            yield self._set(node.pipe.declared[0], self._pipe(node.pipe, bare=True), node.pos)
         else:
             yield j.Output([self._helper("show", node.pos, self._pipe(node.pipe))])
 
-    def _set(self, slot: int, value: j.Expr) -> j.Node:
+    def _set(self, slot: int, value: j.Expr, pos: int) -> j.Node:
+        if slot == go.UNDEFINED:
+            return j.ExprStmt(self._fault(pos, _UNDEFINED))
         if slot in self._tree.reassigned:
             self._cells.add(slot)
             return j.ExprStmt(j.Filter(_name("s"), "store", [_name(f"v{slot}"), value], [], None, None))
@@ -166,13 +173,19 @@ class _Compiler:
         return branches, self._nodes(otherwise)
 
     def _with(self, node: go.With) -> j.Node:
-        body: list[j.Node] = [j.With([_target("dot")], [_name("value")], self._nodes(node.body))]
+        body: list[j.Node] = [j.With([_target("dot")], [_name("value")], self._inside(node.body, in_range=False))]
         test: list[j.Node] = [*self._bind_value(node.pipe), j.If(_name("value"), body, [], self._nodes(node.otherwise))]
         return j.With([_target("value")], [self._pipe(node.pipe, bare=True)], test)
 
+    def _inside(self, body: go.Nodes, in_range: bool) -> list[j.Node]:
+        outer, self._in_range = self._in_range, in_range
+        made = self._nodes(body)
+        self._in_range = outer
+        return made
+
     def _bind_value(self, pipe: go.Pipe) -> Iterator[j.Node]:
         for slot in pipe.declared:
-            yield self._set(slot, _name("value"))
+            yield self._set(slot, _name("value"), pipe.pos)
 
     def _range(self, node: go.Range) -> Iterator[j.Node]:
         """A loop over (index, item) pairs; its variables are set before each round, and once for the else body."""
@@ -181,11 +194,12 @@ class _Compiler:
         walk = self._helper("iterate", node.pos, _name("value"), j.Const(pairs))
         rounds: list[j.Node] = []
         if pairs:
-            rounds = [self._set(pipe.declared[0], _name("key")), self._set(pipe.declared[1], _name("dot"))]
+            sources = zip(pipe.declared, ("key", "dot"), strict=True)
+            rounds = [self._set(slot, _name(source), pipe.pos) for slot, source in sources]
         elif pipe.declared:
-            rounds = [self._set(pipe.declared[0], _name("dot"))]
+            rounds = [self._set(pipe.declared[0], _name("dot"), pipe.pos)]
         pair = j.Tuple([_target("key"), _target("dot")], "store")
-        loop: j.Node = j.For(pair, walk, [*rounds, *self._nodes(node.body)], [], None, False)
+        loop: j.Node = j.For(pair, walk, [*rounds, *self._inside(node.body, in_range=True)], [], None, False)
         if node.otherwise is not None:
             # Jinja2's own else also runs after a loop whose rounds all end in break or continue.
             test = self._helper("has_rounds", node.pos, _name("value"), j.Const(pairs))
@@ -211,7 +225,9 @@ class _Compiler:
     def _fault(self, pos: int, reason: str) -> j.Expr:
         return self._helper("fault", pos, j.Const(reason))
 
-    def _variable(self, slot: int) -> j.Expr:
+    def _variable(self, slot: int, pos: int) -> j.Expr:
+        if slot == go.UNDEFINED:
+            return self._fault(pos, _UNDEFINED)
         if slot == 0:
             return _name("root")
         if slot in self._tree.reassigned:
@@ -228,6 +244,8 @@ class _Compiler:
             raise AssertionError("the parser makes no empty pipeline")
         if pipe.declared and not bare:
             for slot in pipe.declared:
+                if slot == go.UNDEFINED:
+                    return self._fault(pipe.pos, _UNDEFINED)
                 self._cells.add(slot)
                 value = j.Filter(_name("s"), "store", [_name(f"v{slot}"), value], [], None, None)
         return value
@@ -263,12 +281,19 @@ class _Compiler:
         return self._helper(f"call_{function.name}", function.pos, *values)
 
     def _argument(self, arg: go.Operand, want: type) -> j.Expr:
-        """An operand as an argument: a number constant takes the type of its parameter, as in Go."""
+        """An operand as an argument: a number constant takes the type of its parameter, as in Go.
+
+        nil counts as an empty map where a map is wanted, but not the nil that a key or a loop has found.
+        """
         if isinstance(arg, go.Number) and want is float:
             return j.Const(float(arg.value))
         if isinstance(arg, go.Number) and want is int and arg.integer is not None:
             return j.Const(arg.integer)
-        return self._operand(arg)
+        value = self._operand(arg)
+        found = isinstance(arg, (go.Field, go.Chain)) or (isinstance(arg, go.Variable) and arg.names)
+        if want is dict and (found or (isinstance(arg, go.Dot) and self._in_range)):
+            return self._helper("found_map", arg.pos, value)
+        return value
 
     def _branches(self, function: go.Identifier, values: list[j.Expr], final: j.Expr | None) -> j.Expr:
         """and/or: later arguments are evaluated only if the earlier ones leave it open."""
@@ -286,7 +311,10 @@ class _Compiler:
             case go.Field():
                 receiver, names = self._names(first.pos, _name("dot"), first.names[:-1]), first.names
             case go.Variable():
-                receiver, names = self._names(first.pos, self._variable(first.slot), first.names[:-1]), first.names
+                receiver, names = (
+                    self._names(first.pos, self._variable(first.slot, first.pos), first.names[:-1]),
+                    first.names,
+                )
             case go.Chain():
                 receiver, names = self._names(first.pos, self._operand(first.operand), first.names[:-1]), first.names
             case _:
@@ -307,7 +335,7 @@ class _Compiler:
             case go.Field():
                 return self._names(operand.pos, _name("dot"), operand.names)
             case go.Variable():
-                return self._names(operand.pos, self._variable(operand.slot), operand.names)
+                return self._names(operand.pos, self._variable(operand.slot, operand.pos), operand.names)
             case go.Identifier():
                 return self._call(operand, [], None)
             case go.Chain():

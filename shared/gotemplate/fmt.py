@@ -4,6 +4,7 @@ Fed by: printf. Feeds: text. Never: rounds twice; Python's own conversion is exa
 Source of the rules: Go package fmt, "Printing" (flags), "Floating-point and complex constituents"; strconv.FormatFloat.
 """
 
+import math
 from dataclasses import dataclass
 
 from shared.gotemplate.printing import digits_of, exponent_form, plain_form, special_float
@@ -34,7 +35,7 @@ def padded(text: str, flags: Flags) -> str:
 
 
 def float_text(verb: str, flags: Flags, value: float) -> str:
-    """A float by %v or one of e E f F g G, at its width."""
+    """A float by %v or one of b e E f F g G x X, at its width."""
     width = flags.width or 0
     special = special_float(value)
     if special is not None:
@@ -53,6 +54,12 @@ def float_text(verb: str, flags: Flags, value: float) -> str:
 
 
 def _body(verb: str, flags: Flags, value: float) -> str:
+    if verb == "b":
+        return _binary(value)
+    if verb == "x":
+        return _hexadecimal(value, flags, least_digits=4 if flags.sharp else 0)
+    if verb == "X":
+        return _hexadecimal(value, flags, least_digits=0).upper()
     precision = 6 if flags.precision is None else flags.precision
     sharp = "#" if flags.sharp else ""
     if verb in "gG" and flags.precision is None:
@@ -65,6 +72,31 @@ def _body(verb: str, flags: Flags, value: float) -> str:
     else:
         text = f"{value:{sharp}.{precision}{verb.lower()}}"
     return text.upper() if verb in "EG" else text
+
+
+def _binary(value: float) -> str:
+    """The mantissa as an integer, and a power of two."""
+    mantissa, exponent = math.frexp(value)
+    shift = min(53, exponent + 1074)
+    return f"{int(math.ldexp(mantissa, shift))}p{exponent - shift:+d}" if value else "0p-1074"
+
+
+def _hexadecimal(value: float, flags: Flags, least_digits: int) -> str:
+    """A mantissa from 1 to below 2 in hexadecimal digits, and a power of two."""
+    mantissa, exponent = math.frexp(value)
+    bits, exponent = int(math.ldexp(mantissa, 61)), exponent - 1 if value else 0  # 1 bit before the point, 60 after
+    if flags.precision is not None and flags.precision < 15:
+        unit = 1 << (60 - 4 * flags.precision)
+        whole, rest = divmod(bits, unit)
+        bits = (whole + (rest * 2 + (whole & 1) > unit)) * unit
+        if bits >> 61:
+            bits, exponent = bits >> 1, exponent + 1
+    digits = f"{bits & (1 << 60) - 1:015x}"
+    digits = digits.rstrip("0") if flags.precision is None else digits[: flags.precision].ljust(flags.precision, "0")
+    point = "." if digits or flags.sharp else ""
+    if flags.precision is None:
+        digits = digits.ljust(least_digits, "0")
+    return f"0x{bits >> 60}{point}{digits}p{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
 
 
 def _lengthened(text: str) -> str:

@@ -28,7 +28,7 @@ _HEX = "[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
 _FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?")
 _HEX_FLOAT = re.compile(rf"[+-]?0[xX](?:_?{_HEX}\.?(?:{_HEX})?|\.{_HEX})[pP][+-]?{_DIGITS}")
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-_SPECIAL_FLOAT = re.compile(r"[+-]?(?:inf|infinity|nan)", re.IGNORECASE)
+_SPECIAL_FLOAT = re.compile(r"[+-]?(?:inf|infinity)|nan", re.IGNORECASE)
 
 
 def to_bytes(text: str) -> bytes:

@@ -6,6 +6,10 @@ Fed by: the parser. Feeds: the compiler and the search for variables. Never: eva
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+UNDEFINED: Final = -1
+"""Slot of what an assignment names without a declaration: as in Go, an error when it is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Variable:
     pos: int
     name: str
     slot: int
-    """Which declaration is meant: 0 is `$`, every declaration has its own number."""
+    """Which declaration is meant: 0 is `$`, every declaration has its own number, UNDEFINED is none."""
     names: tuple[str, ...]
 
 

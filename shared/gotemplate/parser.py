@@ -11,6 +11,7 @@ from shared.gotemplate import limits, literals
 from shared.gotemplate.errors import Fault, error_at
 from shared.gotemplate.lexer import KEYWORDS, Kind, LexError, Token, lex
 from shared.gotemplate.nodes import (
+    UNDEFINED,
     Action,
     Bool,
     Break,
@@ -301,27 +302,26 @@ class _Parser:
             if context != "range" or names:
                 raise Fault(f"too many declarations in {context}")
             names.append(name)
-            if self._peek_solid().kind is not Kind.VARIABLE:
+            if self._peek_solid().kind not in (Kind.VARIABLE, Kind.RIGHT, Kind.CLOSE):
                 raise Fault("range can only initialize variables")
-        if names:
-            raise Fault("range over a pipeline must declare its variables with := or =")
-        return [], False
+        return names, False  # as Go: `range $i, $list` declares $i
 
     def _target(self, name: str, assigns: bool) -> int:
         """The slot that a declaration makes, or that an assignment writes."""
-        if assigns:
-            slot = self._slot(name)
+        if not assigns:
+            self._slots += 1
+        slot = self._slot(name, UNDEFINED) if assigns else self._slots
+        if slot == UNDEFINED or not assigns:
+            self._scopes[-1][name] = slot
+        else:
             self._reassigned.add(slot)
-            return slot
-        self._slots += 1
-        self._scopes[-1][name] = self._slots
-        return self._slots
+        return slot
 
-    def _slot(self, name: str) -> int:
-        for scope in reversed(self._scopes):
-            if name in scope:
-                return scope[name]
-        raise Fault(f"undefined variable {name!r}")
+    def _slot(self, name: str, default: int | None = None) -> int:
+        slot = next((scope[name] for scope in reversed(self._scopes) if name in scope), default)
+        if slot is None:
+            raise Fault(f"undefined variable {name!r}")
+        return slot
 
     def _command(self, context: str) -> Command:
         args: list[Operand] = []

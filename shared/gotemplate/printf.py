@@ -5,6 +5,7 @@ as in Go the complaint is part of the text (`%!d(string=x)`). Only a width beyon
 Source of the rules: Go package fmt, "Printing", "Format errors", "Explicit argument indexes".
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,10 +14,11 @@ from shared.gotemplate.errors import Fault
 from shared.gotemplate.fmt import Flags, float_text, padded
 from shared.gotemplate.literals import to_bytes
 from shared.gotemplate.printing import quote, text_of
-from shared.gotemplate.values import UNSIGNED, Struct, is_integer, type_name
+from shared.gotemplate.values import UNSIGNED, NamedInt, Struct, is_integer, type_name
 
 _INTEGER_BASES = {"d": 10, "b": 2, "o": 8, "O": 8, "x": 16, "X": 16}
 _BAD_WIDTH_ABOVE = 1_000_000
+_NO_RAW_STRING = re.compile("[\x00-\x08\x0a-\x1f`\x7f\ufeff\ud800-\udfff]")
 
 
 class _Arguments:
@@ -78,12 +80,13 @@ def _verb(form: str, pos: int, given: _Arguments) -> tuple[int, str]:
     after_index = False
     complaint = ""
     pos, after_index = _argument_number(form, pos, given)
+    counted = form.startswith("*", pos)
     width, pos, bad = _number(form, pos, given)
     if bad:
         complaint += "%!(BADWIDTH)"
-    if isinstance(width, int) and form[pos - 1] == "*":
+    if counted:
         after_index = False
-        if width < 0:
+        if width is not None and width < 0:
             width, flags = -width, replace(flags, minus=True, zero=False)
     elif width is not None and after_index:
         given.good = False
@@ -140,14 +143,13 @@ def _number(form: str, pos: int, given: _Arguments) -> tuple[int | None, int, bo
         if not is_integer(value) or not isinstance(value, int) or abs(value) > _BAD_WIDTH_ABOVE:
             return None, pos + 1, True
         return int(value), pos + 1, False
-    start = pos
+    start, number = pos, 0
     while pos < len(form) and form[pos] in "0123456789":
+        if number > _BAD_WIDTH_ABOVE:
+            return None, len(form), False  # as Go: what is so long ends the format
+        number = number * 10 + int(form[pos])
         pos += 1
-    if pos == start:
-        return None, pos, False
-    if pos - start > 7 or int(form[start:pos]) > _BAD_WIDTH_ABOVE:
-        return None, pos, False
-    return int(form[start:pos]), pos, False
+    return (number if pos > start else None), pos, False
 
 
 def _argument_number(form: str, pos: int, given: _Arguments) -> tuple[int, bool]:
@@ -177,23 +179,23 @@ def formatted(verb: str, flags: Flags, value: object) -> str:
         return _container(verb, flags, value)
     if verb == "v" and flags.sharp:
         return _go_syntax(replace(flags, sharp=False), value)
-    if isinstance(value, Struct):
-        value = value.text()
-    text: str | None = None
+    if isinstance(value, Struct) and verb not in "vsxXq":
+        raise Fault(f"verb %{verb} cannot print a value of type {value.go_type}")
+    if isinstance(value, Struct) or (isinstance(value, NamedInt) and verb in "vsxXq"):
+        return _string(verb, flags, value.text()) or ""
+    text = _scalar(verb, flags, value)
+    return f"%!{verb}({type_name(value)}={_scalar('v', flags, value)})" if text is None else text
+
+
+def _scalar(verb: str, flags: Flags, value: object) -> str | None:
+    """A bool, string or number by one verb, None for a verb that it has not."""
     if isinstance(value, bool):
-        text = padded("true" if value else "false", flags) if verb in "tv" else None
-    elif isinstance(value, str):
-        text = _string(verb, flags, value)
-    elif isinstance(value, float):
-        if verb in "bxX":
-            raise Fault(f"verb %{verb} is not supported for floats")
-        text = float_text(verb, flags, value) if verb in "veEfFgG" else None
-    elif isinstance(value, int):
-        text = _integer(verb, flags, value)
-    if text is not None:
-        return text
-    plain = float_text("v", flags, value) if isinstance(value, float) else None
-    return f"%!{verb}({type_name(value)}={plain or formatted('v', replace(flags, sharp=False), value)})"
+        return padded("true" if value else "false", flags) if verb in "tv" else None
+    if isinstance(value, str):
+        return _string(verb, flags, value)
+    if isinstance(value, float):
+        return float_text(verb, flags, value) if verb in "vbeEfFgGxX" else None
+    return _integer(verb, flags, value) if isinstance(value, int) else None
 
 
 def _container(verb: str, flags: Flags, value: list[object] | dict[str, object]) -> str:
@@ -202,14 +204,12 @@ def _container(verb: str, flags: Flags, value: list[object] | dict[str, object])
         raise Fault("the width is too large for so many items")
     if verb == "v" and flags.sharp:
         opening, separator, closing = type_name(value) + "{", ", ", "}"
-        colon = ": " if flags.space else ":"
     else:
         opening, separator, closing = "[" if isinstance(value, list) else "map[", " ", "]"
-        colon = ":"
     if isinstance(value, list):
         parts = [_item(verb, flags, item) for item in value]
     else:
-        parts = [f"{_item(verb, flags, key)}{colon}{_item(verb, flags, value[key])}" for key in sorted(value)]
+        parts = [f"{_item(verb, flags, key)}:{_item(verb, flags, value[key])}" for key in sorted(value)]
     return opening + separator.join(parts) + closing
 
 
@@ -224,8 +224,8 @@ def _go_syntax(flags: Flags, value: object) -> str:
     if isinstance(value, str):
         return _string("q", flags, value) or ""
     if type(value) in UNSIGNED and isinstance(value, int):
-        return padded(f"0x{int(value):x}", flags)
-    return formatted("v", flags, value)
+        return _based("x", replace(flags, sharp=True), int(value))
+    return (_integer("d", flags, value) or "") if isinstance(value, NamedInt) else formatted("v", flags, value)
 
 
 def _string(verb: str, flags: Flags, text: str) -> str | None:
@@ -234,7 +234,7 @@ def _string(verb: str, flags: Flags, text: str) -> str | None:
     if verb in "sv":
         return padded(text, flags)
     if verb == "q":
-        if flags.sharp and "`" not in text and all(char.isprintable() or char == "\t" for char in text):
+        if flags.sharp and not _NO_RAW_STRING.search(text):
             return padded(f"`{text}`", flags)
         return padded(quote(text, ascii_only=flags.plus), flags)
     if verb in "xX":

@@ -58,6 +58,14 @@ def method(state: State, site: int, value: object, name: str, *args: object) -> 
     raise Fault(f"can't evaluate field {name} in type {type_name(value)}")
 
 
+def found_map(state: State, site: int, value: object) -> object:
+    """What a key or a loop has found, where a map is wanted: nil is none. Raises Fault."""
+    if value is None:
+        state.site = site
+        raise Fault("wrong type for value; expected map[string]interface {}; got nil")
+    return value
+
+
 def show(state: State, site: int, value: object) -> str:
     """What a printed action adds to the output."""
     if type(value) is str:
@@ -130,6 +138,7 @@ HELPERS: Final[Mapping[str, Callable[..., object]]] = {
     "field": field,
     "chain": chain,
     "method": method,
+    "found_map": found_map,
     "show": show,
     "fault": fault,
     "last_of": last_of,

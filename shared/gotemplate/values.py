@@ -9,7 +9,9 @@ Fed by: the runtime and the functions. Feeds: printing, printf, the comparison b
 | []interface{}, []string, []int, [][]interface{} | list, StrList, IntList, ListList |
 | nil []interface{}, nil []string | NilList, NilStrList |
 | map[string]interface{}, map[string]string | dict, StrMap |
+| nil map[string]interface{} | NilMap |
 | time.Time, semver.Version | subclasses of Struct |
+| time.Month, time.Weekday | subclasses of NamedInt |
 
 Sources: Go package text/template (truth, eq, lt, ...), package reflect (kinds, DeepEqual).
 """
@@ -41,6 +43,16 @@ class UInt8(int):
     """Go's uint8: what indexing a string returns."""
 
 
+class NamedInt(int):
+    """A Go integer type whose values have names: time.Month, time.Weekday."""
+
+    names: ClassVar[tuple[str, ...]] = ()
+
+    def text(self) -> str:
+        """The name."""
+        return self.names[int(self)]
+
+
 class StrList(list[object]):
     """Go's []string."""
 
@@ -59,6 +71,10 @@ class NilList(list[object]):
 
 class NilStrList(StrList):
     """Go's nil []string."""
+
+
+class NilMap(dict[str, object]):
+    """Go's nil map[string]interface{}: empty, its JSON is null, and nothing can be put into it."""
 
 
 class StrMap(dict[str, object]):
@@ -110,6 +126,7 @@ _KINDS: Final[dict[type, tuple[str, str, str]]] = {
     IntList: ("slice", "[]int", ""),
     ListList: ("slice", "[][]interface {}", ""),
     dict: ("map", "map[string]interface {}", ""),
+    NilMap: ("map", "map[string]interface {}", ""),
     StrMap: ("map", "map[string]string", ""),
 }
 # Signed and unsigned integers compare with each other, so one comparison kind serves both.
@@ -135,6 +152,8 @@ def type_name(value: object) -> str:
 def _known(value: object) -> tuple[str, str, str]:
     found = _KINDS.get(type(value))
     if found is None:
+        if isinstance(value, NamedInt):
+            return "int", f"time.{type(value).__name__}", "int"
         raise Fault(f"a value of Python type {type(value).__name__} cannot be used in a template")
     return found
 

@@ -15,6 +15,9 @@ SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map
 """unicode.IsSpace."""
 
 
+_IDEOGRAPHS = (("\u3400", "\u4d85"), ("\u4e00", "\u9fcc"), ("\U00020000", "\U0002b81d"))
+
+
 def map_chars(text: str, change: Callable[[str], str]) -> str:
     """The text changed character by character; a change into several characters is left out."""
     if text.isascii():
@@ -81,7 +84,8 @@ def _is_connector(char: str) -> bool:
 
 
 def _is_alphabet(char: str) -> bool:
-    return unicodedata.category(char) in ("Lu", "Ll", "Lt")
+    """A letter, but none of the ideographs, which stand for words."""
+    return unicodedata.category(char).startswith("L") and not any(first <= char <= last for first, last in _IDEOGRAPHS)
 
 
 def _is_number(char: str) -> bool:
@@ -100,6 +104,21 @@ def _class(char: str) -> _Word:
     return _Word.NUMBER if _is_number(char) else _Word.OTHER
 
 
+def _units(text: str) -> list[tuple[str, str]]:
+    """The characters of a text, each with itself; one that is no character goes with the next one, or the last."""
+    units: list[tuple[str, str]] = []
+    pending = ""
+    for char in text:
+        if char == "\ufffd" or "\ud800" <= char <= "\udfff":
+            pending += char
+        else:
+            units.append((char, pending + char))
+            pending = ""
+    if pending and units:
+        units[-1] = (units[-1][0], units[-1][1] + pending)
+    return units
+
+
 def _continues(kind: _Word, char: str) -> bool:
     """Whether a run of this class goes on; the hyphen and the underscore do not end punctuation."""
     if kind is _Word.PUNCTUATION:
@@ -110,21 +129,23 @@ def _continues(kind: _Word, char: str) -> bool:
 def _words(text: str) -> list[tuple[_Word, str]]:
     """Runs of one class; of capitals before small letters the last belongs to the next run."""
     words: list[tuple[_Word, str]] = []
+    units = _units(text)
+    chars = [char for char, _ in units]
     pos = 0
-    while pos < len(text):
-        kind = _class(text[pos])
+    while pos < len(chars):
+        kind = _class(chars[pos])
         end = pos + 1
-        if kind is _Word.UPPER and end < len(text) and _class(text[end]) is _Word.ALPHABET:
-            while end < len(text) and _class(text[end]) is _Word.ALPHABET:
+        if kind is _Word.UPPER and end < len(chars) and _class(chars[end]) is _Word.ALPHABET:
+            while end < len(chars) and _class(chars[end]) is _Word.ALPHABET:
                 end += 1
         else:
-            while end < len(text) and _continues(kind, text[end]):
+            while end < len(chars) and _continues(kind, chars[end]):
                 end += 1
-            if kind is _Word.UPPER and end - pos > 1 and end < len(text) and _is_alphabet(text[end]):
+            if kind is _Word.UPPER and end - pos > 1 and end < len(chars) and _is_alphabet(chars[end]):
                 end -= 1
-        words.append((kind, text[pos:end]))
+        words.append((kind, "".join([unit for _, unit in units[pos:end]])))
         pos = end
-    return words
+    return words or [(_Word.NONE, text)]
 
 
 class _Connected:
@@ -142,8 +163,13 @@ class _Connected:
 
     def _put(self, kind: _Word, word: str) -> None:
         if kind in (_Word.UPPER, _Word.CONNECTOR):
-            word = "".join([self._connector if _is_connector(char) else lower(char) for char in word])
+            word = "".join([self._spelled(char) for char in word])
         self._out.append(word)
+
+    def _spelled(self, char: str) -> str:
+        if _is_connector(char):
+            return self._connector
+        return lower(char) if _is_upper(char) else char
 
     def text(self) -> str:
         """The whole name."""

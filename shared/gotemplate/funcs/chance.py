@@ -9,10 +9,10 @@ Source of the rules: Sprig v3, "Date Functions" (now, ago), "String Functions" (
 import base64
 import string
 import uuid
-from datetime import UTC, datetime, timedelta
 
 from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
+from shared.gotemplate.funcs.calendar import SECOND_NS, moment
 from shared.gotemplate.funcs.dates import Time, duration_text, moment_of
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.sources import Sources
@@ -20,7 +20,6 @@ from shared.gotemplate.state import State
 
 _DRAW_BYTES = 8
 _PRINTABLE = "".join(map(chr, range(32, 127)))
-_SECOND_NS = 1_000_000_000
 
 
 def _sources(state: State) -> Sources:
@@ -51,14 +50,16 @@ def _text(state: State, count: int, alphabet: str) -> str:
 
 def now(state: State) -> Time:
     """The present moment, in UTC."""
-    return Time(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=_sources(state).now_s()))
+    seconds, part = divmod(_sources(state).now_s(), 1)
+    return Time(moment(int(seconds), int(part * SECOND_NS)))
 
 
-def ago(state: State, moment: object) -> str:
+def ago(state: State, when: object) -> str:
     """The time since a moment, in whole seconds, as a duration."""
-    passed = now(state).at - moment_of(moment).at
-    half_up = (abs(passed) + timedelta(milliseconds=500)) // timedelta(seconds=1)
-    return duration_text((-half_up if passed < timedelta() else half_up) * _SECOND_NS)
+    present, past = now(state).at, moment_of(when).at
+    passed_ns = (present.seconds - past.seconds) * SECOND_NS + present.nanos - past.nanos
+    seconds = (abs(passed_ns) + SECOND_NS // 2) // SECOND_NS
+    return duration_text((-seconds if passed_ns < 0 else seconds) * SECOND_NS)
 
 
 def uuidv4(state: State) -> str:

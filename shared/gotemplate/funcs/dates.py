@@ -9,37 +9,37 @@ moment; that is a Fault here.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final
 
 from shared.gotemplate.errors import Fault
-from shared.gotemplate.funcs.layouts import format_time, parse_time
+from shared.gotemplate.funcs.calendar import DAY_S, SECOND_NS, Moment, Month, Weekday, days_to
+from shared.gotemplate.funcs.calendar import moment as make_moment
+from shared.gotemplate.funcs.dateparse import parse_time
+from shared.gotemplate.funcs.layouts import format_time
 from shared.gotemplate.funcs.numbers import decimal_int
 from shared.gotemplate.funcs.registry import group
-from shared.gotemplate.values import Int32, Int64, Struct
+from shared.gotemplate.values import Int32, Int64, Struct, wrap64
 
-_SECOND: Final = 1_000_000_000
 _UNITS: Final[dict[str, int]] = {
     "ns": 1,
     "us": 1_000,
     "µs": 1_000,
     "μs": 1_000,
     "ms": 1_000_000,
-    "s": _SECOND,
-    "m": 60 * _SECOND,
-    "h": 3600 * _SECOND,
+    "s": SECOND_NS,
+    "m": 60 * SECOND_NS,
+    "h": 3600 * SECOND_NS,
 }
 _DURATION_PART = re.compile(r"(\d*)(?:\.(\d*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _ROUNDED: Final = (("y", 365 * 24 * 3600), ("mo", 30 * 24 * 3600), ("d", 24 * 3600), ("h", 3600), ("m", 60), ("s", 1))
 _UTC_NAMES = frozenset({"UTC", "Local", ""})
-_LATEST_SECOND = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
 class Time(Struct):
-    """A moment, to the microsecond."""
+    """Go's time.Time."""
 
-    at: datetime
+    at: Moment
 
     go_type: ClassVar[str] = "time.Time"
 
@@ -48,7 +48,9 @@ class Time(Struct):
         return format_time(self.at, "2006-01-02 15:04:05.999999999 -0700 MST")
 
     def json(self) -> str:
-        """RFC 3339."""
+        """RFC 3339. Raises Fault for years beyond it."""
+        if not 0 <= self.at.civil().year <= 9999:
+            raise Fault("json: the year is outside of [0,9999]")
         return format_time(self.at, "2006-01-02T15:04:05.999999999Z07:00")
 
     def member(self, name: str) -> Callable[..., object] | None:
@@ -56,7 +58,7 @@ class Time(Struct):
         return _METHODS.get(name)
 
 
-_ZERO = Time(datetime(1, 1, 1, tzinfo=UTC))
+_ZERO = Time(Moment(-62_135_596_800))
 
 
 def moment_of(value: object) -> Time:
@@ -64,15 +66,13 @@ def moment_of(value: object) -> Time:
     if isinstance(value, Time):
         return value
     if type(value) in (int, Int64, Int32) and isinstance(value, int):
-        if not -62_135_596_800 <= value <= _LATEST_SECOND:
-            raise Fault("the date is outside the years 1 to 9999")
-        return Time(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(value)))
+        return Time(make_moment(int(value)))
     raise Fault("a date must be given as a time or as seconds since 1970; `toDate` reads one from text")
 
 
 def date(layout: str, value: object) -> str:
     """A moment by a layout, in UTC."""
-    return format_time(moment_of(value).at.astimezone(UTC), layout)
+    return format_time(moment_of(value).at.utc(), layout)
 
 
 def date_in_zone(layout: str, value: object, zone: str) -> str:
@@ -107,17 +107,13 @@ def must_to_date(layout: str, text: str) -> Time:
 
 def unix_epoch(moment: Time) -> str:
     """Seconds since 1970."""
-    return str(_seconds(moment))
-
-
-def _seconds(moment: Time) -> int:
-    return (moment.at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
+    return str(moment.at.seconds)
 
 
 def date_modify(change: str, moment: Time) -> Time:
     """The moment moved by a duration such as -1.5h; unmoved when that is no duration."""
     nanoseconds = parse_duration(change)
-    return moment if nanoseconds is None else _moved(moment, nanoseconds)
+    return moment if nanoseconds is None else Time(moment.at.moved(nanoseconds))
 
 
 def must_date_modify(change: str, moment: Time) -> Time:
@@ -125,14 +121,7 @@ def must_date_modify(change: str, moment: Time) -> Time:
     nanoseconds = parse_duration(change)
     if nanoseconds is None:
         raise Fault("invalid duration, write it like -1.5h")
-    return _moved(moment, nanoseconds)
-
-
-def _moved(moment: Time, nanoseconds: int) -> Time:
-    try:
-        return Time(moment.at + timedelta(microseconds=nanoseconds // 1000))
-    except OverflowError:
-        raise Fault("the date is outside the years 1 to 9999") from None
+    return Time(moment.at.moved(nanoseconds))
 
 
 def parse_duration(text: str) -> int | None:
@@ -160,13 +149,13 @@ def duration_text(nanoseconds: int) -> str:
         return "0s"
     sign = "-" if nanoseconds < 0 else ""
     amount = abs(nanoseconds)
-    if amount < _SECOND:
+    if amount < SECOND_NS:
         for unit in ("ns", "µs", "ms"):
             if amount < _UNITS[unit] * 1000:
                 return f"{sign}{_decimal(amount, _UNITS[unit])}{unit}"
-    minutes, rest = divmod(amount, 60 * _SECOND)
+    minutes, rest = divmod(amount, 60 * SECOND_NS)
     hours, minutes = divmod(minutes, 60)
-    text = _decimal(rest, _SECOND) + "s"
+    text = _decimal(rest, SECOND_NS) + "s"
     if hours:
         return f"{sign}{hours}h{minutes}m{text}"
     return f"{sign}{minutes}m{text}" if minutes else sign + text
@@ -186,7 +175,7 @@ def duration(seconds: object) -> str:
         amount = decimal_int(seconds) or 0
     elif type(seconds) is Int64:
         amount = int(seconds)
-    nanoseconds = (amount * _SECOND + (1 << 63)) % (1 << 64) - (1 << 63)
+    nanoseconds = (amount * SECOND_NS + (1 << 63)) % (1 << 64) - (1 << 63)
     return duration_text(nanoseconds)
 
 
@@ -201,25 +190,48 @@ def duration_round(value: object) -> str:
         raise Fault("the time since a date depends on the present moment; `ago` tells it")
     amount = abs(nanoseconds)
     for unit, seconds in _ROUNDED:
-        if amount > seconds * _SECOND:
-            return f"{amount // (seconds * _SECOND)}{unit}"
+        if amount > seconds * SECOND_NS:
+            return f"{amount // (seconds * SECOND_NS)}{unit}"
     return "0s"
+
+
+def _add_date(moment: Time, years: int, months: int, days: int) -> Time:
+    at, civil = moment.at, moment.at.civil()
+    date_s = days_to(civil.year + years, civil.month + months, civil.day + days) * DAY_S
+    clock_s = (at.seconds + at.offset_s) % DAY_S
+    return Time(make_moment(date_s + clock_s - at.offset_s, at.nanos, at.offset_s, at.zone))
+
+
+def _place(moment: object) -> tuple[int, int]:
+    if not isinstance(moment, Time):
+        raise Fault("wrong type for value; expected time.Time")
+    return moment.at.seconds, moment.at.nanos
 
 
 _METHODS: Final[dict[str, Callable[..., object]]] = {
     "Format": lambda moment, layout: format_time(moment.at, layout),
     "String": lambda moment: moment.text(),
-    "Year": lambda moment: moment.at.year,
-    "Day": lambda moment: moment.at.day,
-    "Hour": lambda moment: moment.at.hour,
-    "Minute": lambda moment: moment.at.minute,
-    "Second": lambda moment: moment.at.second,
-    "YearDay": lambda moment: moment.at.timetuple().tm_yday,
-    "Month": lambda moment: format_time(moment.at, "January"),
-    "Weekday": lambda moment: format_time(moment.at, "Monday"),
-    "Unix": lambda moment: Int64(_seconds(moment)),
-    "UTC": lambda moment: Time(moment.at.astimezone(UTC)),
-    "IsZero": lambda moment: moment == _ZERO,
+    "Year": lambda moment: moment.at.civil().year,
+    "Month": lambda moment: Month(moment.at.civil().month),
+    "Weekday": lambda moment: Weekday(moment.at.civil().weekday),
+    "Day": lambda moment: moment.at.civil().day,
+    "Hour": lambda moment: moment.at.civil().hour,
+    "Minute": lambda moment: moment.at.civil().minute,
+    "Second": lambda moment: moment.at.civil().second,
+    "Nanosecond": lambda moment: moment.at.nanos,
+    "YearDay": lambda moment: moment.at.civil().yearday,
+    "Unix": lambda moment: Int64(moment.at.seconds),
+    "UnixMilli": lambda moment: wrap64((moment.at.seconds * SECOND_NS + moment.at.nanos) // 1_000_000),
+    "UnixMicro": lambda moment: wrap64((moment.at.seconds * SECOND_NS + moment.at.nanos) // 1_000),
+    "UnixNano": lambda moment: wrap64(moment.at.seconds * SECOND_NS + moment.at.nanos),
+    "UTC": lambda moment: Time(moment.at.utc()),
+    "Local": lambda moment: Time(moment.at.utc()),
+    "IsZero": lambda moment: _place(moment) == _place(_ZERO),
+    "AddDate": _add_date,
+    "Before": lambda moment, other: _place(moment) < _place(other),
+    "After": lambda moment, other: _place(moment) > _place(other),
+    "Equal": lambda moment, other: _place(moment) == _place(other),
+    "Compare": lambda moment, other: (_place(moment) > _place(other)) - (_place(moment) < _place(other)),
 }
 
 FUNCTIONS = group(

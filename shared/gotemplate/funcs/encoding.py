@@ -33,7 +33,7 @@ def b32enc(text: str) -> str:
 def b64dec(text: str) -> str:
     """The text of a base 64 text, or a complaint."""
     data = to_bytes(text)
-    bad = _bad_place(data, _BASE64, 4, frozenset({2, 3}))
+    bad = _bad_place(data)
     if bad is not None:
         return f"illegal base64 data at input byte {bad}"
     return from_bytes(base64.b64decode(data.translate(None, b"\r\n")))
@@ -41,27 +41,40 @@ def b64dec(text: str) -> str:
 
 def b32dec(text: str) -> str:
     """The text of a base 32 text, or a complaint."""
-    data = to_bytes(text)
-    bad = _bad_place(data, _BASE32, 8, frozenset({2, 4, 5, 7}))
-    if bad is not None:
-        return f"illegal base32 data at input byte {bad}"
-    return from_bytes(base64.b32decode(data.translate(None, b"\r\n")))
+    data = to_bytes(text).translate(None, b"\r\n")
+    length = _base32_length(data)
+    if length < 0:
+        return f"illegal base32 data at input byte {-length - 1}"
+    return from_bytes(base64.b32decode(data[:length].ljust(-(-length // 8) * 8, b"=")))
 
 
-def _bad_place(data: bytes, alphabet: frozenset[int], size: int, short: frozenset[int]) -> int | None:
-    """Where the first illegal byte is.
+def _base32_length(data: bytes) -> int:
+    """How many bytes stand before the padding, or -1 minus the place of the first illegal byte."""
+    for place, byte in enumerate(data):
+        held, behind = place % 8, len(data) - place - 1
+        if byte == _PAD and held >= 2 and behind < 8:
+            if behind + held < 7:
+                return -len(data) - 1
+            wrong = next((k for k in range(7 - held) if k < behind and data[place + 1 + k] != _PAD), None)
+            if wrong is not None:
+                return -(place + wrong) - 1
+            return -place - 1 if held in (3, 6) else place
+        if byte not in _BASE32:
+            return -place - 1
+    return -(len(data) - len(data) % 8) - 1 if len(data) % 8 else len(data)
 
-    `size` characters make a group; `short` lists the lengths of a last group that padding may fill.
-    """
+
+def _bad_place(data: bytes) -> int | None:
+    """Where the first byte is that base 64 cannot have."""
     held = 0
     for place, byte in enumerate(data):
         if byte in b"\r\n":
             continue
-        if byte in alphabet:
-            held = (held + 1) % size
+        if byte in _BASE64:
+            held = (held + 1) % 4
             continue
-        if byte == _PAD and held in short:
-            return _bad_padding(data, place, size - held)
+        if byte == _PAD and held >= 2:
+            return _bad_padding(data, place, 4 - held)
         return place
     return len(data) - held if held else None
 

@@ -15,7 +15,7 @@ from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.printing import digits_of, exponent_form, plain_form
-from shared.gotemplate.values import NilList, NilStrList, Struct
+from shared.gotemplate.values import NilList, NilMap, NilStrList, Struct
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HTML_ESCAPES = {char: f"\\u{ord(char):04x}" for char in "<>&"}
@@ -72,7 +72,7 @@ class _Encoder:
         if isinstance(value, list) and not isinstance(value, (NilList, NilStrList)):
             parts = [self.text(item, depth + 1) for item in value]
             return self._enclosed("[", parts, "]", depth)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not isinstance(value, NilMap):
             colon = ": " if self._indent else ":"
             parts = [f"{self._string(key)}{colon}{self.text(value[key], depth + 1)}" for key in sorted(value)]
             return self._enclosed("{", parts, "}", depth)
@@ -93,7 +93,7 @@ class _Encoder:
         return text
 
     def _scalar(self, value: object) -> str:
-        if value is None or isinstance(value, list):
+        if value is None or isinstance(value, (list, dict)):
             return "null"
         if isinstance(value, bool):
             return "true" if value else "false"

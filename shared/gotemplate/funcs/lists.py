@@ -146,6 +146,8 @@ def concat(*lists: object) -> list[object]:
 def chunk(size: int, items: object) -> ListList:
     """The list cut into lists of a size."""
     found = items_of(items, "chunk")
+    if size < 0 and 1 < len(found) <= 1 - size:
+        return ListList()
     if size <= 0:
         raise Fault(f"a chunk of size {size} is no list")
     return ListList(list(found[start : start + size]) for start in range(0, len(found), size))

@@ -10,7 +10,7 @@ from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.printing import text_of
 from shared.gotemplate.state import State
-from shared.gotemplate.values import StrList, Walk, deep_copy, kind
+from shared.gotemplate.values import NilMap, StrList, Walk, deep_copy, kind
 
 Map = dict[str, object]
 
@@ -30,6 +30,8 @@ def get(source: Map, key: str) -> object:
 
 def set_(target: Map, key: str, value: object) -> Map:
     """Puts a value into the map."""
+    if isinstance(target, NilMap):
+        raise Fault("assignment to entry in nil map")
     target[key] = value
     return target
 
@@ -73,6 +75,7 @@ def omit(source: Map, *names: str) -> Map:
 
 def merge(state: State, target: Map, *sources: Map) -> Map:
     """Puts into the first map what it lacks, or has empty, from the others."""
+    target = {} if isinstance(target, NilMap) and any(sources) else target
     for source in sources:
         _merge(target, source, Walk(state.pay), overwrite=False)
     return target
@@ -80,6 +83,7 @@ def merge(state: State, target: Map, *sources: Map) -> Map:
 
 def merge_overwrite(state: State, target: Map, *sources: Map) -> Map:
     """Puts everything of the other maps into the first."""
+    target = {} if isinstance(target, NilMap) and any(sources) else target
     for source in sources:
         _merge(target, source, Walk(state.pay), overwrite=True)
     return target
@@ -117,6 +121,8 @@ def dig(*path: object) -> object:
 
 def deep_copy_(state: State, value: object) -> object:
     """A copy that shares nothing with the original."""
+    if value is None:
+        raise Fault("nil cannot be copied")
     return deep_copy(value, Walk(state.pay))
 
 

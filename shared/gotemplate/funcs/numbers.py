@@ -47,17 +47,19 @@ def as_float(value: object) -> float:
     if isinstance(value, (int, float)):
         return float(int(value)) if isinstance(value, int) else value
     if isinstance(value, str):
-        return parse_float(value) or 0.0
+        number = parse_float(value)
+        return 0.0 if number is None else number
     return 0.0
 
 
 def decimal_int(text: str) -> int | None:
     """A base-10 integer with nothing around it, held within 64 bits; None when it is not one."""
     digits = text[1:] if text[:1] in ("+", "-") else text
-    if not (digits.isascii() and digits.isdigit()):
+    length = next((place for place, char in enumerate(digits) if char not in "0123456789"), len(digits))
+    significant = digits[:length].lstrip("0")
+    number = int(significant or "0") if len(significant) <= 20 else 1 << 64
+    if not length or (length < len(digits) and number < 1 << 64):
         return None
-    significant = digits.lstrip("0")
-    number = int(significant or "0") if len(significant) <= 19 else 1 << 63
     return max(INT64_MIN, min(INT64_MAX, -number if text[0] == "-" else number))
 
 
@@ -133,7 +135,7 @@ def _exactly(
     total = _decimal(start)
     for other in others:
         total = combine(total, _decimal(as_float(other)))
-    return float(total) + 0.0  # decimals have no negative zero
+    return float(total) if total else 0.0  # Go's decimals have no negative zero
 
 
 def _decimal(value: float) -> decimal.Decimal:
@@ -193,14 +195,18 @@ def minf(first: object, *others: object) -> float:
     return _extreme(min, [as_float(value) for value in (first, *others)])
 
 
-def _extreme(choose: Callable[[list[float]], float], values: list[float]) -> float:
-    return math.nan if any(map(math.isnan, values)) else choose(values)
+def _extreme(choose: Callable[..., float], values: list[float]) -> float:
+    return math.nan if any(map(math.isnan, values)) else choose(values, key=_zeros_apart)
+
+
+def _zeros_apart(value: float) -> tuple[float, float]:
+    return value, math.copysign(1, value)
 
 
 def floor(value: object) -> float:
     """The float rounded down."""
     number = as_float(value)
-    return float(math.floor(number)) if math.isfinite(number) else number
+    return math.copysign(float(math.floor(number)), number) if math.isfinite(number) else number
 
 
 def ceil(value: object) -> float:
@@ -213,11 +219,13 @@ def round_(value: object, places: int, *half: float) -> float:
     """The float rounded to so many places; half (0.5) is the fraction from which it is rounded up."""
     power = 10.0**places if -324 < places <= 308 else math.inf if places > 308 else 0.0
     digit = power * as_float(value)
+    if math.isinf(digit) and math.isfinite(power):
+        return digit
     if not math.isfinite(digit) or power == 0:
         return math.nan
     fraction = math.modf(digit)[0]
     whole = math.ceil(digit) if fraction >= (half[0] if half else 0.5) else math.floor(digit)
-    return float(whole) / power
+    return math.copysign(float(whole), digit if whole == 0 else whole) / power
 
 
 def until(count: int) -> IntList:

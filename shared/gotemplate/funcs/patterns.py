@@ -47,12 +47,11 @@ def _first(state: State, pattern: Pattern, text: str) -> Span | None:
     return next((whole for whole, *_ in pattern.matches(text, state.pay)), None)
 
 
-def _spans(state: State, pattern: str, text: str, count: int) -> Iterator[Span]:
+def _spans(state: State, pattern: Pattern, text: str, count: int) -> Iterator[Span]:
     """Places of the matches, so many at most, all when negative."""
-    compiled = compile_pattern(pattern, state.pay)
     if count == 0:
         return
-    for made, (whole, *_) in enumerate(compiled.matches(text, state.pay), 1):
+    for made, (whole, *_) in enumerate(pattern.matches(text, state.pay), 1):
         yield whole
         if made == count:
             return
@@ -62,21 +61,20 @@ def _spans(state: State, pattern: str, text: str, count: int) -> Iterator[Span]:
 
 def regex_find_all(state: State, pattern: str, text: str, count: int) -> StrList:
     """The matches, so many at most, all when negative."""
-    text = text_of_bytes(text)
-    return StrList(text[begin:end] for begin, end in _spans(state, pattern, text, count)) or NilStrList()
+    compiled, text = compile_pattern(pattern, state.pay), text_of_bytes(text)
+    return StrList(text[begin:end] for begin, end in _spans(state, compiled, text, count)) or NilStrList()
 
 
 def regex_split(state: State, pattern: str, text: str, count: int) -> StrList:
     """The pieces between matches, so many at most, all when negative."""
-    text = text_of_bytes(text)
-    spans = _spans(state, pattern, text, count)
+    compiled, text = compile_pattern(pattern, state.pay), text_of_bytes(text)
     if count == 0:
         return NilStrList()
     if pattern and not text:
         return StrList([""])
     made = StrList()
     begin = end = 0
-    for found_begin, found_end in spans:
+    for found_begin, found_end in _spans(state, compiled, text, count):
         if count > 0 and len(made) == count - 1:
             break
         end = found_begin

@@ -16,7 +16,7 @@ from typing import Final
 from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.state import State
-from shared.gotemplate.values import Struct, UInt32, type_name
+from shared.gotemplate.values import NilMap, Struct, UInt32, type_name
 
 _GO_NAMES: Final[dict[type, str]] = {
     str: "string",
@@ -100,7 +100,7 @@ def converted(value: object, want: type) -> object:
     expected = want.go_type if issubclass(want, Struct) else _GO_NAMES[want]
     if value is None:
         if want is dict:
-            return {}
+            return NilMap()
         raise Fault(f"invalid value; expected {expected}")
     raise Fault(f"wrong type for value; expected {expected}; got {type_name(value)}")
 

@@ -203,7 +203,8 @@ def join(separator: str, value: object) -> str:
 
 def sort_alpha(value: object) -> StrList:
     """The items of a list as text, sorted."""
-    return StrList(sorted(text_of(item) for item in to_strings(value)))
+    items = to_strings(value) if isinstance(value, list) else [value]
+    return StrList(sorted(text_of(item) for item in items))
 
 
 def pieces(separator: str, text: str, count: int = -1) -> list[str]:

@@ -4,8 +4,10 @@ Fed by: `funcs.FUNCTIONS`. Feeds: compiled templates. Never: marks its result; a
 Source of the rules: Lynq's template functions (docs/design), whose int, float and bool print plain values here.
 """
 
+import re
+
 from shared.gotemplate.errors import Fault
-from shared.gotemplate.funcs.numbers import as_int64, decimal_int
+from shared.gotemplate.funcs.numbers import as_int64
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.funcs.text import trunc
 from shared.gotemplate.funcs.urls import parse_url
@@ -13,6 +15,7 @@ from shared.gotemplate.literals import INT64_MAX, INT64_MIN, parse_float
 
 _TRUE_WORDS = frozenset({"true", "1", "yes", "on", "t", "y"})
 _LABEL_BYTES = 63
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,100}", re.ASCII)
 
 
 def to_host(text: str) -> str:
@@ -32,8 +35,8 @@ def trunc63(text: str) -> str:
 def int_(value: object) -> int:
     """The value as an integer: decimals are cut off, text that is no number is 0."""
     if isinstance(value, str):
-        whole = decimal_int(value)
-        if whole is not None and INT64_MIN < whole < INT64_MAX:
+        whole = int(value) if _DECIMAL.fullmatch(value) else INT64_MAX + 1
+        if INT64_MIN <= whole <= INT64_MAX:
             return whole
         number = parse_float(value)
         return int(as_int64(number)) if number is not None else 0
@@ -43,7 +46,8 @@ def int_(value: object) -> int:
 def float_(value: object) -> float:
     """The value as a float: text that is no number is 0."""
     if isinstance(value, str):
-        return parse_float(value) or 0.0
+        number = parse_float(value)
+        return 0.0 if number is None else number
     if isinstance(value, int):
         return float(int(value))
     return value if isinstance(value, float) else 0.0

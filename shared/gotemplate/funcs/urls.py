@@ -4,6 +4,7 @@ Fed by: `funcs.FUNCTIONS` and the node functions. Feeds: compiled templates. Nev
 Source of the rules: Go packages net/url and path; Sprig v3, "URL Functions", "File Path Functions"; RFC 3986.
 """
 
+import ipaddress
 import posixpath
 import re
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Url:
         else:
             if (self.scheme or self.host or self.user) and (self.host or self.path or self.user):
                 out += "//" + (self.userinfo + "@" if self.user else "") + _escape(self.host, "!$&'()*+,;=:[]<>\"-_.~")
-            path = self.raw_path if self._raw_fits() else _escape(self.path, _PATH_SAFE)
+            path = self.raw_path if self._raw_fits() else "*" if self.path == "*" else _escape(self.path, _PATH_SAFE)
             if path and not path.startswith("/") and self.host:
                 out += "/"
             if not out and ":" in path.partition("/")[0]:
@@ -74,7 +75,7 @@ class Url:
             out += path
         if self.query:
             out += "?" + self.query
-        return out + ("#" + _escape(self.fragment, _PATH_SAFE + "!'()*?") if self.fragment else "")
+        return out + ("#" + _escape(self.fragment, _PATH_SAFE + "!()*?") if self.fragment else "")
 
     def _raw_fits(self) -> bool:
         return bool(self.raw_path) and _PATH_VALID.fullmatch(self.raw_path) is not None
@@ -137,9 +138,13 @@ def _host(host: str) -> str:
         if closing < 0:
             raise Fault("missing ']' in host")
         port = host[closing + 1 :]
+        if not _is_ipv6(host[1:closing]):
+            raise Fault("invalid host")
     else:
         colon = host.rfind(":")
         port = host[colon:] if colon >= 0 else ""
+        if "[" in host:
+            raise Fault("invalid IP-literal")
     if port and not _PORT.fullmatch(port):
         raise Fault("invalid port after host")
     if _BAD_HOST.search(host):
@@ -148,6 +153,14 @@ def _host(host: str) -> str:
         if int(escaped, 16) < 0x80 and escaped != "25":
             raise Fault("invalid URL escape in host name")
     return _unescape(host)
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def url_parse(text: str) -> dict[str, object]:
