@@ -268,6 +268,11 @@ def test_a_form_may_be_written_in_jinja2() -> None:
     assert made.manifest["spec"] == {"replicas": 3, "paused": True}
 
 
+def test_a_comment_of_jinja2_leaves_no_trace() -> None:
+    form = form_with({"spec": {"data": {"a": "x{# why #}"}}}, templateEngine="jinja2")
+    assert only(form).manifest["data"] == {"a": "x"}
+
+
 def test_an_error_of_a_jinja2_form_reads_like_the_others() -> None:
     form = form_with({"spec": {"replicas": "{{ activeColor }}"}}, "deployments", templateEngine="jinja2")
     assert refused(form) == ("resource x: spec.replicas: template '{{ activeColor }}' gave 'blue', which is no integer")

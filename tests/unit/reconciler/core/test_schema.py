@@ -152,6 +152,9 @@ DOCUMENT: dict[str, Any] = {
         "/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/status": {
             "patch": {"x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": {**GVK, "kind": "Status"}}
         },
+        "/apis/example.com/v1/reports/{name}": {
+            "get": {"x-kubernetes-action": "get", "x-kubernetes-group-version-kind": {**GVK, "kind": "Report"}}
+        },
         "/apis/example.com/v1/reviews": {
             "post": {"x-kubernetes-action": "post", "x-kubernetes-group-version-kind": {**GVK, "kind": "Review"}}
         },
@@ -172,6 +175,7 @@ DOCUMENT: dict[str, Any] = {
                     "size": {"type": "integer", "format": "int64", "minimum": 1, "default": 1},
                 },
             },
+            "com.example.v1.Report": {"type": "object", "x-kubernetes-group-version-kind": [{**GVK, "kind": "Report"}]},
             "com.example.v1.Review": {"type": "object", "x-kubernetes-group-version-kind": [{**GVK, "kind": "Review"}]},
             "io.k8s.apimachinery.pkg.api.resource.Quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]},
         }
