@@ -20,7 +20,7 @@ from prometheus_client import start_http_server
 from cdc.adapters.binlog import MysqlBinlog
 from cdc.adapters.cluster import ClusterHubs
 from cdc.adapters.preflight import preflight
-from cdc.adapters.publisher import KafkaChangeLog
+from cdc.adapters.publisher import KafkaChangeLog, Producer, open_producer
 from cdc.adapters.snapshot import SqlTables
 from cdc.adapters.topics import KafkaStateStore, KafkaTopicKeys, KafkaTopics
 from cdc.control import Control, ControlParts
@@ -32,8 +32,8 @@ from cdc.live import Live
 from cdc.pipeline import Pipeline, PipelineHooks, PipelineParts
 from shared.backoff import Backoff
 from shared.clock import SystemClock
-from shared.errors import ClusterError, LogError, LogRefused, LogUnreachable, RowplaneError, SourceError
-from shared.kafka import connect_admin, connect_producer
+from shared.errors import ClusterError, LogError, LogRefused, RowplaneError, SourceError
+from shared.kafka import connect_admin
 from shared.kube import KubeClient
 from shared.model.position import settle
 from shared.settings import KafkaSettings, KubeSettings
@@ -43,6 +43,7 @@ __all__ = ["run_capture"]
 log = structlog.get_logger(__name__)
 
 _DRAIN_S = 3.0
+_CLOSE_S = 1.0
 _LOWEST_REPLICA_ID, _HIGHEST_REPLICA_ID = 2**31, 2**32 - 1
 
 
@@ -50,7 +51,7 @@ _LOWEST_REPLICA_ID, _HIGHEST_REPLICA_ID = 2**31, 2**32 - 1
 class _Log:
     """Kafka, connected."""
 
-    producer: Any
+    producer: Producer
     admin: Any
     store: KafkaStateStore
     change_log: KafkaChangeLog
@@ -83,7 +84,7 @@ class _Capture:
             self._capture(joined)
         finally:
             self._hubs.stop()
-            joined.producer.close(timeout=1.0)
+            joined.producer.close(_CLOSE_S)
             joined.admin.close()
         if self._failure is not None:
             log.error("capture ends", server=self._server, error=f"{type(self._failure).__name__} {self._failure}")
@@ -98,13 +99,15 @@ class _Capture:
     # -- Kafka -----------------------------------------------------------------------------------------------------
 
     def _connect_log(self) -> _Log | None:
-        """Try until Kafka answers, telling the hubs meanwhile; None when stopped. Raises LogRefused."""
+        """Try until Kafka answers, telling the hubs meanwhile; None when stopped. Raises LogRefused: epoch lost."""
         backoff, failures = Backoff(first_s=0.5, cap_s=5.0), 0
         while not self._stop.is_set():
             try:
                 return self._open_log()
-            except LogUnreachable as error:
-                log.warning("Kafka is not reachable", error=str(error))
+            except LogError as error:  # a refused login too: password and certificates are mended in place
+                if error.reason == "EpochLost":
+                    raise
+                log.warning("Kafka cannot be used", error=str(error), reason=error.reason)
                 for hub in self._hubs.hubs(self._server):
                     try:
                         self._hubs.report(hub, conditions.failed(error))
@@ -115,9 +118,14 @@ class _Capture:
         return None
 
     def _open_log(self) -> _Log:
-        producer, admin = connect_producer(self._kafka), connect_admin(self._kafka)
-        store = KafkaStateStore(self._kafka, producer, admin, self._server)
-        state = claim(store, uuid.uuid4().hex, _new_replica_id())
+        producer = open_producer(self._kafka)
+        try:
+            admin = connect_admin(self._kafka)
+            store = KafkaStateStore(self._kafka, producer, admin, self._server)
+            state = claim(store, uuid.uuid4().hex, _new_replica_id())
+        except BaseException:
+            producer.close(0)
+            raise
         log.info("epoch claimed", server=self._server, epoch=state.epoch, incarnation=state.incarnation)
         change_log = KafkaChangeLog(producer, self._clock, on_oversized=self._on_oversized)
         return _Log(producer, admin, store, change_log, Keeper(store, state, self._clock))
@@ -132,6 +140,7 @@ class _Capture:
     def _capture(self, joined: _Log) -> None:
         live, keeper, change_log = self._live, joined.keeper, joined.change_log
         topic_keys = KafkaTopicKeys(self._kafka)
+        topics = KafkaTopics(joined.admin, self._kafka, change_log)
 
         def on_publish() -> None:
             publisher.kick()
@@ -142,7 +151,7 @@ class _Capture:
                 topic_prefix=self._kafka.topic_prefix,
                 hubs=self._hubs,
                 preflight=preflight,
-                topics=KafkaTopics(joined.admin, self._kafka, change_log),
+                topics=topics,
                 topic_keys=topic_keys,
                 keeper=keeper,
                 live=live,
@@ -162,6 +171,7 @@ class _Capture:
             self._thread("stopper", lambda: self._stopper(change_log, control, publisher)),
             self._thread("control", control.run),
             self._thread("full-publish", publisher.run),
+            self._thread("topic-watch", lambda: change_log.run_watch(topics.exists, floor_stop)),
             self._thread("floor", lambda: keeper.run_floor(change_log, floor_stop)),
         ]
         try:

@@ -6,6 +6,7 @@ or creates anything.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -15,13 +16,24 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient  # 
 from kafka.errors import (  # type: ignore[import-untyped]  # ships no types
     KafkaError,
     RetriableError,
+    SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
 )
+from kafka.net.manager import KafkaConnectionManager  # type: ignore[import-untyped]  # ships no types
+from kafka.net.sasl import register_sasl_mechanism  # type: ignore[import-untyped]  # ships no types
+from kafka.net.sasl.plain import SaslMechanismPlain  # type: ignore[import-untyped]  # ships no types
+from kafka.net.sasl.scram import SaslMechanismScram  # type: ignore[import-untyped]  # ships no types
+from kafka.net.selector import NetworkSelector  # type: ignore[import-untyped]  # ships no types
 
 from shared.errors import LogError, LogRefused, LogUnreachable
+from shared.kafka_security import check_files, login_refused, not_trusted, read_password
 from shared.settings import KafkaSettings
 
 __all__ = [
+    "BATCH_BYTES",
+    "REQUEST_TIMEOUT_MS",
     "TABLE_PARTITIONS",
     "connect_admin",
     "connect_consumer",
@@ -30,16 +42,23 @@ __all__ = [
     "log_error",
     "partition_count",
     "read_all",
+    "topic_exists",
     "topic_limit_bytes",
     "translated",
 ]
 
 TABLE_PARTITIONS: Final = 8
+BATCH_BYTES: Final = 64 * 1024
+"""Up to here a producer puts records of a partition together; a larger record goes alone."""
+REQUEST_TIMEOUT_MS: Final = 10_000
+"""A broker that has not answered by then is asked again on another connection."""
 _FOREVER_MS: Final = 2**31 - 1
 _BOOTSTRAP_MS: Final = 5_000
 _REQUEST_BYTES: Final = 64 * 1024 * 1024
 """Upper bound of a produce request; what a record may be is the topic's own limit."""
 _POLL_MS: Final = 200
+_METADATA_MS: Final = 2_000
+"""How long `send` blocks for a topic that the producer does not know; its caller asks again."""
 
 
 @contextmanager
@@ -63,28 +82,98 @@ def log_error(subject: str, error: BaseException) -> LogError:
     return LogRefused(f"{subject}: Kafka refused: {text}")
 
 
+class _PlainFromFile(SaslMechanismPlain):  # type: ignore[misc]  # the library is not annotated
+    """PLAIN whose configured password is the path of a file: each login reads it, so it may change meanwhile."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**{**config, "sasl_plain_password": read_password(config["sasl_plain_password"])})
+
+
+class _ScramFromFile(SaslMechanismScram):  # type: ignore[misc]  # the library is not annotated
+    """SCRAM, likewise."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**{**config, "sasl_plain_password": read_password(config["sasl_plain_password"])})
+
+
+register_sasl_mechanism("PLAIN", _PlainFromFile, overwrite=True)
+register_sasl_mechanism("SCRAM-SHA-256", _ScramFromFile, overwrite=True)
+register_sasl_mechanism("SCRAM-SHA-512", _ScramFromFile, overwrite=True)
+
+
 def _common(settings: KafkaSettings) -> dict[str, Any]:
     return {
         "bootstrap_servers": list(settings.bootstrap_servers),
         "bootstrap_timeout_ms": _BOOTSTRAP_MS,
         "client_id": "rowplane",
         "reconnect_backoff_max_ms": 1_000,
+        "security_protocol": settings.security_protocol,
+        "ssl_cafile": settings.ca_file or None,
+        "ssl_certfile": settings.cert_file or None,
+        "ssl_keyfile": settings.key_file or None,
+        "sasl_mechanism": settings.sasl_mechanism or None,
+        "sasl_plain_username": settings.username or None,
+        "sasl_plain_password": settings.password_file or None,
     }
 
 
+@contextmanager
+def _connecting(what: str, settings: KafkaSettings) -> Generator[None, None, None]:
+    """Errors of a first connection, with the cause of those that the client only calls a time-out."""
+    check_files(settings)
+    try:
+        with translated(f"{what} {','.join(settings.bootstrap_servers)}"):
+            yield
+    except LogUnreachable as error:
+        if settings.security_protocol == "PLAINTEXT":
+            raise
+        raise (_refusal(settings) or error) from error
+
+
+def _refusal(settings: KafkaSettings) -> LogRefused | None:
+    """What a broker has against our TLS or login: connect once more, alone, as the clients keep that to themselves."""
+    net = NetworkSelector()
+    manager = KafkaConnectionManager(net, **{**_common(settings), "request_timeout_ms": _BOOTSTRAP_MS})
+
+    async def connect() -> None:
+        broker = manager.cluster.bootstrap_brokers()[0]
+        await manager.get_connection(
+            broker.node_id, timeout_ms=_BOOTSTRAP_MS, pop_on_close=False, refresh_metadata_on_err=False
+        )
+
+    try:
+        net.run(connect)
+    except (SaslAuthenticationFailedError, UnsupportedSaslMechanismError) as error:
+        return login_refused(settings, str(error.args[0] if error.args else error))
+    except KafkaError as error:
+        cause = error.__context__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return not_trusted(settings, cause.verify_message)
+        if isinstance(cause, ssl.SSLError):
+            return not_trusted(settings, cause.reason or str(cause))
+    finally:
+        manager.close()
+        net.close()
+    return None
+
+
 def connect_producer(settings: KafkaSettings) -> Any:
-    """An idempotent producer that never gives a record up. Raises LogError.
+    """An idempotent producer that never gives a record up. Raises LogError, UsageError.
 
     acks=all, no linger, no delivery time-out, no topic creation: a finite time-out would let a later record be stored
-    without the one before it. The caller bounds what is in flight and ends the process at the first failed record.
+    without the one before it. The library keeps at most one request of a partition in flight while it is idempotent,
+    so a retry cannot be overtaken. The caller bounds what is in flight and ends the process at the first failed record.
     """
-    with translated(f"producer to {','.join(settings.bootstrap_servers)}"):
+    with _connecting("producer to", settings):
         return KafkaProducer(
             **_common(settings),
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
+            batch_size=BATCH_BYTES,
             delivery_timeout_ms=_FOREVER_MS,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            max_block_ms=_METADATA_MS,
             allow_auto_create_topics=False,
             max_request_size=_REQUEST_BYTES,
             metrics_enabled=False,
@@ -92,14 +181,17 @@ def connect_producer(settings: KafkaSettings) -> Any:
 
 
 def connect_admin(settings: KafkaSettings) -> Any:
-    """An admin client. Raises LogError."""
-    with translated(f"admin of {','.join(settings.bootstrap_servers)}"):
+    """An admin client. Raises LogError, UsageError."""
+    with _connecting("admin of", settings):
         return KafkaAdminClient(**_common(settings))
 
 
 def connect_consumer(settings: KafkaSettings, **options: Any) -> Any:
-    """A consumer without a group, automatic commits or topic creation, unless `options` say so. Raises LogError."""
-    with translated(f"consumer of {','.join(settings.bootstrap_servers)}"):
+    """A consumer without a group, automatic commits or topic creation, unless `options` say so.
+
+    Raises LogError, UsageError.
+    """
+    with _connecting("consumer of", settings):
         return KafkaConsumer(
             **{
                 **_common(settings),
@@ -130,6 +222,13 @@ def ensure_topic(admin: Any, name: str, *, partitions: int, replication_factor: 
 def partition_count(admin: Any, name: str) -> int:
     """Partitions of the topic; 0 when it does not exist."""
     return sum(len(topic["partitions"]) for topic in admin.describe_topics([name]) if topic["error_code"] == 0)
+
+
+def topic_exists(admin: Any, name: str) -> bool:
+    """False when a broker answers that there is no such topic. Raises LogError."""
+    with translated(f"topic {name}"):
+        missing = UnknownTopicOrPartitionError.errno
+        return all(topic["error_code"] != missing for topic in admin.describe_topics([name]))
 
 
 def topic_limit_bytes(admin: Any, name: str) -> int:

@@ -30,6 +30,9 @@ _NAME: Final = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _SERVICE: Final = re.compile(rf"({_NAME})/({_NAME})(:([1-9][0-9]{{0,4}}))?")
 _SECRET: Final = re.compile(rf"({_NAME})/({_NAME}(\.{_NAME})*)")
 _HTTPS_PORT: Final = 443
+_CLIENTS: Final = ("kafka-python", "librdkafka")
+_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_MECHANISMS: Final = ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,34 @@ class KafkaSettings:
     """`ROWPLANE_REPLICATION_FACTOR` of topics that capture creates; 3 where losing a broker must lose nothing."""
     group: str = "rowplane"
     """`ROWPLANE_GROUP`: consumer group of the reconcilers."""
+    client: str = "kafka-python"
+    """`ROWPLANE_KAFKA_CLIENT`: kafka-python, or librdkafka (of `rowplane[librdkafka]`) for the records that capture
+    writes; everything else uses kafka-python."""
+    security_protocol: str = "PLAINTEXT"
+    """`ROWPLANE_KAFKA_SECURITY_PROTOCOL`: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as the brokers' listener."""
+    ca_file: str = ""
+    """`ROWPLANE_KAFKA_CA_FILE`: PEM file of the authorities that sign the brokers' certificates; empty means the
+    system's."""
+    cert_file: str = ""
+    """`ROWPLANE_KAFKA_CERT_FILE`: PEM file of the certificate to show to the brokers; empty means none."""
+    key_file: str = ""
+    """`ROWPLANE_KAFKA_KEY_FILE`: PEM file of that certificate's key, without a passphrase."""
+    sasl_mechanism: str = ""
+    """`ROWPLANE_KAFKA_SASL_MECHANISM`: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; the SASL protocols need one."""
+    username: str = ""
+    """`ROWPLANE_KAFKA_USERNAME` of the SASL login."""
+    password_file: str = ""
+    """`ROWPLANE_KAFKA_PASSWORD_FILE`: file that holds the password, read again at every login."""
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def has_login(self) -> bool:
+        """Whether the client has to log in."""
+        return self.security_protocol.startswith("SASL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +146,59 @@ def _number(env: Mapping[str, str], name: str, default: int, lowest: int, highes
     return int(text)
 
 
+def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """One of the choices, the first when the variable is not set."""
+    text = env.get(name, "") or choices[0]
+    if text not in choices:
+        raise UsageError(f"{name} is {text!r}", mend=f"Set it to {' or '.join(choice for choice in choices if choice)}")
+    return text
+
+
 def load_kafka(env: Mapping[str, str] = os.environ) -> KafkaSettings:
     """Raises UsageError."""
     servers = tuple(s.strip() for s in env.get("ROWPLANE_KAFKA_BOOTSTRAP_SERVERS", "").split(",") if s.strip())
     default = KafkaSettings()
-    return KafkaSettings(
+    found = KafkaSettings(
         bootstrap_servers=servers or default.bootstrap_servers,
         topic_prefix=env.get("ROWPLANE_TOPIC_PREFIX") or default.topic_prefix,
         replication_factor=_number(env, "ROWPLANE_REPLICATION_FACTOR", default.replication_factor, 1),
         group=env.get("ROWPLANE_GROUP") or default.group,
+        client=_choice(env, "ROWPLANE_KAFKA_CLIENT", _CLIENTS),
+        security_protocol=_choice(env, "ROWPLANE_KAFKA_SECURITY_PROTOCOL", _PROTOCOLS),
+        ca_file=env.get("ROWPLANE_KAFKA_CA_FILE", ""),
+        cert_file=env.get("ROWPLANE_KAFKA_CERT_FILE", ""),
+        key_file=env.get("ROWPLANE_KAFKA_KEY_FILE", ""),
+        sasl_mechanism=_choice(env, "ROWPLANE_KAFKA_SASL_MECHANISM", _MECHANISMS),
+        username=env.get("ROWPLANE_KAFKA_USERNAME", ""),
+        password_file=env.get("ROWPLANE_KAFKA_PASSWORD_FILE", ""),
     )
+    _check_security(found)
+    return found
+
+
+def _check_security(kafka: KafkaSettings) -> None:
+    """What would be ignored in silence, or is missing, is refused: the user means a safer connection than this."""
+    protocol = kafka.security_protocol
+    tls = {"CA_FILE": kafka.ca_file, "CERT_FILE": kafka.cert_file, "KEY_FILE": kafka.key_file}
+    login = {
+        "SASL_MECHANISM": kafka.sasl_mechanism,
+        "USERNAME": kafka.username,
+        "PASSWORD_FILE": kafka.password_file,
+    }
+    for wanted, group, fitting in ((kafka.has_tls, tls, "SSL or SASL_SSL"), (kafka.has_login, login, "SASL_SSL")):
+        given = [name for name, value in group.items() if value]
+        if given and not wanted:
+            raise UsageError(
+                f"ROWPLANE_KAFKA_{given[0]} is set and ROWPLANE_KAFKA_SECURITY_PROTOCOL is {protocol}",
+                mend=f"Set the protocol to {fitting}, or leave the other out",
+            )
+    missing = [name for name, value in login.items() if not value] if kafka.has_login else []
+    if kafka.has_tls and bool(kafka.cert_file) != bool(kafka.key_file):
+        missing.append("KEY_FILE" if kafka.cert_file else "CERT_FILE")
+    if missing:
+        raise UsageError(
+            f"ROWPLANE_KAFKA_{missing[0]} is not set", mend=f"Set it, as {protocol} and the other settings need it"
+        )
 
 
 def load_kube(env: Mapping[str, str] = os.environ) -> KubeSettings:

@@ -11,31 +11,67 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Protocol
 
 import structlog
 
 from cdc import metrics
-from cdc.core.inflight import Ledger
+from cdc.core.inflight import Ledger, Window
 from cdc.core.records import Record
 from shared.clock import Clock
-from shared.errors import LogRefused, LogUnreachable
-from shared.kafka import translated
+from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
+from shared.kafka import BATCH_BYTES
 from shared.model.position import Position
+from shared.settings import KafkaSettings
 
-__all__ = ["KafkaChangeLog", "end_process"]
+__all__ = ["KafkaChangeLog", "Producer", "end_process", "open_producer"]
 
 log = structlog.get_logger(__name__)
 
 _MAX_RECORDS = 2_000
 _MAX_BYTES = 16 * 1024 * 1024
+_LOOK_S = 15.0
 _EXIT_FATAL = 70
 
 
+class Producer(Protocol):
+    """A client that appends to each partition in the order of `send`, and nothing more after one it could not store."""
+
+    def send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
+        """Hand a record over. `on_done` comes from a thread of the client: None when the record is stored.
+
+        Raises LogUnreachable when nothing was handed over and the same call can help later, LogRefused when it cannot.
+        """
+        ...
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for what is in flight, then let it go. Never raises."""
+        ...
+
+
+def open_producer(settings: KafkaSettings) -> Producer:
+    """Connect the client that the settings name. Raises LogError, UsageError."""
+    if settings.client == "librdkafka":
+        try:
+            from cdc.adapters.publisher_librdkafka import LibrdkafkaProducer  # noqa: PLC0415  # an optional package
+        except ImportError as error:
+            raise UsageError(
+                "ROWPLANE_KAFKA_CLIENT is librdkafka and the package confluent-kafka is not installed",
+                mend="Install rowplane[librdkafka], or leave the variable out",
+            ) from error
+        return LibrdkafkaProducer(settings)
+    from cdc.adapters.publisher_kafka_python import KafkaPythonProducer  # noqa: PLC0415  # as the other one
+
+    return KafkaPythonProducer(settings)
+
+
 def end_process(error: BaseException) -> None:
-    """The end, at once: no clean-up may send another record."""
-    log.error("record refused for good, ending the process", error=f"{type(error).__name__} {error}")
-    os._exit(_EXIT_FATAL)
+    """The end, at once: no clean-up may send another record, and no failure to say so may prevent it."""
+    try:
+        log.error("record refused for good, ending the process", error=f"{type(error).__name__} {error}")
+    finally:
+        os._exit(_EXIT_FATAL)
 
 
 class KafkaChangeLog:
@@ -43,7 +79,7 @@ class KafkaChangeLog:
 
     def __init__(
         self,
-        producer: Any,
+        producer: Producer,
         clock: Clock,
         on_fatal: Callable[[BaseException], None] = end_process,
         on_oversized: Callable[[Record, int], None] = lambda _record, _limit: None,
@@ -54,14 +90,15 @@ class KafkaChangeLog:
         self._on_oversized = on_oversized
         self._changed = threading.Condition()
         self._ledger: Ledger[Position] = Ledger()
-        self._limits: dict[str, int] = {}
-        self._records = 0
-        self._bytes = 0
+        self._window = Window(_MAX_RECORDS, _MAX_BYTES, BATCH_BYTES)
         self._is_abandoned = False
+        metrics.IN_FLIGHT.set_function(lambda: self._window.records)
+        metrics.IN_FLIGHT_BYTES.set_function(lambda: self._window.bytes)
 
     def set_limit(self, topic: str, limit_bytes: int) -> None:
         """The topic's `max.message.bytes`."""
-        self._limits[topic] = limit_bytes
+        with self._changed:
+            self._window.set_limit(topic, limit_bytes)
 
     def publish(self, records: Sequence[Record], position: Position) -> int:
         """Hand over the records of one step of the log; blocks while too much is in flight. Its entry's index.
@@ -74,7 +111,7 @@ class KafkaChangeLog:
             if not fitting:
                 self._changed.notify_all()
         for record in fitting:
-            self._reserve(record.size_bytes)
+            self._reserve(record)
             self._send(record, entry)
         return entry
 
@@ -101,10 +138,42 @@ class KafkaChangeLog:
         with self._changed:
             return self._changed.wait_for(lambda: len(self._ledger) == 0, timeout_s)
 
+    # -- topics that are gone --------------------------------------------------------------------------------------
+
+    def run_watch(self, exists: Callable[[str], bool], stop: threading.Event, look_s: float = _LOOK_S) -> None:
+        """Look every `look_s` until `stop` whether a topic that takes nothing is gone, which would block for ever.
+
+        `exists` asks Kafka and may raise LogError.
+        """
+        before: dict[str, int] = {}
+        while not stop.wait(look_s):
+            with self._changed:
+                now = self._window.waiting()
+            for topic in (topic for topic, stored in now.items() if before.get(topic) == stored):
+                self._look_for(topic, exists)
+            before = now
+
+    def _look_for(self, topic: str, exists: Callable[[str], bool]) -> None:
+        try:
+            is_there = exists(topic)
+        except LogError as error:
+            log.warning("Kafka stores nothing", topic=topic, error=str(error))
+            return
+        if is_there:
+            log.warning("topic takes no records", topic=topic)
+            return
+        self._on_fatal(
+            LogRefused(
+                f"topic {topic}: it was deleted while records were on their way to it",
+                mend="The next start creates it again",
+                reason="TopicDeleted",
+            )
+        )
+
     # -- one record ------------------------------------------------------------------------------------------------
 
     def _fits(self, record: Record) -> bool:
-        limit = self._limits.get(record.topic, 0)
+        limit = self._window.limit(record.topic)
         if not limit or record.size_bytes <= limit:
             return True
         metrics.SKIPPED.labels(record.topic, "too-large").inc()
@@ -118,44 +187,34 @@ class KafkaChangeLog:
         self._on_oversized(record, limit)
         return False
 
-    def _reserve(self, size_bytes: int) -> None:
+    def _reserve(self, record: Record) -> None:
+        size_bytes = record.size_bytes
         with self._changed:
-            self._changed.wait_for(lambda: self._is_abandoned or self._has_room(size_bytes))
+            while not (self._is_abandoned or self._window.has_room(record.topic, size_bytes)):
+                self._changed.wait()
             if self._is_abandoned:
                 raise LogUnreachable("records are still in flight while capture stops", reason="Stopping")
-            self._records += 1
-            self._bytes += size_bytes
-            self._show()
-
-    def _has_room(self, size_bytes: int) -> bool:
-        return self._records == 0 or (self._records < _MAX_RECORDS and self._bytes + size_bytes <= _MAX_BYTES)
+            self._window.take(record.topic, size_bytes)
 
     def _send(self, record: Record, entry: int) -> None:
-        begun_s = self._clock.monotonic_s()
-        try:
-            with translated(f"topic {record.topic}"):
-                future = self._producer.send(
-                    record.topic,
-                    value=record.value,
-                    key=record.key,
-                    headers=list(record.headers),
-                    partition=record.partition,
-                )
-        except LogRefused as error:
-            self._on_fatal(error)
-            raise
-        future.add_callback(self._stored, entry, record.size_bytes, begun_s)
-        future.add_errback(self._on_fatal)
+        on_done = partial(self._done, record, entry, self._clock.monotonic_s())
+        while True:
+            try:
+                return self._producer.send(record, on_done)
+            except LogUnreachable as error:
+                if self._is_abandoned:
+                    raise
+                log.warning("record waits for Kafka", topic=record.topic, error=str(error))
+            except Exception as error:
+                self._on_fatal(error)
+                raise
 
-    def _stored(self, entry: int, size_bytes: int, begun_s: float, _metadata: object) -> None:
+    def _done(self, record: Record, entry: int, begun_s: float, error: LogError | None) -> None:
+        if error is not None:
+            self._on_fatal(error)
+            return
         metrics.PUBLISH_S.observe(self._clock.monotonic_s() - begun_s)
         with self._changed:
-            self._records -= 1
-            self._bytes -= size_bytes
-            self._show()
+            self._window.give(record.topic, record.size_bytes)
             self._ledger.ack(entry)
             self._changed.notify_all()
-
-    def _show(self) -> None:
-        metrics.IN_FLIGHT.set(self._records)
-        metrics.IN_FLIGHT_BYTES.set(self._bytes)

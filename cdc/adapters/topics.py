@@ -11,9 +11,18 @@ from typing import Any
 
 import structlog
 
-from cdc.adapters.publisher import KafkaChangeLog
-from shared.errors import InvalidError, LogUnreachable
-from shared.kafka import TABLE_PARTITIONS, connect_consumer, ensure_topic, read_all, topic_limit_bytes, translated
+from cdc.adapters.publisher import KafkaChangeLog, Producer
+from cdc.core.records import Record
+from shared.errors import InvalidError, LogError, LogUnreachable
+from shared.kafka import (
+    TABLE_PARTITIONS,
+    connect_consumer,
+    ensure_topic,
+    read_all,
+    topic_exists,
+    topic_limit_bytes,
+    translated,
+)
 from shared.model.envelope import decode_key, version_header
 from shared.model.names import HEADER_VERSION, position_topic
 from shared.model.position import CaptureState
@@ -49,11 +58,16 @@ class KafkaTopics:
             self._change_log.set_limit(topic, topic_limit_bytes(self._admin, topic))
             return count
 
+    def exists(self, topic: str) -> bool:
+        """False when Kafka knows that there is no such topic. Raises LogError."""
+        with self._lock:
+            return topic_exists(self._admin, topic)
+
 
 class KafkaStateStore:
     """One server's records in `<prefix>.position`."""
 
-    def __init__(self, settings: KafkaSettings, producer: Any, admin: Any, server: str) -> None:
+    def __init__(self, settings: KafkaSettings, producer: Producer, admin: Any, server: str) -> None:
         self._settings = settings
         self._producer = producer
         self._topic = position_topic(settings.topic_prefix)
@@ -84,15 +98,20 @@ class KafkaStateStore:
 
     def append(self, state: CaptureState) -> None:
         """Return when the record is stored. Raises LogError."""
-        with translated(f"topic {self._topic}"):
-            future = self._producer.send(self._topic, key=self._key, value=state.encode(), partition=0)
-            try:
-                future.get(timeout=_STORE_TIMEOUT_S)
-            except TimeoutError as error:
-                raise LogUnreachable(
-                    f"topic {self._topic}: the state was not stored in {_STORE_TIMEOUT_S:.0f} s",
-                    reason="KafkaUnreachable",
-                ) from error
+        answered = threading.Event()
+        answer: list[LogError | None] = []
+
+        def on_done(error: LogError | None) -> None:
+            answer.append(error)
+            answered.set()
+
+        self._producer.send(Record(self._topic, 0, self._key, state.encode(), (), self._key.decode()), on_done)
+        if not answered.wait(_STORE_TIMEOUT_S):
+            raise LogUnreachable(
+                f"topic {self._topic}: the state was not stored in {_STORE_TIMEOUT_S:.0f} s", reason="KafkaUnreachable"
+            )
+        if answer[0] is not None:
+            raise answer[0]
 
 
 class KafkaTopicKeys:

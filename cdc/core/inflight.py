@@ -1,6 +1,7 @@
-"""The ledger of transactions on their way to Kafka: which is the last one acknowledged with all before it.
+"""What is on its way to Kafka: the ledger of transactions, and the window that bounds them.
 
-Fed by: the publisher (adds in order, acknowledgements in any order). Feeds: the floor. Never: locks or waits.
+Fed by: the publisher (adds in order, acknowledgements in any order). Feeds: the floor, back-pressure. Never: locks or
+waits.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Generic, TypeVar
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "Window"]
 
 _P = TypeVar("_P")
 
@@ -52,3 +53,67 @@ class Ledger(Generic[_P]):
             self._first += 1
             moved = True
         return moved
+
+
+class Window:
+    """How much may be in flight: records and bytes in all, and bytes of a topic that takes only small batches.
+
+    A client puts records of a partition together up to `batch_bytes`. A topic whose limit is below that would refuse
+    such a batch, so of its records only as many are let out as fit into one batch of its own.
+    """
+
+    def __init__(self, max_records: int, max_bytes: int, batch_bytes: int) -> None:
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._batch_bytes = batch_bytes
+        self._limits: dict[str, int] = {}
+        self._topics: dict[str, list[int]] = {}
+        self.records = 0
+        """Records in flight."""
+        self.bytes = 0
+        """Their bytes, each record rounded up to a batch of its own."""
+
+    def set_limit(self, topic: str, limit_bytes: int) -> None:
+        """The largest batch that the topic takes."""
+        self._limits[topic] = limit_bytes
+
+    def limit(self, topic: str) -> int:
+        """The largest batch that the topic takes; 0 when it is not known."""
+        return self._limits.get(topic, 0)
+
+    def has_room(self, topic: str, size_bytes: int) -> bool:
+        """Whether one more record may go; always when nothing is in flight."""
+        if self.records == 0:
+            return True
+        if self.records >= self._max_records or self.bytes + size_bytes > self._max_bytes:
+            return False
+        limit = self._limits.get(topic, 0)
+        if not limit or limit >= self._batch_bytes:
+            return True
+        in_flight = self._topics.get(topic, _NOTHING)[1]
+        return not in_flight or in_flight + size_bytes <= limit
+
+    def take(self, topic: str, size_bytes: int) -> None:
+        """A record goes."""
+        self.records += 1
+        self.bytes += size_bytes
+        in_flight = self._topics.setdefault(topic, [0, 0, 0])
+        in_flight[0] += 1
+        in_flight[1] += size_bytes
+
+    def give(self, topic: str, size_bytes: int) -> None:
+        """A record is stored."""
+        self.records -= 1
+        self.bytes -= size_bytes
+        in_flight = self._topics[topic]
+        in_flight[0] -= 1
+        in_flight[1] -= size_bytes
+        in_flight[2] += 1
+
+    def waiting(self) -> dict[str, int]:
+        """Topics with records in flight, and how many records of each were stored so far: the same number at a later
+        look means that the topic has taken nothing meanwhile."""
+        return {topic: stored for topic, (records, _, stored) in self._topics.items() if records}
+
+
+_NOTHING = [0, 0, 0]

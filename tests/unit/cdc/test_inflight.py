@@ -1,11 +1,11 @@
-"""The ledger: the floor is the last entry that is acknowledged with all before it."""
+"""The ledger: the floor is the last entry that is acknowledged with all before it. The window: never too much."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.core.inflight import Ledger
+from cdc.core.inflight import Ledger, Window
 
 
 def test_the_floor_waits_for_the_slowest() -> None:
@@ -39,3 +39,39 @@ def test_every_order_of_acknowledgements(counts: list[int], random: object) -> N
         assert ledger.floor == (complete - 1 if complete else None)
         assert len(ledger) == len(counts) - complete
         assert all(ledger.is_complete(i) == (i < complete) for i in range(len(counts)))
+
+
+RECORDS = st.tuples(st.sampled_from(["wide", "narrow", "unknown"]), st.integers(1, 120))
+
+
+@given(st.lists(RECORDS, max_size=60), st.randoms(use_true_random=False))
+def test_the_window_holds_all_its_bounds(records: list[tuple[str, int]], random: object) -> None:
+    """A narrow topic takes batches of 100 bytes, the client makes them up to 200; 5 records and 400 bytes in all."""
+    window = Window(5, 400, 200)
+    window.set_limit("narrow", 100)
+    window.set_limit("wide", 1000)
+    in_flight: list[tuple[str, int]] = []
+    stored = {"wide": 0, "narrow": 0, "unknown": 0}
+    for topic, size in records:
+        while not window.has_room(topic, size):
+            assert in_flight, "with nothing in flight there is always room"
+            gone = in_flight.pop(random.randrange(len(in_flight)))  # type: ignore[attr-defined]  # hypothesis hands out a Random
+            window.give(*gone)
+            stored[gone[0]] += 1
+        window.take(topic, size)
+        in_flight.append((topic, size))
+        narrow = [size for topic, size in in_flight if topic == "narrow"]
+        assert len(narrow) <= 1 or sum(narrow) <= 100
+        assert len(in_flight) <= 5
+        assert len(in_flight) == 1 or sum(size for _, size in in_flight) <= 400
+        assert (window.records, window.bytes) == (len(in_flight), sum(size for _, size in in_flight))
+        assert window.waiting() == {topic: stored[topic] for topic, _ in in_flight}
+
+
+def test_a_wide_topic_is_not_held_back_by_a_narrow_one() -> None:
+    window = Window(5, 400, 200)
+    window.set_limit("narrow", 100)
+    window.take("narrow", 90)
+    assert not window.has_room("narrow", 20)
+    assert window.has_room("wide", 20)
+    assert (window.limit("narrow"), window.limit("wide")) == (100, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,41 +10,36 @@ from typing import Any
 import pytest
 
 from cdc.adapters import publisher as module
-from cdc.adapters.publisher import KafkaChangeLog
+from cdc.adapters.publisher import KafkaChangeLog, open_producer
 from cdc.core.records import Record
-from shared.errors import LogUnreachable
+from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
+from shared.settings import KafkaSettings
 from tests.unit.cdc.fakes import ManualClock, position
 
 
-class FakeFuture:
-    """A future that the test resolves."""
-
-    def __init__(self) -> None:
-        self.callback: Callable[[], None] = lambda: None
-        self.errback: Callable[[BaseException], None] = lambda _error: None
-
-    def add_callback(self, function: Callable[..., None], *args: object) -> None:
-        """Remember."""
-        self.callback = lambda: function(*args, object())
-
-    def add_errback(self, function: Callable[[BaseException], None]) -> None:
-        """Remember."""
-        self.errback = function
-
-
 class FakeProducer:
-    """Keeps what was sent."""
+    """Port `Producer`: keeps what was sent, for the test to answer; may be told to be without Kafka."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[str, FakeFuture]] = []
+        self.sent: list[tuple[str, Callable[[LogError | None], None]]] = []
+        self.refusals: list[Exception] = []
+        """Raised by the next calls of `send`, the last one first."""
         self.grew = threading.Condition()
 
-    def send(self, _topic: str, **record: Any) -> FakeFuture:
+    def send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
         """Remember."""
+        if self.refusals:
+            raise self.refusals.pop()
         with self.grew:
-            self.sent.append((str(record["key"]), FakeFuture()))
+            self.sent.append((record.uid, on_done))
             self.grew.notify_all()
-            return self.sent[-1][1]
+
+    def store(self, number: int) -> None:
+        """Acknowledge one record."""
+        self.sent[number][1](None)
+
+    def close(self, timeout_s: float) -> None:
+        """Nothing to let go."""
 
 
 def _record(uid: str, size: int = 10) -> Record:
@@ -60,11 +56,11 @@ def test_the_floor_follows_the_acknowledgements() -> None:
     log, _ = _log(producer)
     first = log.publish([_record("a"), _record("b")], position(1))
     second = log.publish([_record("c")], position(2))
-    producer.sent[2][1].callback()
-    producer.sent[0][1].callback()
+    producer.store(2)
+    producer.store(0)
     assert log.floor() is None
     assert not log.wait_stored(first, 0)
-    producer.sent[1][1].callback()
+    producer.store(1)
     assert log.floor() == position(2)
     assert log.wait_stored(second, 0)
     assert log.drain(0)
@@ -74,8 +70,9 @@ def test_the_first_refused_record_is_fatal() -> None:
     producer = FakeProducer()
     log, fatal = _log(producer)
     log.publish([_record("a")], position(1))
-    producer.sent[0][1].errback(ValueError("no"))
+    producer.sent[0][1](LogRefused("no"))
     assert [str(error) for error in fatal] == ["no"]
+    assert not log.drain(0)
     assert log.floor() is None
 
 
@@ -88,7 +85,7 @@ def test_too_much_in_flight_blocks(monkeypatch: Any) -> None:
     with producer.grew:
         assert producer.grew.wait_for(lambda: len(producer.sent) == 2, 5)
         assert not producer.grew.wait_for(lambda: len(producer.sent) == 3, 0.05)
-    producer.sent[0][1].callback()
+    producer.store(0)
     thread.join(5)
     assert len(producer.sent) == 3
 
@@ -101,7 +98,7 @@ def test_whoever_waits_for_room_is_let_go_at_the_end(monkeypatch: Any) -> None:
     log.abandon()
     with pytest.raises(LogUnreachable):
         log.publish([_record("b")], position(2))
-    producer.sent[0][1].callback()
+    producer.store(0)
     assert log.floor() == position(1), "not past what was never sent"
     assert fatal == []
 
@@ -113,6 +110,128 @@ def test_a_record_that_the_topic_would_refuse_is_told_and_not_sent() -> None:
     log.set_limit("topic", 1000)
     log.publish([_record("big", 950), _record("small", 10)], position(1))
     assert told == [("big", 1000)]
-    assert [key for key, _ in producer.sent] == ["b'small'"]
-    producer.sent[0][1].callback()
+    assert [key for key, _ in producer.sent] == ["small"]
+    producer.store(0)
     assert log.floor() == position(1)
+
+
+def test_a_topic_that_takes_only_small_batches_gets_one_batch_at_a_time() -> None:
+    producer = FakeProducer()
+    log, _ = _log(producer)
+    log.set_limit("topic", 400)
+    thread = threading.Thread(target=log.publish, args=([_record(uid, 50) for uid in "abc"], position(1)))
+    thread.start()
+    with producer.grew:
+        assert producer.grew.wait_for(lambda: len(producer.sent) == 2, 5)
+        assert not producer.grew.wait_for(lambda: len(producer.sent) == 3, 0.05)
+    producer.store(0)
+    thread.join(5)
+    assert len(producer.sent) == 3
+
+
+def test_what_kafka_cannot_take_now_is_handed_over_again() -> None:
+    producer = FakeProducer()
+    producer.refusals = [LogUnreachable("no broker"), LogUnreachable("no broker")]
+    log, fatal = _log(producer)
+    log.publish([_record("a"), _record("b")], position(1))
+    assert [uid for uid, _ in producer.sent] == ["a", "b"]
+    assert fatal == []
+
+
+def test_without_kafka_the_end_is_not_waited_for() -> None:
+    producer = FakeProducer()
+    log, fatal = _log(producer)
+    producer.refusals = [LogUnreachable("no broker")]
+    log.abandon()
+    with pytest.raises(LogUnreachable):
+        log.publish([_record("a")], position(1))
+    assert fatal == []
+
+
+@pytest.mark.parametrize("error", [LogRefused("never"), ValueError("a bug of the client")])
+def test_a_record_that_cannot_be_handed_over_is_fatal(error: Exception) -> None:
+    producer = FakeProducer()
+    producer.refusals = [error]
+    log, fatal = _log(producer)
+    with pytest.raises(type(error)):
+        log.publish([_record("a"), _record("b")], position(1))
+    assert fatal == [error]
+    assert producer.sent == []
+    assert log.floor() is None
+
+
+class Watched:
+    """A log whose topics are looked for, each time when the test says so."""
+
+    def __init__(self, answers: dict[str, bool | LogError]) -> None:
+        self.producer = FakeProducer()
+        self.log, self.fatal = _log(self.producer)
+        self.asked: list[str] = []
+        self._answers = answers
+
+    def look(self, between: Callable[[], None]) -> None:
+        """Two looks, with something done between them."""
+        looks = iter((lambda: None, between))
+
+        class Stop(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                step = next(looks, None)
+                if step is not None:
+                    step()
+                return step is None
+
+        def exists(topic: str) -> bool:
+            self.asked.append(topic)
+            answer = self._answers[topic]
+            if isinstance(answer, LogError):
+                raise answer
+            return answer
+
+        self.log.run_watch(exists, Stop())
+
+
+def test_a_topic_that_is_gone_ends_the_process() -> None:
+    watched = Watched({"topic": False})
+    watched.log.publish([_record("a")], position(1))
+    watched.look(lambda: None)
+    assert [str(error).partition(":")[0] for error in watched.fatal] == ["topic topic"]
+    assert [getattr(error, "reason", "") for error in watched.fatal] == ["TopicDeleted"]
+
+
+@pytest.mark.parametrize("answer", [True, LogUnreachable("no broker")])
+def test_a_topic_that_may_be_there_is_waited_for(answer: bool | LogError) -> None:
+    watched = Watched({"topic": answer})
+    watched.log.publish([_record("a")], position(1))
+    watched.look(lambda: None)
+    assert watched.asked == ["topic"]
+    assert watched.fatal == []
+
+
+def test_a_topic_that_takes_records_is_not_looked_for() -> None:
+    watched = Watched({"topic": False})
+    watched.log.publish([_record("a"), _record("b")], position(1))
+    watched.look(lambda: watched.producer.store(0))
+    watched.producer.store(1)
+    watched.look(lambda: None)
+    assert watched.asked == []
+
+
+def test_the_end_comes_even_if_nothing_can_be_said_about_it(monkeypatch: Any) -> None:
+    ended: list[int] = []
+
+    class Mute:
+        def error(self, _event: str, **_facts: object) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(module, "log", Mute())
+    monkeypatch.setattr(module.os, "_exit", ended.append)
+    with pytest.raises(BrokenPipeError):
+        module.end_process(ValueError("no"))
+    assert ended == [70]
+
+
+def test_a_client_that_is_not_installed_is_a_usage_error(monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "cdc.adapters.publisher_librdkafka", None)
+    with pytest.raises(UsageError) as caught:
+        open_producer(KafkaSettings(client="librdkafka"))
+    assert "rowplane[librdkafka]" in caught.value.mend

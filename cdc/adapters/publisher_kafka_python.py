@@ -1,0 +1,71 @@
+"""The port `Producer` over kafka-python.
+
+Its sender thread resolves a future a record, in order of the partition. A batch that is refused for good puts the
+client into a state in which it sends no further one, and the callback runs before the sender looks for the next.
+Fed by: the publisher, the state store. Feeds: Kafka. Never: gives up a record that may still be stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+from kafka.errors import (  # type: ignore[import-untyped]  # ships no types
+    KafkaError,
+    KafkaTimeoutError,
+)
+
+from cdc.core.records import Record
+from shared.errors import LogError, LogRefused, LogUnreachable
+from shared.kafka import connect_producer, log_error
+from shared.settings import KafkaSettings
+
+__all__ = ["KafkaPythonProducer"]
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaPythonProducer:
+    """Port `Producer`."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._client = connect_producer(settings)
+        self._is_closing = False
+
+    def send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
+        """See the port."""
+        try:
+            future = self._client.send(
+                record.topic,
+                value=record.value,
+                key=record.key,
+                headers=list(record.headers),
+                partition=record.partition,
+            )
+        except KafkaTimeoutError as error:
+            raise LogUnreachable(
+                f"topic {record.topic}: no broker tells where it is", reason="KafkaUnreachable"
+            ) from error
+        except KafkaError as error:
+            raise log_error(f"topic {record.topic}", error) from error
+        except ValueError as error:  # its word for a partition that the topic does not have
+            raise LogRefused(f"topic {record.topic}: record of {record.uid} cannot be sent: {error}") from error
+        future.add_callback(lambda _: on_done(None))
+        future.add_errback(partial(self._failed, record, on_done))
+
+    def _failed(self, record: Record, on_done: Callable[[LogError | None], None], error: BaseException) -> None:
+        if not self._is_closing:  # what close lets go, the client calls failed
+            on_done(log_error(f"topic {record.topic}", error))
+
+    def close(self, timeout_s: float) -> None:
+        """See the port."""
+        try:
+            self._client.flush(timeout_s)
+        except KafkaError as error:
+            log.warning("records are let go", error=f"{type(error).__name__} {error}")
+        self._is_closing = True
+        try:
+            self._client.close(timeout=0)
+        except KafkaTimeoutError:  # with records left the library closes nothing; there is no public way to make it
+            self._client._sender.force_close()

@@ -1,0 +1,184 @@
+"""The port `Producer` over librdkafka (confluent-kafka), an optional package.
+
+Idempotent, one request in flight a connection, and the library's own rule that a batch which fails for good stops the
+producer: what was queued behind it is not sent. One request, because a broker that knows nothing of a producer yet
+takes its second batch after it has turned the first one away. Acknowledgements are handed on by a thread of ours.
+Fed by: the publisher, the state store. Feeds: Kafka. Never: gives up a record that may still be stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Producer as Client
+
+from cdc.core.records import Record
+from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
+from shared.kafka import BATCH_BYTES, REQUEST_TIMEOUT_MS
+from shared.kafka_security import check_files, login_refused, not_trusted, read_password
+from shared.settings import KafkaSettings
+
+__all__ = ["LibrdkafkaProducer", "client_settings"]
+
+log = structlog.get_logger(__name__)
+
+_CONNECT_S: Final = 5.0
+_POLL_S: Final = 0.2
+_QUEUE_RECORDS: Final = 10_000
+_QUEUE_KBYTES: Final = 64 * 1024
+"""Above the publisher's own bounds, so that they are the ones that block."""
+_RECORD_BYTES: Final = 64 * 1024 * 1024
+"""Upper bound of a record here; what it may be is the topic's own limit."""
+
+
+def client_settings(settings: KafkaSettings) -> dict[str, Any]:
+    """What every client of the library needs to connect. Raises UsageError when the password cannot be read."""
+    found: dict[str, Any] = {
+        "bootstrap.servers": ",".join(settings.bootstrap_servers),
+        "client.id": "rowplane",
+        "security.protocol": settings.security_protocol,
+        "reconnect.backoff.max.ms": 1_000,
+        "socket.keepalive.enable": True,
+        "socket.timeout.ms": REQUEST_TIMEOUT_MS,
+        "log.connection.close": False,
+    }
+    files = {
+        "ssl.ca.location": settings.ca_file,
+        "ssl.certificate.location": settings.cert_file,
+        "ssl.key.location": settings.key_file,
+    }
+    found |= {name: path for name, path in files.items() if path}
+    if settings.has_login:
+        found |= {
+            "sasl.mechanism": settings.sasl_mechanism,
+            "sasl.username": settings.username,
+            "sasl.password": read_password(settings.password_file),
+        }
+    return found
+
+
+class LibrdkafkaProducer:
+    """Port `Producer`."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        """Connect. Raises LogError, UsageError."""
+        check_files(settings)
+        self._settings = settings
+        self._trouble: KafkaError | None = None
+        self._is_closing = False
+        self._acknowledged = threading.Event()
+        silent = logging.getLogger("librdkafka")
+        silent.setLevel(logging.CRITICAL)  # a line a retry; what matters comes as an error
+        self._client = Client(
+            client_settings(settings)
+            | {
+                "enable.idempotence": True,
+                "enable.gapless.guarantee": True,
+                "acks": "all",
+                "max.in.flight.requests.per.connection": 1,
+                "message.timeout.ms": 0,
+                "request.timeout.ms": REQUEST_TIMEOUT_MS,
+                "linger.ms": 0,
+                "batch.size": BATCH_BYTES,
+                "message.max.bytes": _RECORD_BYTES,
+                "queue.buffering.max.messages": _QUEUE_RECORDS,
+                "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+                "allow.auto.create.topics": False,
+                "error_cb": self._on_error,
+            },
+            logger=silent,
+        )
+        try:
+            self._client.list_topics(timeout=_CONNECT_S)
+        except KafkaException as error:
+            raise self._refusal() or _as_log_error(f"producer to {self._servers}", error.args[0]) from error
+        self._poller = threading.Thread(target=self._poll, name="librdkafka", daemon=True)
+        self._poller.start()
+
+    @property
+    def _servers(self) -> str:
+        return ",".join(self._settings.bootstrap_servers)
+
+    def send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
+        """See the port."""
+
+        def on_delivery(error: KafkaError | None, _message: Message) -> None:
+            if error is None:
+                on_done(None)
+            elif not self._is_closing:
+                on_done(_as_log_error(f"topic {record.topic}", self._first_cause(error)))
+
+        while True:
+            try:
+                return self._client.produce(
+                    record.topic,
+                    value=record.value,
+                    key=record.key,
+                    partition=record.partition,
+                    headers=list(record.headers),
+                    on_delivery=on_delivery,
+                )
+            except BufferError:
+                self._acknowledged.clear()
+                self._acknowledged.wait(_POLL_S)
+            except KafkaException as error:
+                raise LogRefused(
+                    f"topic {record.topic}: record of {record.uid} cannot be sent: {error.args[0].str()}"
+                ) from error
+
+    def close(self, timeout_s: float) -> None:
+        """See the port."""
+        left = self._client.flush(timeout_s)
+        self._is_closing = True
+        if left:
+            log.warning("records are let go", records=left)
+            self._client.purge()
+        self._poller.join()
+        self._client.poll(0)
+
+    # -- the library's events --------------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        while not self._is_closing:
+            if self._client.poll(_POLL_S):
+                self._acknowledged.set()
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Every failed connection comes here; after a refused login, the next one gets the password as it is now."""
+        if error.fatal() or error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._trouble = error
+        if error.code() == KafkaError._AUTHENTICATION:
+            log.warning("Kafka refused the login", error=error.str())
+            try:
+                self._client.set_sasl_credentials(self._settings.username, read_password(self._settings.password_file))
+            except UsageError as trouble:
+                log.warning("password not read", error=str(trouble))
+
+    def _refusal(self) -> LogRefused | None:
+        self._client.poll(0)
+        code = self._trouble.code() if self._trouble else None
+        if self._trouble and code == KafkaError._AUTHENTICATION:
+            return login_refused(self._settings, self._trouble.str())
+        if self._trouble and code == KafkaError._SSL:
+            return not_trusted(self._settings, self._trouble.str())
+        return None
+
+    def _first_cause(self, error: KafkaError) -> KafkaError:
+        """Behind the fatal state of the library, the error that brought it there."""
+        if error.code() == KafkaError._PURGE_QUEUE and self._trouble is not None and self._trouble.fatal():
+            return self._trouble
+        return error
+
+
+def _as_log_error(subject: str, error: KafkaError) -> LogError:
+    text = f"{error.name()} {error.str()}"
+    if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+        return LogUnreachable(
+            f"{subject}: Kafka does not answer: {text}", mend="Check that the brokers are up", reason="KafkaUnreachable"
+        )
+    return LogRefused(f"{subject}: Kafka refused: {text}")
