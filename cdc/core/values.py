@@ -20,7 +20,7 @@ from typing import Any
 
 from shared.errors import InvalidError
 
-__all__ = ["ColumnType", "Kind", "Value", "from_binlog", "from_select", "key_text"]
+__all__ = ["ColumnType", "Kind", "Value", "double_text", "from_binlog", "from_select", "key_text", "single_text"]
 
 Value = str | int | None
 
@@ -100,6 +100,8 @@ _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # the decoder's TIMESTAMP is n
 _YEAR_ZERO = 1900
 """YEAR zero, as the decoder shows it."""
 _FLOAT_MAX = 3.4028234663852886e38
+_FLOAT_MIN = 1.1754943508222875e-38
+"""Smallest normal one."""
 _TEMPORAL = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d:\d\d)(\.\d+)?)?")
 
 
@@ -129,10 +131,18 @@ def _plain(text: str) -> str:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
-def _single(value: float) -> str:
-    """The shortest digits that give the same 4-byte float."""
+def double_text(value: float) -> str:
+    """The shortest plain digits that give the same 8-byte float."""
+    return _plain(repr(value))
+
+
+def single_text(value: float) -> str:
+    """The shortest plain digits that give the same 4-byte float.
+
+    Six digits always survive a 4-byte float, so no fewer are tried; below the normal numbers they do not.
+    """
     wanted = struct.pack("<f", value)
-    for precision in range(1, 10):
+    for precision in range(6 if abs(value) >= _FLOAT_MIN else 1, 10):
         text = f"{value:.{precision}g}"
         near = float(text)
         if abs(near) <= _FLOAT_MAX and struct.pack("<f", near) == wanted:
@@ -196,7 +206,7 @@ _BINLOG_RULES: dict[Kind, Callable[[ColumnType, Any], Value]] = {
     Kind.INTEGER: lambda _column, value: int(value),
     Kind.YEAR: lambda _column, value: 0 if value == _YEAR_ZERO else int(value),
     Kind.DECIMAL: lambda _column, value: format(value, "f"),
-    Kind.FLOAT: lambda _column, value: _single(value),
+    Kind.FLOAT: lambda _column, value: single_text(value),
     Kind.DOUBLE: lambda _column, value: _plain(repr(value)),
     Kind.DATE: lambda _column, value: f"{value.isoformat()}T00:00:00Z",
     Kind.DATETIME: lambda _column, value: _zulu(value),
@@ -211,8 +221,8 @@ _BINLOG_RULES: dict[Kind, Callable[[ColumnType, Any], Value]] = {
 _SELECT_RULES: dict[Kind, Callable[[str], Value]] = {
     Kind.INTEGER: int,
     Kind.YEAR: int,
-    Kind.FLOAT: lambda text: _single(float(text)),
-    Kind.DOUBLE: lambda text: _plain(repr(float(text))),
+    Kind.FLOAT: lambda text: single_text(float(text)),
+    Kind.DOUBLE: lambda text: double_text(float(text)),
     Kind.DATE: _temporal,
     Kind.DATETIME: _temporal,
     Kind.TIMESTAMP: _temporal,

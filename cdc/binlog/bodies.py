@@ -1,0 +1,133 @@
+"""Bodies of the events that do not hold rows: GTIDs, statements, XA, rotation, heartbeats, incidents.
+
+Layouts: MySQL source documentation, "Binary log"; MariaDB documentation, "Replication Protocol".
+Fed by: event bodies without header and checksum. Feeds: the event decoder. Never: reads past a body.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid as uuids
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from cdc.binlog.cursor import Cursor
+from cdc.binlog.inflate import unpacked
+from shared.errors import InvalidError
+
+__all__ = [
+    "MariadbBegin",
+    "StatementParts",
+    "beat_position",
+    "checksum_algorithm",
+    "mariadb_begin",
+    "mysql_gtid",
+    "rotation",
+    "statement",
+    "xa_prepare",
+]
+
+_STANDALONE: Final = 1
+"""MariaDB GTID event, FL_STANDALONE: one event follows and nothing ends the group."""
+_QUERY = struct.Struct("<IIBHH")
+_MARIADB_GTID = struct.Struct("<QIB")
+_FORMAT_VERSION = 4
+_HEADER_LENGTH_AT = 2 + 50 + 4
+_BEAT_END, _BEAT_POSITION = 0, 2
+
+
+class StatementParts(NamedTuple):
+    """A query event."""
+
+    database: str
+    text: str
+
+
+class MariadbBegin(NamedTuple):
+    """A GTID event of MariaDB."""
+
+    domain: int
+    sequence: int
+    opens_block: bool
+
+
+@lru_cache(64)
+def _uuid_text(raw: bytes) -> str:
+    return str(uuids.UUID(bytes=raw))
+
+
+def mysql_gtid(data: bytes, at: int, end: int) -> str:
+    """`uuid:number` of a GTID event. Raises InvalidError."""
+    if end - at < 25:
+        raise InvalidError("a GTID event is cut short")
+    return f"{_uuid_text(data[at + 1 : at + 17])}:{int.from_bytes(data[at + 17 : at + 25], 'little')}"
+
+
+def mariadb_begin(data: bytes, at: int, end: int) -> MariadbBegin:
+    """Raises InvalidError."""
+    if end - at < _MARIADB_GTID.size:
+        raise InvalidError("a GTID event is cut short")
+    sequence, domain, flags = _MARIADB_GTID.unpack_from(data, at)
+    return MariadbBegin(domain, sequence, not flags & _STANDALONE)
+
+
+def statement(data: bytes, at: int, end: int, *, is_compressed: bool) -> StatementParts:
+    """A query event; its status variables are stepped over. Raises InvalidError, also for a text that is not UTF-8."""
+    if end - at < _QUERY.size:
+        raise InvalidError("a query event is cut short")
+    _thread, _duration, database_size, _error, variables_size = _QUERY.unpack_from(data, at)
+    database_at = at + _QUERY.size + variables_size
+    text_at = database_at + database_size + 1
+    if text_at > end:
+        raise InvalidError("a query event is cut short")
+    raw = data[text_at:end]
+    try:
+        text = (unpacked(raw) if is_compressed else raw).decode()
+        return StatementParts(data[database_at : text_at - 1].decode(), text)
+    except UnicodeDecodeError as error:
+        raise InvalidError("a statement is not UTF-8") from error
+
+
+def xa_prepare(data: bytes, at: int, end: int) -> tuple[str, bool]:
+    """The identifier as XA COMMIT writes it, and whether this is the commit itself. Raises InvalidError."""
+    cursor = Cursor(data, at, end)
+    one_phase = bool(cursor.number(1))
+    format_id = cursor.number(4)
+    global_size, branch_size = cursor.number(4), cursor.number(4)
+    global_id, branch = cursor.take(global_size).hex(), cursor.take(branch_size).hex()
+    return f"X'{global_id}',X'{branch}',{format_id}", one_phase
+
+
+def rotation(data: bytes, at: int, end: int) -> tuple[str, int]:
+    """Name of the next file, and the offset where it goes on. Raises InvalidError."""
+    cursor = Cursor(data, at, end)
+    offset = cursor.number(8)
+    return cursor.text(cursor.left), offset
+
+
+def beat_position(data: bytes, at: int, end: int) -> int | None:
+    """The 64-bit offset of a heartbeat of the second version, if it says one. Raises InvalidError."""
+    cursor = Cursor(data, at, end)
+    while cursor.left and (field := cursor.packed()) != _BEAT_END:
+        size = cursor.packed()
+        part = Cursor(cursor.take(size), 0, size)
+        if field == _BEAT_POSITION:
+            return part.packed()
+    return None
+
+
+def checksum_algorithm(data: bytes, at: int, end: int) -> int:
+    """Of a format description event: 0 none, 1 CRC32; the byte stands before the event's own checksum.
+
+    Raises InvalidError for a log of another version, or another algorithm.
+    """
+    cursor = Cursor(data, at, end)
+    version = cursor.number(2)
+    cursor.take(_HEADER_LENGTH_AT - 2)
+    header = cursor.number(1)
+    if version != _FORMAT_VERSION or header != 19 or cursor.left < 5:
+        raise InvalidError(f"binlog version {version} with headers of {header} bytes is not known")
+    algorithm = data[end - 5]
+    if algorithm not in (0, 1):
+        raise InvalidError(f"checksum algorithm {algorithm} is not known")
+    return algorithm

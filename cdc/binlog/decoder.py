@@ -1,0 +1,250 @@
+"""Events of the log to events of capture: the one place that knows which types exist and what each means.
+
+Whatever could carry rows comes out as rows, as rows with a flaw, or as Unreadable; a type that is not known and not
+flagged as ignorable counts as such. Offsets are 64 bits wide and counted from the headers' 32.
+Fed by: packets, in order. Feeds: the pipeline's events. Never: skips in silence, or performs I/O.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Final
+
+from cdc.binlog import bodies
+from cdc.binlog.codes import IGNORABLE, Code
+from cdc.binlog.inflate import event_pieces, payload_chunks, unpacked
+from cdc.binlog.rows import DECODE_ERRORS, RowsKind, Tables, Wanted, read_rows
+from cdc.core.events import Beat, Begin, End, Event, Prepare, Rotate, Statement, Unreadable
+from cdc.core.tagged import gtid_of_event
+from shared.errors import InvalidError
+from shared.model.position import TableId
+
+__all__ = ["EventDecoder"]
+
+Head = tuple[int, int, int, int, int, int]
+"""Time in seconds, type code, server id, size with header and checksum, log_pos, flags."""
+_Handler = Callable[[bytes, int, int, Head], Iterable[Event]]
+
+_HEAD = struct.Struct("<IBIIIH")
+_CHECKSUM = 4
+_NOTHING: Final[tuple[Event, ...]] = ()
+_HARMLESS = (
+    Code.STOP,
+    Code.INTVAR,
+    Code.RAND,
+    Code.USER_VAR,
+    Code.ROWS_QUERY,
+    Code.PREVIOUS_GTIDS,
+    Code.TRANSACTION_CONTEXT,
+    Code.VIEW_CHANGE,
+    Code.MARIADB_ANNOTATE_ROWS,
+    Code.MARIADB_CHECKPOINT,
+    Code.MARIADB_START_ENCRYPTION,
+)
+"""No rows, and nothing that says where a transaction begins or ends."""
+_LOST = {
+    Code.INCIDENT: "the server reports an incident: changes may be missing from its log",
+    Code.BEGIN_LOAD_QUERY: "LOAD DATA was logged as a statement",
+    Code.EXECUTE_LOAD_QUERY: "LOAD DATA was logged as a statement",
+}
+_MADE_FOR_US = frozenset((Code.ROTATE, Code.HEARTBEAT, Code.HEARTBEAT_V2))
+"""Sent outside of a file, so that the checksum of the file that was sent last may not be theirs."""
+_ROWS = {
+    Code.WRITE_ROWS_V1: RowsKind("write", has_extra=False),
+    Code.UPDATE_ROWS_V1: RowsKind("update", has_extra=False),
+    Code.DELETE_ROWS_V1: RowsKind("delete", has_extra=False),
+    Code.WRITE_ROWS: RowsKind("write"),
+    Code.UPDATE_ROWS: RowsKind("update"),
+    Code.DELETE_ROWS: RowsKind("delete"),
+    Code.PARTIAL_UPDATE_ROWS: RowsKind("update", is_partial=True),
+    Code.MARIADB_WRITE_ROWS_V1_COMPRESSED: RowsKind("write", has_extra=False, unpack=unpacked),
+    Code.MARIADB_UPDATE_ROWS_V1_COMPRESSED: RowsKind("update", has_extra=False, unpack=unpacked),
+    Code.MARIADB_DELETE_ROWS_V1_COMPRESSED: RowsKind("delete", has_extra=False, unpack=unpacked),
+    Code.MARIADB_WRITE_ROWS_COMPRESSED: RowsKind("write", unpack=unpacked),
+    Code.MARIADB_UPDATE_ROWS_COMPRESSED: RowsKind("update", unpack=unpacked),
+    Code.MARIADB_DELETE_ROWS_COMPRESSED: RowsKind("delete", unpack=unpacked),
+}
+
+
+class EventDecoder:
+    """One stream's decoder. `file` is the log file until the first rotation names another."""
+
+    def __init__(self, file: str, tables: Mapping[TableId, Wanted], charsets: Mapping[int, str]) -> None:
+        self._file = file
+        self._end = 0
+        self._is_checked = False
+        self._tables = Tables(tables, charsets)
+        self._in_payload: dict[int, _Handler] = {
+            Code.QUERY: partial(self._statement, is_compressed=False),
+            Code.MARIADB_QUERY_COMPRESSED: partial(self._statement, is_compressed=True),
+            Code.XID: self._commit,
+            Code.XA_PREPARE: self._prepare,
+            Code.TABLE_MAP: self._table_map,
+            **dict.fromkeys(_HARMLESS, self._nothing),
+            **{code: partial(read_rows, self._tables, kind) for code, kind in _ROWS.items()},
+            **{code: partial(self._lost, reason) for code, reason in _LOST.items()},
+        }
+        self._handlers: dict[int, _Handler] = {
+            **self._in_payload,
+            Code.FORMAT_DESCRIPTION: self._format,
+            Code.ROTATE: self._rotate,
+            Code.HEARTBEAT: self._beat,
+            Code.HEARTBEAT_V2: self._beat_v2,
+            Code.GTID: self._begin,
+            Code.ANONYMOUS_GTID: self._begin_anonymous,
+            Code.GTID_TAGGED: self._begin_tagged,
+            Code.MARIADB_GTID: self._begin_mariadb,
+            Code.MARIADB_GTID_LIST: self._gtid_list,
+            Code.TRANSACTION_PAYLOAD: self._payload,
+        }
+
+    def set_tables(self, tables: Mapping[TableId, Wanted]) -> None:
+        """From the next table map on, read these columns."""
+        self._tables.set_wanted(tables)
+
+    @property
+    def place(self) -> str:
+        """File and offset behind the last event, for messages."""
+        return f"{self._file}:{self._end}"
+
+    def decode(self, data: bytes, at: int, end: int) -> Iterable[Event]:
+        """What the event at `data[at:end]` says; to be used up before the next call.
+
+        Raises InvalidError when the bytes are not an event at all, or not those that the server wrote.
+        """
+        if end - at < _HEAD.size:
+            raise InvalidError("an event is shorter than its header")
+        head = _HEAD.unpack_from(data, at)
+        code, size, log_pos = head[1], head[3], head[4]
+        if size != end - at:
+            raise InvalidError(f"an event of {end - at} bytes says that it has {size}")
+        if self._is_checked and code != Code.FORMAT_DESCRIPTION:
+            end = self._checked(code, data, at, end)
+        if log_pos:
+            self._move(log_pos)
+        handler = self._handlers.get(code)
+        if handler is None:
+            return self._unknown(code, head)
+        try:
+            return handler(data, at + 19, end, head)
+        except DECODE_ERRORS as error:
+            return (Unreadable(f"an event of type {code} cannot be decoded: {_words(error)}", self._end),)
+
+    def _checked(self, code: int, data: bytes, at: int, end: int) -> int:
+        """The end without the CRC32. Raises InvalidError when it does not fit."""
+        stop = end - _CHECKSUM
+        if stop < at + 19:
+            raise InvalidError("an event has no room for its checksum")
+        if zlib.crc32(memoryview(data)[at:stop]) == int.from_bytes(data[stop:end], "little"):
+            return stop
+        if code in _MADE_FOR_US:
+            return end
+        raise InvalidError("an event does not have the checksum that it names")
+
+    def _move(self, log_pos: int) -> None:
+        """64-bit offset from the header's 32 bits; events that name an earlier place leave it where it is."""
+        offset = (self._end & ~0xFFFFFFFF) | log_pos
+        if offset < self._end and self._end - offset > 0x7FFFFFFF:
+            offset += 1 << 32
+        self._end = max(self._end, offset)
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def _format(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
+        self._is_checked = False
+        self._is_checked = bodies.checksum_algorithm(data, at, end) == 1
+        self._tables.forget()
+        return _NOTHING
+
+    def _rotate(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
+        if not self._is_checked and zlib.crc32(memoryview(data)[at - 19 : end - 4]) == int.from_bytes(
+            data[end - 4 : end], "little"
+        ):
+            end -= _CHECKSUM
+        self._file, offset = bodies.rotation(data, at, end)
+        self._end = 0
+        self._tables.forget()
+        return (Rotate(self._file, offset),)
+
+    def _beat(self, _data: bytes, _at: int, _end: int, head: Head) -> Iterable[Event]:
+        return (Beat(self._file, self._end),) if head[4] else _NOTHING
+
+    def _beat_v2(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
+        position = bodies.beat_position(data, at, end)
+        if position is None:
+            return _NOTHING
+        self._end = max(self._end, position)
+        return (Beat(self._file, self._end),)
+
+    def _gtid_list(self, _data: bytes, _at: int, _end: int, head: Head) -> Iterable[Event]:
+        """In the middle of a file it is made for us, and says like a heartbeat how far the log was sent."""
+        return (Beat(self._file, self._end),) if head[0] == 0 and head[4] else _NOTHING
+
+    # -- transactions ----------------------------------------------------------------------------------------------
+
+    def _began(self, gtid: str, head: Head, *, opens_block: bool) -> Iterable[Event]:
+        end = self._end
+        return (Begin(gtid, self._file, end - head[3], end, head[0], opens_block),)
+
+    def _begin(self, data: bytes, at: int, end: int, head: Head) -> Iterable[Event]:
+        return self._began(bodies.mysql_gtid(data, at, end), head, opens_block=False)
+
+    def _begin_anonymous(self, _data: bytes, _at: int, _end: int, head: Head) -> Iterable[Event]:
+        return self._began("", head, opens_block=False)
+
+    def _begin_tagged(self, data: bytes, at: int, end: int, head: Head) -> Iterable[Event]:
+        return self._began(gtid_of_event(data[at:end]), head, opens_block=False)
+
+    def _begin_mariadb(self, data: bytes, at: int, end: int, head: Head) -> Iterable[Event]:
+        domain, sequence, opens_block = bodies.mariadb_begin(data, at, end)
+        return self._began(f"{domain}-{head[2]}-{sequence}", head, opens_block=opens_block)
+
+    def _statement(self, data: bytes, at: int, end: int, _head: Head, *, is_compressed: bool) -> Iterable[Event]:
+        database, text = bodies.statement(data, at, end, is_compressed=is_compressed)
+        return (Statement(database, text, self._end),)
+
+    def _commit(self, _data: bytes, _at: int, _end: int, _head: Head) -> Iterable[Event]:
+        return (End(self._end),)
+
+    def _prepare(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
+        xid, one_phase = bodies.xa_prepare(data, at, end)
+        return (Prepare(xid, one_phase, self._end),)
+
+    def _payload(self, data: bytes, at: int, end: int, _head: Head) -> Iterator[Event]:
+        """A compressed transaction: its events have no checksums, and no places of their own in the log.
+
+        If one of them cannot be read, where the transaction ends is not known either: it ends here.
+        """
+        try:
+            for piece in event_pieces(payload_chunks(data[at:end])):
+                head = _HEAD.unpack_from(piece)
+                handler = self._in_payload.get(head[1])
+                if handler is None:
+                    yield from self._unknown(head[1], head)
+                else:
+                    yield from handler(piece, 19, len(piece), head)
+        except DECODE_ERRORS as error:
+            yield Unreadable(f"a compressed transaction cannot be decoded: {_words(error)}", self._end)
+            yield End(self._end)
+
+    # -- tables, and the rest --------------------------------------------------------------------------------------
+
+    def _table_map(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
+        self._tables.see(data[at:end])
+        return _NOTHING
+
+    def _nothing(self, _data: bytes, _at: int, _end: int, _head: Head) -> Iterable[Event]:
+        return _NOTHING
+
+    def _lost(self, reason: str, _data: bytes, _at: int, _end: int, _head: Head) -> Iterable[Event]:
+        return (Unreadable(reason, self._end),)
+
+    def _unknown(self, code: int, head: Head) -> Iterable[Event]:
+        return _NOTHING if head[5] & IGNORABLE else (Unreadable(f"event type {code} is not known", self._end),)
+
+
+def _words(error: Exception) -> str:
+    return error.text if isinstance(error, InvalidError) else type(error).__name__
