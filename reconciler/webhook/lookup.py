@@ -6,6 +6,7 @@ failed: what could not be looked up is told as a warning, and judged without.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,6 +37,7 @@ _LIMIT_S: Final = 5.0
 _FRESH_S: Final = 10.0
 """How long types are taken for current."""
 _THREADS: Final = 16
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 class Lookup:
@@ -83,6 +85,8 @@ class Lookup:
 
     def _hub(self, key: tuple[str, str]) -> Hub | None:
         """None when it does not exist. Raises RowplaneError, also for one that cannot be read."""
+        if not _NAME.fullmatch(key[1]):
+            return None  # no object has such a name, and in a path it could lead elsewhere
         try:
             return parse_object(Hub, self._client.get(HUBS, *key))
         except ObjectNotFound:

@@ -1,57 +1,50 @@
 """Findings in the form that the API server hands on: one bounded message with causes, and short warnings.
 
 Fed by: admission.py. Feeds: what a person reads in a terminal. Never: decides what is said, only how long it is.
-Source of the limits: Kubernetes, "Dynamic Admission Control": warnings of at most 120 characters are recommended,
-longer than 256 they may be cut, and beyond 4096 characters in all they are dropped.
+Source of the limits: Kubernetes, "Dynamic Admission Control": short warnings are recommended, those longer than 256
+characters may be cut, and beyond 4096 characters in all they are dropped.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Final
 
 __all__ = ["denial", "warnings_of"]
 
-_WARNING_LENGTH: Final = 120
-_WARNING_LINES: Final = 3
+_WARNING_LENGTH: Final = 240
 _WARNINGS_LENGTH: Final = 4000
 _ERRORS: Final = 30
 _ERROR_LENGTH: Final = 600
 
 
 def denial(subject: str, errors: Sequence[tuple[str, str]]) -> tuple[str, list[dict[str, str]]]:
-    """(message, causes) of a refusal, from (path, text) of each error; at most 30 of them with 600 characters each."""
-    shown = [(path, _short(_clean(text), _ERROR_LENGTH)) for path, text in errors[:_ERRORS]]
+    """(message, causes) of a refusal, from (path, text) of each error; at most 30 of them with 600 characters each.
+
+    Both hold everything: kubectl shows the causes alone, most other clients the message.
+    """
+    shown = [(path or "spec", _short(_clean(text), _ERROR_LENGTH)) for path, text in errors[:_ERRORS]]
+    if len(errors) > len(shown):
+        shown.append(("spec", f"and {len(errors) - len(shown)} more"))
     causes = [{"reason": "FieldValueInvalid", "message": text, "field": path} for path, text in shown]
     if len(errors) == 1:
         (text,) = (text for _, text in shown)
         return (text if text.startswith(subject) else f"{subject}: {text}"), causes
-    lines = [f"- {text}" for _, text in shown]
-    if len(errors) > len(shown):
-        lines.append(f"- and {len(errors) - len(shown)} more")
-    return "\n".join((f"{subject} has {len(errors)} errors:", *lines)), causes
+    return "\n".join((f"{subject} has {len(errors)} errors:", *(f"- {text}" for _, text in shown))), causes
 
 
 def warnings_of(texts: Sequence[str]) -> list[str]:
-    """Warnings in order, each once, in lines of at most 120 characters; what is too much is counted in the last one."""
-    lines: list[str] = []
+    """Warnings in order, each once and at most 240 characters long; what is too much is counted in the last one.
+
+    None is split into lines: clients show equal lines once, and the second of two endings would be missing.
+    """
+    unique = list(dict.fromkeys(_short(_clean(text), _WARNING_LENGTH) for text in texts))
     length = 0
-    unique = list(dict.fromkeys(_clean(text) for text in texts))
     for index, text in enumerate(unique):
-        wrapped = textwrap.wrap(
-            text,
-            _WARNING_LENGTH,
-            subsequent_indent="  ",
-            max_lines=_WARNING_LINES,
-            placeholder=" ...",
-            break_on_hyphens=False,
-        )
-        length += sum(len(line.encode()) for line in wrapped)
+        length += len(text.encode())
         if length > _WARNINGS_LENGTH:
-            return [*lines, f"and {len(unique) - index} more warnings"]
-        lines += wrapped
-    return lines
+            return [*unique[:index], f"and {len(unique) - index} more warnings"]
+    return unique
 
 
 def _clean(text: str) -> str:
@@ -60,4 +53,8 @@ def _clean(text: str) -> str:
 
 
 def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 4] + " ..."
+    """Cut between words; in a word that fills it all."""
+    if len(text) <= length:
+        return text
+    kept = text[: length - 3]
+    return (kept.rpartition(" ")[0] or kept[:-1]) + " ..."

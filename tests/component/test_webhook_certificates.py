@@ -49,6 +49,11 @@ class Load:
             if answer.status != 201:
                 self.refused.append(answer.message)
 
+    def await_more(self, calls: int) -> None:
+        """Wait until so many more calls were made."""
+        wanted = self.count + calls
+        eventually(lambda: self.count >= wanted, "more calls")
+
     def __enter__(self) -> Load:
         for thread in self._threads:
             thread.start()
@@ -73,8 +78,7 @@ def test_certificates_are_renewed_under_load_without_a_refused_request(world: Wo
 
     with Load(world) as load:
         eventually(renewed, "two renewals")
-        many = load.count + 20
-        eventually(lambda: load.count > many, "calls after the renewals")
+        load.await_more(20)
     assert load.refused == []
 
 
@@ -182,6 +186,11 @@ def put(directory: Path, issue: Issue) -> None:
         (directory / name).write_bytes(text)
 
 
+def await_served(webhook: Webhook, issue: Issue) -> None:
+    wanted = der(issue.certificate)
+    eventually(lambda: served_certificate(webhook.server.port) == wanted, "the new certificate is served")
+
+
 def made() -> Issue:
     return make_issue(frozenset(("127.0.0.1",)), time.time(), 3600.0)
 
@@ -195,10 +204,8 @@ def test_given_certificates_are_swapped_under_load_without_a_refused_request(wor
     with Load(world) as load:
         for issue in issues[1:]:
             put(tmp_path, issue)
-            wanted = der(issue.certificate)
-            eventually(lambda now=wanted: served_certificate(webhook.server.port) == now, "the new one is served")
-            many = load.count + 20
-            eventually(lambda so_many=many: load.count > so_many, "calls after the swap")
+            await_served(webhook, issue)
+            load.await_more(20)
     assert load.refused == []
 
 
@@ -209,7 +216,6 @@ def test_with_given_certificates_and_manifests_nothing_is_written(world: World, 
     webhook.start()
     other = made()
     put(tmp_path, other)
-    wanted = der(other.certificate)
-    eventually(lambda: served_certificate(webhook.server.port) == wanted, "the new one is served")
+    await_served(webhook, other)
     assert world.secret() == {}
     assert [world.configuration(stage) for stage in Stage] == [None, None]

@@ -120,6 +120,16 @@ def test_a_server_that_is_gone_is_a_warning(altered: Connect, namespace: str) ->
     lookup.close()
 
 
+@pytest.mark.parametrize("name", ["", "../lynqforms/web", "..", "a/b", "a?watch=1", "Web"])
+def test_a_name_that_no_hub_can_have_is_not_looked_for(altered: Connect, namespace: str, name: str) -> None:
+    """Nobody answers this client: a look would be a warning."""
+    lookup = Lookup(altered(port=9), SystemClock())
+    found = lookup.of(parse_object(Form, in_namespace(form(hubId=name), namespace)))
+    assert found.context.hub is None
+    assert found.moot == frozenset()
+    lookup.close()
+
+
 def test_a_stored_hub_that_cannot_be_read_is_a_warning(
     cluster: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

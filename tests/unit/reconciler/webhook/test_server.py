@@ -58,8 +58,8 @@ class Service:
 @pytest.fixture
 def service() -> Iterator[Service]:
     made = Service()
-    made.server.start()
     made.server.serve(made.issue)
+    made.server.start()
     yield made
     made.stop()
 
@@ -195,6 +195,19 @@ def test_a_client_that_trickles_is_cut_off(service: Service, monkeypatch: pytest
         sock.settimeout(0.05)
         assert not trickle(sock)
     assert service.refused("request") == 1
+
+
+def test_an_idle_connection_outlives_the_time_that_a_request_has(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REQUEST_S", 0.3)
+    with service.caller() as idle:
+        assert idle.post("/x", b"1")[0] == 200
+        before = idle.sock
+        with tls(service.port, service.issue.authority) as half:
+            assert exchange(half, b"POST /x HTTP/1.1\r\n") == b""  # cut off: so long has it been
+        assert idle.post("/x", b"2")[0] == 200
+        assert idle.sock is before
 
 
 def trickle(sock: ssl.SSLSocket) -> bytes:
