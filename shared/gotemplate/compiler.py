@@ -105,6 +105,8 @@ class _Compiler:
     def __init__(self, tree: go.Tree) -> None:
         self._tree = tree
         self._cells: set[int] = set()
+        self._items: set[int] = set()
+        """Slots of variables that hold the items of a loop."""
         self._in_range = False
         """Whether dot is an item of a loop."""
         self.sites: list[int] = [0]
@@ -191,6 +193,7 @@ class _Compiler:
         """A loop over (index, item) pairs; its variables are set before each round, and once for the else body."""
         pipe = node.pipe
         pairs = len(pipe.declared) > 1
+        self._items.update(pipe.declared[-1:] if not pipe.assigns else ())
         walk = self._helper("iterate", node.pos, _name("value"), j.Const(pairs))
         rounds: list[j.Node] = []
         if pairs:
@@ -290,10 +293,20 @@ class _Compiler:
         if isinstance(arg, go.Number) and want is int and arg.integer is not None:
             return j.Const(arg.integer)
         value = self._operand(arg)
-        found = isinstance(arg, (go.Field, go.Chain)) or (isinstance(arg, go.Variable) and arg.names)
-        if want is dict and (found or (isinstance(arg, go.Dot) and self._in_range)):
+        if want is dict and self._is_found(arg):
             return self._helper("found_map", arg.pos, value)
         return value
+
+    def _is_found(self, arg: go.Operand) -> bool:
+        """Whether a value was found by a key or a loop."""
+        match arg:
+            case go.Field() | go.Chain():
+                return True
+            case go.Variable(slot=slot, names=names):
+                return bool(names) or slot in self._items
+            case go.Dot():
+                return self._in_range
+        return False
 
     def _branches(self, function: go.Identifier, values: list[j.Expr], final: j.Expr | None) -> j.Expr:
         """and/or: later arguments are evaluated only if the earlier ones leave it open."""
