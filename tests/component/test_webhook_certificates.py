@@ -14,9 +14,11 @@ from deploy.stack.endpoints import Endpoints
 from reconciler.webhook.admission import Stage
 from reconciler.webhook.app import Webhook
 from reconciler.webhook.certificates import Issue, make_issue
-from reconciler.webhook.manifests import KINDS
+from reconciler.webhook.manifests import KINDS, Target
+from reconciler.webhook.registration import Registration
 from reconciler.webhook.rotation import Policy
 from shared.kube import SECRETS, KubeClient
+from tests.builders import HandClock
 from tests.component.webhook_world import SERVICE, World, der, eventually, make_world, served_certificate
 
 pytestmark = pytest.mark.stack
@@ -175,6 +177,26 @@ def test_a_certificate_for_another_name_is_replaced_and_the_old_name_stays(world
     world.run(world.settings(by="service"))
     (bundle,) = world.bundles()
     assert bundle == (world.secret()["ca.crt"], old)
+
+
+def test_an_authority_has_settled_when_it_has_been_announced_for_a_while(world: World) -> None:
+    clock = HandClock()
+    target = Target(world.target.name, None, "https://127.0.0.1:9", world.namespace)
+    registration = Registration(world.client, target, clock, is_ours=True, settle_s=60.0)
+    one, other = made().authority, made().authority
+    registration.ensure((one,))
+    clock.advance(59)
+    registration.ensure((one,))
+    assert not registration.is_settled(one)
+    clock.advance(1)
+    assert registration.is_settled(one)
+    registration.ensure((one, other))
+    clock.advance(60)
+    assert registration.is_settled(other)
+    world.client.delete(KINDS[Stage.VALIDATE], "", target.name)
+    registration.ensure((one, other))
+    assert not registration.is_settled(other), "for a while the API server was told nothing"
+    assert not registration.is_settled(made().authority)
 
 
 # -- given ------------------------------------------------------------------------------------------------------------
