@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 POLL_S: Final = 30.0
 """How often OpenAPI is asked again for kinds of which no watch can tell that they came."""
-_LAG_S: Final = 0.2
+_LAG_S: Final = 1.0
 """How soon a CRD is looked at again that the server's own discovery does not know yet."""
 
 
