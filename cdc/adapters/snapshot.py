@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from cdc.adapters.mysql import Connection, connect, is_mariadb, log_end, query, quoted
 from cdc.core.columns import declared
 from cdc.core.plan import TableSpec
-from cdc.core.values import ColumnType, Kind, from_select, key_text
+from cdc.core.values import Kind, from_select, key_text
 from cdc.ports import Login, Row
 from shared.errors import SourceRefused, SourceUnreachable
 from shared.model.position import MysqlGtids, Position, file_number
@@ -24,18 +24,15 @@ _VISIBLE_TIMEOUT_S = 30.0
 _VISIBLE_STEP_S = 0.005
 
 
-def column_types(connection: Connection, database: str, table: str) -> dict[str, ColumnType]:
+def column_types(connection: Connection, database: str, table: str) -> dict[str, Kind]:
     """Column name to type, in definition order; empty when the table does not exist or may not be seen."""
     rows = query(
         connection,
-        "SELECT column_name, data_type, column_type, datetime_precision FROM information_schema.columns"
+        "SELECT column_name, data_type FROM information_schema.columns"
         " WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
         (database, table),
     )
-    return {
-        str(name): declared(_text(data_type), _text(column_type), int(digits) if digits is not None else None)
-        for name, data_type, column_type, digits in rows
-    }
+    return {str(name): declared(_text(data_type)) for name, data_type in rows}
 
 
 def _text(raw: str | bytes) -> str:
@@ -116,7 +113,9 @@ class SqlTables:
             yield SqlTableReader(connection, spec)
 
 
-def _expression(column: str, kind: ColumnType) -> str:
-    """FLOAT is shown with six digits only; as DOUBLE it is exact."""
+def _expression(column: str, kind: Kind) -> str:
+    """FLOAT is shown with six digits only; as DOUBLE it is exact. The client takes a VECTOR for text unless cast."""
     name = quoted(column)
-    return f"CAST({name} AS DOUBLE)" if kind.kind is Kind.FLOAT else name
+    if kind is Kind.FLOAT:
+        return f"CAST({name} AS DOUBLE)"
+    return f"CAST({name} AS BINARY)" if kind is Kind.VECTOR else name

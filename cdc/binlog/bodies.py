@@ -16,10 +16,11 @@ from cdc.binlog.inflate import unpacked
 from shared.errors import InvalidError
 
 __all__ = [
+    "FormatDescription",
     "MariadbBegin",
     "StatementParts",
     "beat_position",
-    "checksum_algorithm",
+    "format_description",
     "mariadb_begin",
     "mysql_gtid",
     "rotation",
@@ -32,7 +33,6 @@ _STANDALONE: Final = 1
 _QUERY = struct.Struct("<IIBHH")
 _MARIADB_GTID = struct.Struct("<QIB")
 _FORMAT_VERSION = 4
-_HEADER_LENGTH_AT = 2 + 50 + 4
 _BEAT_END, _BEAT_POSITION = 0, 2
 
 
@@ -49,6 +49,14 @@ class MariadbBegin(NamedTuple):
     domain: int
     sequence: int
     opens_block: bool
+
+
+class FormatDescription(NamedTuple):
+    """The first event of a file."""
+
+    has_checksums: bool
+    """CRC32, on every event that follows."""
+    is_mariadb: bool
 
 
 @lru_cache(64)
@@ -116,18 +124,19 @@ def beat_position(data: bytes, at: int, end: int) -> int | None:
     return None
 
 
-def checksum_algorithm(data: bytes, at: int, end: int) -> int:
-    """Of a format description event: 0 none, 1 CRC32; the byte stands before the event's own checksum.
+def format_description(data: bytes, at: int, end: int) -> FormatDescription:
+    """The checksum's algorithm stands before the event's own checksum, which is always there.
 
     Raises InvalidError for a log of another version, or another algorithm.
     """
     cursor = Cursor(data, at, end)
     version = cursor.number(2)
-    cursor.take(_HEADER_LENGTH_AT - 2)
+    server = cursor.take(50)
+    cursor.take(4)
     header = cursor.number(1)
     if version != _FORMAT_VERSION or header != 19 or cursor.left < 5:
         raise InvalidError(f"binlog version {version} with headers of {header} bytes is not known")
     algorithm = data[end - 5]
     if algorithm not in (0, 1):
         raise InvalidError(f"checksum algorithm {algorithm} is not known")
-    return algorithm
+    return FormatDescription(has_checksums=algorithm == 1, is_mariadb=b"MariaDB" in server)

@@ -154,9 +154,8 @@ class EventDecoder:
     # -- files -----------------------------------------------------------------------------------------------------
 
     def _format(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
-        self._is_checked = False
-        self._is_checked = bodies.checksum_algorithm(data, at, end) == 1
-        self._tables.forget()
+        self._is_checked, is_mariadb = bodies.format_description(data, at, end)
+        self._tables.forget(is_mariadb=is_mariadb)
         return _NOTHING
 
     def _rotate(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
@@ -166,7 +165,6 @@ class EventDecoder:
             end -= _CHECKSUM
         self._file, offset = bodies.rotation(data, at, end)
         self._end = 0
-        self._tables.forget()
         return (Rotate(self._file, offset),)
 
     def _beat(self, _data: bytes, _at: int, _end: int, head: Head) -> Iterable[Event]:

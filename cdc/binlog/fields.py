@@ -182,7 +182,7 @@ def labels_of(labels: Sequence[str]) -> Callable[[int], str]:
 def inflated(raw: bytes) -> bytes:
     """The content of a MariaDB COMPRESSED column: a head byte, 0 when the rest is as it was written.
 
-    Else its lower three bits count the big-endian bytes of the length, bit 3 says that zlib's own head is there.
+    Else its lower three bits count the big-endian bytes of the length, bit 3 says that zlib's own head is missing.
     Raises InvalidError when it does not unpack to its length.
     """
     if not raw:
@@ -193,7 +193,7 @@ def inflated(raw: bytes) -> bytes:
     size = int.from_bytes(raw[1 : 1 + count], "big")
     if head & 0xF0 != 0x80 or size > _INFLATED_LIMIT:
         raise InvalidError("a compressed column is packed in an unknown way")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS if head & 8 else -zlib.MAX_WBITS)
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS if head & 8 else zlib.MAX_WBITS)
     try:
         content = unpacker.decompress(raw[1 + count :], size or 1)
     except zlib.error as error:
@@ -203,14 +203,16 @@ def inflated(raw: bytes) -> bytes:
     return content
 
 
-def _uuid_text(raw: bytes) -> str:
-    """UUID: versions 1 to 5 are stored with their last group first (MariaDB source, `UUID::memory_to_record`)."""
-    return str(uuid.UUID(bytes=raw))
+def _inet6_text(raw: bytes) -> str:
+    """As inet_ntop writes it: the last four bytes of a mapped or compatible IPv4 address with dots."""
+    if raw[:10] == bytes(10) and raw[10:12] in (b"\0\0", b"\xff\xff") and raw[12:14] != b"\0\0":
+        return f"::{'ffff:' if raw[10] else ''}{ipaddress.IPv4Address(raw[12:])}"
+    return str(ipaddress.IPv6Address(raw))
 
 
 NETWORK_TEXTS: dict[str, Callable[[bytes], str]] = {
-    "uuid": _uuid_text,
+    "uuid": lambda raw: str(uuid.UUID(bytes=raw)),
     "inet4": lambda raw: str(ipaddress.IPv4Address(raw)),
-    "inet6": lambda raw: str(ipaddress.IPv6Address(raw)),
+    "inet6": _inet6_text,
 }
 """MariaDB's types that the log shows as BINARY, by data type."""

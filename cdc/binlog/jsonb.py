@@ -25,6 +25,7 @@ _INTEGERS = {_INT16: (2, True), _UINT16: (2, False), _INT32: (4, True), _UINT32:
 _INTEGERS |= {_INT64: (8, True), _UINT64: (8, False)}
 _DEPTH = 100
 """The server refuses deeper documents."""
+_BASE64_LINE = 76
 _PLAIN_DIGITS = 15
 """my_gcvt writes an exponent for numbers beyond ten to this power, either way."""
 
@@ -161,7 +162,9 @@ def _opaque(kind: int, raw: bytes) -> str:
         return decimal_text(raw[2:], raw[0], raw[1])
     if kind in (Field.DATE, Field.DATETIME, Field.TIMESTAMP, Field.TIME) and len(raw) == 8:
         return f'"{_packed_time(kind, int.from_bytes(raw, "little", signed=True))}"'
-    return f'"base64:type{kind}:{base64.b64encode(raw).decode("ascii")}"'
+    text = base64.b64encode(raw).decode("ascii")
+    lines = "\\n".join(text[i : i + _BASE64_LINE] for i in range(0, len(text), _BASE64_LINE))
+    return f'"base64:type{kind}:{lines}"'
 
 
 def _packed_time(kind: int, packed: int) -> str:

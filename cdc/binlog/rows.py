@@ -60,6 +60,7 @@ class Tables:
     def __init__(self, wanted: Mapping[TableId, Wanted], charsets: Mapping[int, str]) -> None:
         self._wanted = wanted
         self._charsets = charsets
+        self._is_mariadb = False
         self._versions: dict[bytes, _Version | None] = {}
         self._by_id: dict[int, _Version | None] = {}
 
@@ -68,9 +69,11 @@ class Tables:
         self._wanted = wanted
         self._versions.clear()
 
-    def forget(self) -> None:
-        """Another file begins: table ids may mean other tables."""
+    def forget(self, *, is_mariadb: bool) -> None:
+        """Another file begins: table ids may mean other tables, and the server may be another."""
         self._by_id.clear()
+        self._versions.clear()
+        self._is_mariadb = is_mariadb
 
     def see(self, body: bytes) -> None:
         """A table map. Raises InvalidError when it cannot be read, so that nothing is known of its id."""
@@ -97,7 +100,7 @@ class Tables:
         if wanted is None:
             return None
         try:
-            columns = columns_of(body, columns_at)
+            columns = columns_of(body, columns_at, is_mariadb=self._is_mariadb)
             read = row_decoder(columns, wanted, self._charsets)
             read_partial = row_decoder(columns, wanted, self._charsets, is_partial=True)
         except InvalidError as error:

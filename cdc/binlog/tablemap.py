@@ -7,7 +7,7 @@ Fed by: the body of the event. Feeds: the row decoder. Never: takes a name or a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -25,7 +25,17 @@ _METADATA_SIZES = {
     **dict.fromkeys((Field.ENUM, Field.SET, Field.MARIADB_VARCHAR_COMPRESSED), 2),
 }
 _NUMERIC = frozenset(
-    (Field.TINY, Field.SHORT, Field.INT24, Field.LONG, Field.LONGLONG, Field.NEWDECIMAL, Field.FLOAT, Field.DOUBLE)
+    (
+        Field.TINY,
+        Field.SHORT,
+        Field.INT24,
+        Field.LONG,
+        Field.LONGLONG,
+        Field.NEWDECIMAL,
+        Field.FLOAT,
+        Field.DOUBLE,
+        Field.YEAR,
+    )
 )
 _CHARACTER = frozenset(
     (
@@ -37,6 +47,8 @@ _CHARACTER = frozenset(
         Field.MARIADB_VARCHAR_COMPRESSED,
     )
 )
+_MARIADB_CHARACTER = _CHARACTER | {Field.GEOMETRY}
+"""MariaDB gives a character set to its geometries too."""
 _LABELLED = frozenset((Field.ENUM, Field.SET))
 
 _NAMES_AT = 6 + 2
@@ -90,14 +102,15 @@ def table_of(body: bytes) -> tuple[TableId, int]:
     return table, len(body) - cursor.left
 
 
-def columns_of(body: bytes, at: int) -> tuple[Column, ...]:
+def columns_of(body: bytes, at: int, *, is_mariadb: bool) -> tuple[Column, ...]:
     """Its columns in order. Raises InvalidError when the body has another shape, or a type of unknown storage."""
     cursor = Cursor(body, at, len(body))
     codes = cursor.take(cursor.packed())
     types = _types(codes, cursor.take(cursor.packed()))
     cursor.take((len(codes) + 7) // 8)
-    metadata = _metadata(cursor, [kind for kind, _ in types])
-    return tuple(_columns(types, metadata))
+    character = _MARIADB_CHARACTER if is_mariadb else _CHARACTER
+    metadata = _metadata(cursor, [kind for kind, _ in types], character)
+    return tuple(_columns(types, metadata, character))
 
 
 def _types(codes: bytes, metadata: bytes) -> list[tuple[int, tuple[int, int]]]:
@@ -126,32 +139,29 @@ def _real_type(code: int, first: int, second: int) -> tuple[int, tuple[int, int]
     return first, (second, 0)
 
 
-def _columns(types: Sequence[tuple[int, tuple[int, int]]], metadata: _Metadata) -> Iterator[Column]:
+def _columns(
+    types: Sequence[tuple[int, tuple[int, int]]], metadata: _Metadata, character: Set[int]
+) -> Iterator[Column]:
     unsigned, collations = iter(metadata.unsigned), iter(metadata.collations)
     label_collations = iter(metadata.label_collations)
     enums, sets = iter(metadata.enums), iter(metadata.sets)
     names = chain(metadata.names, repeat(""))
     for (kind, meta), name in zip(types, names, strict=False):
         is_labelled = kind in _LABELLED
+        has_text = is_labelled or kind in character
         yield Column(
             type=kind,
             meta=meta,
             name=name,
             is_unsigned=next(unsigned, False) if kind in _NUMERIC else False,
-            collation=_next_collation(kind, collations, label_collations),
+            collation=next(collations if kind in character else label_collations, None) if has_text else None,
             labels=next(sets if kind == Field.SET else enums, ()) if is_labelled else (),
         )
 
 
-def _next_collation(kind: int, texts: Iterator[int | None], labels: Iterator[int | None]) -> int | None:
-    if kind in _CHARACTER:
-        return next(texts, None)
-    return next(labels, None) if kind in _LABELLED else None
-
-
-def _metadata(cursor: Cursor, types: Sequence[int]) -> _Metadata:
+def _metadata(cursor: Cursor, types: Sequence[int], character: Set[int]) -> _Metadata:
     found = _Metadata()
-    count = sum(kind in _CHARACTER for kind in types)
+    count = sum(kind in character for kind in types)
     label_count = sum(kind in _LABELLED for kind in types)
     while cursor.left:
         kind, size = cursor.number(1), cursor.packed()
