@@ -60,7 +60,7 @@ class BinlogSource:
         specs = {
             self.table(name): TableSpec(self.table(name), "topic", columns[0], tuple(columns), ()) for name in tables or "t"
         }
-        return StreamOrder(self.login, Position(facts.executed, facts.file, 0, 0), specs, next(_REPLICA_IDS))
+        return StreamOrder(self.login, Position(facts.executed, facts.file, 0, facts.end), specs, next(_REPLICA_IDS))
 
     @contextmanager
     def stream(self, order: StreamOrder) -> Iterator[BinlogStream]:
