@@ -7,18 +7,17 @@ trust). Never: ends because of the cluster's trouble; the last certificate is se
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
 
 from reconciler.webhook.certificates import Issue
 from reconciler.webhook.metrics import Metrics
-from reconciler.webhook.registration import Registration
 from reconciler.webhook.rotation import Offer
 from shared.errors import RowplaneError
 
-__all__ = ["Keeper", "Source"]
+__all__ = ["Announcer", "Keeper", "Source"]
 
 log = structlog.get_logger(__name__)
 
@@ -32,13 +31,23 @@ class Source(Protocol):
         """What to serve and whom to trust now; `is_settled` tells of an authority whether the API server knows it."""
 
 
+class Announcer(Protocol):
+    """Where the authorities that the API server has to trust are written (registration.py)."""
+
+    def ensure(self, authorities: Sequence[bytes]) -> None:
+        """Write what is missing or different. Raises ClusterError."""
+
+    def is_settled(self, authority: bytes) -> bool:
+        """Whether it has stood there for long enough to be known everywhere."""
+
+
 class Keeper:
     """One thread; `check` is one look at everything."""
 
     def __init__(
         self,
         source: Source,
-        registration: Registration | None,
+        registration: Announcer | None,
         serve: Callable[[Issue], None],
         metrics: Metrics,
         check_s: float = CHECK_S,
