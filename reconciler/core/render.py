@@ -278,8 +278,10 @@ def _reference(form: Form, compiled: CompiledResource, owner: Owner, variables: 
         namespace = ""
     elif compiled.namespace is not None:
         namespace = _legal(compiled.namespace, variables, _NAMESPACE, "no name of a namespace")
-    _check_allowed(form, compiled.resource, ObjectRef(api_version, kind, namespace, name))
-    return ObjectRef(api_version, kind, namespace, name)
+    ref = ObjectRef(api_version, kind, namespace, name)
+    if form.spec.allowed_kinds or form.spec.allowed_namespaces:
+        _check_allowed(form, compiled.resource, ref)
+    return ref
 
 
 def _legal(leaf: Leaf, variables: Mapping[str, object], pattern: re.Pattern[str], otherwise: str) -> str:
