@@ -29,7 +29,7 @@ _MAX_TOKENS: Final = 5 * limits.MAX_ACTIONS
 """Most words, signs and stretches of text in one template: bounds the time to compile it."""
 _MARKS: Final = re.compile(r"\{[{%#]")
 _NEW_LINES: Final = re.compile("\r\n|\r|\n")
-_SURROGATES: Final = re.compile("[\ud800-\udfff]+")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _NOWHERE: Final = Action(1, 1, "")
 _FAILURES: Final = (
     JinjaError,

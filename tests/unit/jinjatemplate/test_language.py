@@ -195,6 +195,10 @@ def test_row_data_is_never_a_template() -> None:
     assert render("{{ uid.format() }}", {"uid": "{{ x }}"}) == "{ x }"
 
 
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    assert render("{{ x }}{{ '\\ud800' }}", {"x": "a\udfff"}) == "a\ufffd\ufffd"
+
+
 def test_an_error_names_its_place() -> None:
     error = failure("line one\n  {{ uid }} {{ missing | upper }}")
     assert (error.line, error.column, error.action) == (2, 13, "missing | upper")
@@ -216,6 +220,8 @@ def test_an_error_does_not_tell_a_value() -> None:
         "{{ x | from_json }}",
         "{{ '%d' % x }}",
         "{{ x | b64decode }}",
+        "{{ ('%(' ~ x ~ ')s') % {} }}",
+        "{{ ('{' ~ x ~ '}').format() }}",
     ):
         assert secret not in str(failure(template, {"x": secret, "map": {}}))
 
