@@ -17,14 +17,19 @@ from typing import Any
 import structlog
 from prometheus_client import start_http_server
 
+from cdc import metrics
 from cdc.adapters.binlog import MysqlBinlog
 from cdc.adapters.cluster import ClusterHubs
+from cdc.adapters.lease import Lease, lease_place
 from cdc.adapters.preflight import preflight
 from cdc.adapters.publisher import KafkaChangeLog, Producer, open_producer
+from cdc.adapters.server import SqlServer
 from cdc.adapters.snapshot import SqlTables
+from cdc.adapters.tails import KafkaTails, cluster_id
 from cdc.adapters.topics import KafkaStateStore, KafkaTopicKeys, KafkaTopics
 from cdc.control import Control, ControlParts
 from cdc.core import conditions
+from cdc.core.protocol import Claim
 from cdc.core.records import Record
 from cdc.fullpublish import FullPublisher, FullPublisherParts
 from cdc.keeper import Keeper, claim
@@ -32,10 +37,10 @@ from cdc.live import Live
 from cdc.pipeline import Pipeline, PipelineHooks, PipelineParts
 from shared.backoff import Backoff
 from shared.clock import SystemClock
-from shared.errors import ClusterError, LogError, LogRefused, RowplaneError, SourceError
+from shared.errors import ClusterError, LogError, LogUnreachable, RowplaneError, SourceError
 from shared.kafka import connect_admin
 from shared.kube import KubeClient
-from shared.model.position import settle
+from shared.model.names import ANNOTATION_POSITION_ACCEPTED
 from shared.settings import KafkaSettings, KubeSettings
 
 __all__ = ["run_capture"]
@@ -58,6 +63,22 @@ class _Log:
     keeper: Keeper
 
 
+class _TopicsAndNodes:
+    """Port `TopicKeys` for a start without a state: what the LynqNodes hold counts as what the topics do."""
+
+    def __init__(self, topics: KafkaTopicKeys, of_nodes: Callable[[], int]) -> None:
+        self._topics = topics
+        self._of_nodes = of_nodes
+
+    def live_keys(self, topic: str) -> set[str]:
+        """See the port."""
+        return self._topics.live_keys(topic)
+
+    def highest_incarnation(self, topic: str) -> int:
+        """See the port. Raises LogError."""
+        return max(self._topics.highest_incarnation(topic), self._of_nodes())
+
+
 class _Capture:
     """One server's capture."""
 
@@ -68,7 +89,10 @@ class _Capture:
         self._clock = SystemClock()
         self._live = Live()
         self._control: Control | None = None
-        self._hubs = ClusterHubs(KubeClient.connect(kube), self._clock, self._on_hubs)
+        self._keeper: Keeper | None = None
+        client = KubeClient.connect(kube)
+        self._hubs = ClusterHubs(client, self._clock, self._on_hubs)
+        self._lease = Lease(client, lease_place(kube.namespace, kafka.topic_prefix, server), self._clock)
         self._failure: BaseException | None = None
 
     def run(self) -> int:
@@ -77,20 +101,45 @@ class _Capture:
         while not self._hubs.is_synced():
             if self._stop.wait(0.02):
                 return 0
-        joined = self._connect_log()
-        if joined is None:
+        metrics.LEADER.set(0)
+        if not self._lease.wait(self._stop):
             return 0
+        metrics.LEADER.set(1)
+        released = threading.Event()
+        renewal = self._thread("lease", lambda: self._lease.keep(released, self._doubt))
         try:
-            self._capture(joined)
+            self._lead()
         finally:
             self._hubs.stop()
-            joined.producer.close(_CLOSE_S)
-            joined.admin.close()
+            released.set()
+            renewal.join(_DRAIN_S)
+            self._lease.release()
         if self._failure is not None:
             log.error("capture ends", server=self._server, error=f"{type(self._failure).__name__} {self._failure}")
             return self._failure.exit_code if isinstance(self._failure, RowplaneError) else 1
         log.info("capture stopped", server=self._server)
         return 0
+
+    def _lead(self) -> None:
+        """Capture, once Kafka can be used."""
+        joined = self._connect_log()
+        if joined is None:
+            return
+        try:
+            self._capture(joined)
+        finally:
+            joined.producer.close(_CLOSE_S)
+            joined.admin.close()
+
+    def _doubt(self) -> None:
+        """The Lease is not ours, or nobody can tell: what counts is whether the epoch is."""
+        keeper = self._keeper
+        if keeper is None or self._stop.is_set():
+            return
+        try:
+            keeper.confirm()
+        except LogUnreachable as error:
+            log.warning("epoch cannot be confirmed", server=self._server, error=str(error))
 
     def _on_hubs(self) -> None:
         if self._control is not None:
@@ -122,13 +171,14 @@ class _Capture:
         try:
             admin = connect_admin(self._kafka)
             store = KafkaStateStore(self._kafka, producer, admin, self._server)
-            state = claim(store, uuid.uuid4().hex, _new_replica_id())
+            state = claim(store, Claim(uuid.uuid4().hex, _new_replica_id(), cluster_id(admin)))
         except BaseException:
             producer.close(0)
             raise
         log.info("epoch claimed", server=self._server, epoch=state.epoch, incarnation=state.incarnation)
         change_log = KafkaChangeLog(producer, self._clock, on_oversized=self._on_oversized)
-        return _Log(producer, admin, store, change_log, Keeper(store, state, self._clock))
+        self._keeper = Keeper(store, state, self._clock)
+        return _Log(producer, admin, store, change_log, self._keeper)
 
     def _on_oversized(self, record: Record, limit: int) -> None:
         control = self._control
@@ -152,7 +202,7 @@ class _Capture:
                 hubs=self._hubs,
                 preflight=preflight,
                 topics=topics,
-                topic_keys=topic_keys,
+                topic_keys=_TopicsAndNodes(topic_keys, self._nodes_incarnation),
                 keeper=keeper,
                 live=live,
                 clock=self._clock,
@@ -163,8 +213,22 @@ class _Capture:
             FullPublisherParts(SqlTables(), topic_keys, change_log, keeper, live, self._clock, control.on_table)
         )
         pipeline = Pipeline(
-            PipelineParts(self._server, MysqlBinlog(), change_log, keeper, live, self._clock),
-            PipelineHooks(lambda error: self._on_stream(joined, control, error), control.on_republish),
+            PipelineParts(
+                server=self._server,
+                source=SqlServer(),
+                binlog=MysqlBinlog(),
+                change_log=change_log,
+                tails=KafkaTails(self._kafka),
+                store=joined.store,
+                keeper=keeper,
+                live=live,
+                clock=self._clock,
+            ),
+            PipelineHooks(
+                on_stream=lambda error: self._on_stream(joined, control, error),
+                on_republish=control.on_republish,
+                accepted=self._accepted,
+            ),
         )
         floor_stop = threading.Event()
         threads = [
@@ -190,12 +254,24 @@ class _Capture:
     def _on_stream(self, joined: _Log, control: Control, error: SourceError | None) -> None:
         """A taken replica id means a second capture of this server; the one with the higher epoch stays."""
         if error is not None and error.reason == "ReplicaIdTaken":
-            known = settle(joined.store.load())
-            if known is not None and known.epoch > joined.keeper.state.epoch:
-                raise LogRefused(f"epoch {known.epoch} took this server's capture over", reason="EpochLost")
+            joined.keeper.confirm()
             replica_id = _new_replica_id()
             joined.keeper.change(lambda state: replace(state, replica_id=replica_id))
         control.on_stream(error)
+
+    def _nodes_incarnation(self) -> int:
+        """Asked until it is answered: records of a lower incarnation would all be dropped as old."""
+        while not self._stop.is_set():
+            try:
+                return self._hubs.highest_incarnation(self._server)
+            except ClusterError as error:
+                log.warning("LynqNodes cannot be listed", error=str(error))
+                self._stop.wait(1.0)
+        raise LogUnreachable("capture is stopping", reason="Stopping")
+
+    def _accepted(self) -> frozenset[str]:
+        found = (hub.metadata.annotations.get(ANNOTATION_POSITION_ACCEPTED) for hub in self._hubs.hubs(self._server))
+        return frozenset(uuid for uuid in found if uuid)
 
     def _stopper(self, change_log: KafkaChangeLog, control: Control, publisher: FullPublisher) -> None:
         self._stop.wait()
@@ -220,7 +296,8 @@ class _Capture:
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:
             self._failure = error
-            log.error("thread failed", thread=threading.current_thread().name, exc_info=error)
+            trace = None if isinstance(error, RowplaneError) else error
+            log.error("thread failed", thread=threading.current_thread().name, error=str(error), exc_info=trace)
         self._stop.set()
 
 

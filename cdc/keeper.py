@@ -1,24 +1,25 @@
-"""The capture's state record: claimed at start, changed in one place, its floor written as it moves.
+"""The capture's state record: changed in one place, its floor written as it moves.
 
-Fed by: the state topic at start, the pipeline and the control thread since. Feeds: the state topic.
-Never: writes a floor above what is stored, or a record in a lost epoch.
+Fed by: the claim at start, the pipeline and the control thread since. Feeds: the state topic.
+Never: writes a floor above what is stored, or one of an incarnation that has ended.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
 
 import structlog
 
 from cdc import metrics
+from cdc.core import protocol
+from cdc.core.protocol import Apply, Claim
+from cdc.core.resume import Remembered
 from cdc.ports import ChangeLog, StateStore
 from shared.clock import Clock
-from shared.errors import LogRefused
-from shared.model.position import CaptureState, settle
+from shared.model.position import CaptureState, Position
 
-__all__ = ["Keeper", "claim"]
+__all__ = ["Keeper", "StoredStates", "claim"]
 
 log = structlog.get_logger(__name__)
 
@@ -26,22 +27,24 @@ _MOVING_S = 0.2
 _IDLE_S = 10.0
 
 
-def claim(store: StateStore, nonce: str, replica_id: int) -> CaptureState:
-    """Become the writer: append the next epoch and read it back; the first record of an epoch wins.
+class StoredStates:
+    """A state store as the protocol awaits it; it answers in the calling thread."""
 
-    `replica_id` is used when no state exists. Raises LogRefused when another process won, LogError.
-    """
-    known = settle(store.load()) or CaptureState(epoch=0, nonce="", replica_id=replica_id)
-    wanted = replace(known, epoch=known.epoch + 1, nonce=nonce)
-    store.append(wanted)
-    settled = settle(store.load())
-    if settled is None or (settled.epoch, settled.nonce) != (wanted.epoch, nonce):
-        raise LogRefused(
-            f"epoch {wanted.epoch} of this server's capture was claimed by another process",
-            mend="Run one capture per server; this one stops",
-            reason="EpochLost",
-        )
-    return settled
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    async def load(self) -> Sequence[CaptureState]:
+        """Raises LogError."""
+        return self._store.load()
+
+    async def append(self, state: CaptureState) -> None:
+        """Raises LogError."""
+        self._store.append(state)
+
+
+def claim(store: StateStore, wish: Claim) -> CaptureState:
+    """Become the writer. Raises LogRefused (EpochLost) when another process won, LogError."""
+    return protocol.run(protocol.claim(StoredStates(store), wish))
 
 
 class Keeper:
@@ -53,30 +56,59 @@ class Keeper:
         self._clock = clock
         self._lock = threading.Lock()
         self._floor_at_s = clock.monotonic_s()
+        self._created_s = {state.floor.file: state.floor_created_s} if state.floor else {}
+        self.remembered: Remembered | None = None
+        """What the topics held at the start of the stream; the floor says when it matters no more."""
 
     @property
     def state(self) -> CaptureState:
         """The last stored state."""
         return self._state
 
-    def change(self, apply: Callable[[CaptureState], CaptureState]) -> CaptureState:
+    def confirm(self) -> None:
+        """Raises LogRefused (EpochLost) when another process has claimed a higher epoch, LogError."""
+        protocol.run(protocol.confirm(StoredStates(self._store), self._state))
+
+    def change(self, apply: Apply) -> CaptureState:
         """Replace the state and return when it is stored. Raises LogError; the state then is as it was."""
         with self._lock:
-            wanted = apply(self._state)
-            if wanted != self._state:
-                self._store.append(wanted)
-                self._state = wanted
-            return self._state
+            return self._replace(apply(self._state))
+
+    def renew(self, apply: Apply, position: Position, change_log: ChangeLog) -> CaptureState:
+        """As `change`; the floor goes on from `position`, and none of before is written over it. Raises LogError."""
+        with self._lock:
+            state = self._replace(apply(self._state))
+            self.remembered = None
+            change_log.publish((), position)
+            return state
+
+    def _replace(self, wanted: CaptureState) -> CaptureState:
+        if wanted != self._state:
+            self._store.append(wanted)
+            self._state = wanted
+        return self._state
+
+    def note_file(self, file: str, created_s: int) -> None:
+        """When a binlog file was begun, seconds since 1970; 0 when not known."""
+        with self._lock:
+            self._created_s = {name: self._created_s[name] for name in list(self._created_s)[-8:]}
+            self._created_s[file] = created_s
+
+    def created_s(self, file: str) -> int:
+        """When the file was begun; 0 when not known."""
+        return self._created_s.get(file, 0)
 
     def write_floor(self, change_log: ChangeLog) -> None:
         """Store the floor when it moved, and every 10 s when it did not (the heartbeat)."""
-        floor = change_log.floor()
-        now_s = self._clock.monotonic_s()
         with self._lock:
+            floor = change_log.floor()  # asked under the lock: never that of an incarnation that ends meanwhile
+            now_s = self._clock.monotonic_s()
             is_new = floor is not None and floor != self._state.floor
             if not is_new and now_s - self._floor_at_s < _IDLE_S:
                 return
-            wanted = replace(self._state, floor=floor) if floor is not None else self._state
+            wanted = self._state
+            if floor is not None:
+                wanted = protocol.floored(wanted, floor, self.created_s(floor.file), self.remembered)
             self._store.append(wanted)
             self._state = wanted
             self._floor_at_s = now_s

@@ -20,6 +20,9 @@ from shared.model.position import Position, TableId, file_number
 __all__ = ["Assignment", "Live", "MovedOn", "Watch"]
 
 
+_NEVER = (2**63, 0)
+
+
 class MovedOn(Exception):
     """The table, the plan or the incarnation changed while a table was being read."""
 
@@ -59,6 +62,7 @@ class Live:
         self.position: Position | None = None
         self.origin: Origin | None = None
         self._reached = (0, 0)
+        self._reads_from = (0, 0)
         self._wanted: Assignment | None = None
         self._active: Assignment | None = None
         self._watches: dict[TableId, Watch] = {}
@@ -152,9 +156,7 @@ class Live:
         with self.changed:
             if self.position is None:
                 return
-            position = Position(
-                self.position.gtids.add(transaction.gtid), transaction.file, transaction.offset, transaction.end
-            )
+            position = self.position.passed(transaction.gtid, transaction.file, transaction.offset, transaction.end)
             publish(position)
             self.position = position
             self._reached = position.reached
@@ -179,11 +181,18 @@ class Live:
 
     # -- full publish ----------------------------------------------------------------------------------------------
 
+    def allow_reads(self, reached: tuple[int, int] | None) -> None:
+        """No watch begins before the stream has passed this log position; None: before this is called again."""
+        with self.changed:
+            self._reads_from = _NEVER if reached is None else reached
+
     def watch(self, table: TableId) -> Watch | None:
         """Begin to note the table's keys; None when the stream does not read the table."""
         with self.changed:
             active, origin, position = self._active, self.origin, self.position
             if active is None or origin is None or position is None or table not in active.tables:
+                return None
+            if self._reached < self._reads_from:
                 return None
             watch = Watch(table, active, origin, position)
             self._watches[table] = watch

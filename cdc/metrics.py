@@ -17,6 +17,10 @@ UNREAD = Counter(
 )
 GAPS = Counter("rowplane_capture_gaps_total", "New incarnations: the stored position could not be resumed")
 SKIPPED = Counter("rowplane_capture_skipped_total", "Records that could not be published", ["table", "reason"])
+REPEATS = Counter(
+    "rowplane_capture_skipped_repeats_total", "Changes that the topics held already when they were read again"
+)
+LEADER = Gauge("rowplane_capture_leader", "1 while this process is the one that captures, 0 while it stands by")
 RECONNECTS = Counter("rowplane_capture_reconnects_total", "Binlog connections that broke")
 CONNECTED = Gauge("rowplane_capture_connected", "1 while the binlog stream is open")
 LAG_S = Gauge("rowplane_capture_lag_seconds", "Age of the last transaction when it was read (the server's clock)")

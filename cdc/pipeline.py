@@ -1,6 +1,6 @@
 """The loop of capture, from connecting to the binlog to handing records to Kafka.
 
-    wait for an assignment -> ask who the server is -> resume at the floor, or begin a new incarnation
+    wait for an assignment -> locate: at the floor, or in a new incarnation -> connect -> catch up with the topics
       -> for every event: fold -> at each commit: publish, move the position -> until the connection breaks; again
 
 Fed by: a binlog port, an assignment. Feeds: the change log, the shared position. Never: names a client library.
@@ -9,19 +9,22 @@ Fed by: a binlog port, an assignment. Feeds: the change log, the shared position
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
 from cdc import metrics
+from cdc.core import protocol
 from cdc.core.events import Beat, Event, Rotate
-from cdc.core.identity import ServerFacts, Start, decide
-from cdc.core.records import ChangeSite, Origin, Record, change_record
+from cdc.core.identity import Answer, ServerFacts
+from cdc.core.protocol import Apply, Located, Memory, TakeTail
+from cdc.core.records import Origin, Record
+from cdc.core.resume import Partition, Remembered
 from cdc.core.transaction import Transaction, TransactionFold
-from cdc.keeper import Keeper
+from cdc.keeper import Keeper, StoredStates
 from cdc.live import Assignment, Live
-from cdc.ports import Binlog, ChangeLog, ChangeStream, StreamOrder
+from cdc.ports import Binlog, ChangeLog, ChangeStream, Server, StateStore, StreamOrder, TopicTails
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import SourceError, SourceUnreachable
@@ -38,8 +41,11 @@ class PipelineParts:
 
     server: str
     """`host:port`."""
+    source: Server
     binlog: Binlog
     change_log: ChangeLog
+    tails: TopicTails
+    store: StateStore
     keeper: Keeper
     live: Live
     clock: Clock
@@ -53,6 +59,8 @@ class PipelineHooks:
     """The stream runs (None), or why it does not."""
     on_republish: Callable[[], None]
     """Tables must be published again; the state says which."""
+    accepted: Callable[[], Collection[str]]
+    """Server uuids that a person has accepted as this database from now on."""
 
 
 class Pipeline:
@@ -63,9 +71,10 @@ class Pipeline:
         self._hooks = hooks
         self._backoff = Backoff(first_s=0.1, cap_s=5.0)
         self._failures = 0
+        self._memory = Memory()
 
     def run(self) -> None:
-        """Until the shared state is stopped. Raises LogError: without Kafka there is nothing to do."""
+        """Until the shared state is stopped. Raises LogError: without Kafka, or the epoch, there is nothing to do."""
         live = self._parts.live
         while (assignment := live.wait_assignment()) is not None:
             try:
@@ -82,48 +91,56 @@ class Pipeline:
     # -- one connection --------------------------------------------------------------------------------------------
 
     def _stream(self, assignment: Assignment) -> None:
-        parts = self._parts
-        position = self._locate(assignment)
-        state = parts.keeper.state
+        parts, memory = self._parts, self._memory
+        located = self._locate(assignment)
+        state = located.state
         origin = Origin(parts.server, state.flavour, state.incarnation, state.epoch)
-        order = StreamOrder(assignment.login, position, assignment.tables, state.replica_id)
+        order = StreamOrder(assignment.login, located.position, assignment.tables, state.replica_id)
         with parts.binlog.open(order) as stream:
-            parts.live.connected(assignment, origin, position, stream.wake)
-            metrics.CONNECTED.set(1)
-            log.info("stream started", server=parts.server, file=position.file, gtids=position.gtids.text())
-            self._hooks.on_stream(None)
+            parts.live.allow_reads(None)
+            parts.live.connected(assignment, origin, located.position, stream.wake)
             try:
-                self._follow(stream, assignment, origin)
+                self._follow(stream, assignment, located, origin)
             finally:
                 parts.live.disconnected()
                 metrics.CONNECTED.set(0)
+                memory.position = parts.live.position
+                memory.position_created_s = parts.keeper.created_s(memory.position.file) if memory.position else 0
 
-    def _follow(self, stream: ChangeStream, assignment: Assignment, origin: Origin) -> None:
+    def _follow(self, stream: ChangeStream, assignment: Assignment, located: Located, origin: Origin) -> None:
         fold = TransactionFold({table: spec.uid_column for table, spec in assignment.tables.items()})
+        remembered: Remembered | None = None
         for event in stream:
+            if remembered is None:  # the server has sent something: it has ended the stream of whoever was before us
+                remembered = self._catch_up(assignment, located)
             self._failures = 0
             metrics.EVENTS.labels(type(event).__name__).inc()
             transaction = fold.feed(event)
             if transaction is not None:
-                self._commit(transaction, assignment, origin)
+                self._commit(transaction, assignment, origin, remembered)
             elif not fold.is_open:
-                self._between(event)
+                self._between(event, assignment)
 
-    def _between(self, event: Event) -> None:
+    def _between(self, event: Event, assignment: Assignment) -> None:
+        parts = self._parts
         match event:
             case Beat():
-                self._parts.live.beat(event.file, event.end)
+                parts.live.beat(event.file, event.end)
             case Rotate():
-                self._parts.live.beat(event.file, event.offset)
+                if not parts.keeper.created_s(event.file):
+                    parts.keeper.note_file(event.file, parts.source.created_s(assignment.login, event.file))
+                parts.live.beat(event.file, event.offset)
             case _:
                 pass
 
-    def _commit(self, transaction: Transaction, assignment: Assignment, origin: Origin) -> None:
+    def _commit(self, transaction: Transaction, assignment: Assignment, origin: Origin, remembered: Remembered) -> None:
         parts = self._parts
         if transaction.unread:
             self._republish(transaction.unread)
         now_s = parts.clock.wall_s()
-        records = _records(transaction, assignment, origin, int(now_s * 1000))
+        tables = {table: (spec, assignment.partitions[table]) for table, spec in assignment.tables.items()}
+        records = protocol.outgoing(transaction, origin, tables, remembered, int(now_s * 1000))
+        metrics.REPEATS.inc(len(transaction.changes) - len(records))
 
         def publish(position: Position) -> None:
             parts.change_log.publish(records, position)
@@ -146,40 +163,82 @@ class Pipeline:
 
     # -- where to start --------------------------------------------------------------------------------------------
 
-    def _locate(self, assignment: Assignment) -> Position:
+    def _locate(self, assignment: Assignment) -> Located:
         parts = self._parts
-        facts = parts.binlog.facts(assignment.login)
-        state = parts.keeper.state
-        start = decide(state.server_uuid, parts.live.position or state.floor, facts)
-        if not start.gap:
-            return start.position
-        log.warning("new incarnation", server=parts.server, reason=start.gap, incarnation=state.incarnation + 1)
-        metrics.GAPS.inc()
-        parts.live.detach()
-        entry = parts.change_log.publish((), start.position)
-        while not parts.change_log.wait_stored(entry, timeout_s=1.0):
-            if parts.live.is_stopped:
-                raise SourceUnreachable("capture is stopping")
-        parts.keeper.change(lambda old: _renewed(old, start, facts))
-        self._hooks.on_republish()
-        return start.position
+        outside = _Outside(parts, assignment)
+        located = protocol.run(protocol.locate(outside, parts.keeper.state, self._memory, self._hooks.accepted()))
+        start = located.start
+        if start.answer is not Answer.GO_ON:
+            metrics.GAPS.inc()
+            log.warning(
+                "new incarnation",
+                server=parts.server,
+                reason=start.reason,
+                incarnation=located.state.incarnation,
+                resumed=start.answer is Answer.FAIL_OVER,
+            )
+        if start.reads_tables or start.answer is Answer.FAIL_OVER:
+            log.info("tables are read anew", server=parts.server, reason=start.reason)
+            self._hooks.on_republish()
+        return located
+
+    def _catch_up(self, assignment: Assignment, located: Located) -> Remembered:
+        parts = self._parts
+        topics = {spec.topic: assignment.partitions[table] for table, spec in assignment.tables.items()}
+        outside = _Outside(parts, assignment)
+        remembered, settled = protocol.run(protocol.catch_up(outside, located, self._memory, topics))
+        parts.keeper.remembered = remembered
+        parts.live.allow_reads(settled)
+        metrics.CONNECTED.set(1)
+        position = located.position
+        log.info("stream started", server=parts.server, file=position.file, gtids=position.gtids.text())
+        self._hooks.on_stream(None)
+        return remembered
 
 
-def _records(transaction: Transaction, assignment: Assignment, origin: Origin, now_ms: int) -> list[Record]:
-    sites = {
-        table: ChangeSite(origin, spec, assignment.partitions[table], transaction, now_ms)
-        for table, spec in assignment.tables.items()
-    }
-    return [change_record(sites[change.table], change) for change in transaction.changes]
+class _Outside(StoredStates):
+    """What the protocol asks for, done at once in the thread of the pipeline."""
 
+    def __init__(self, parts: PipelineParts, assignment: Assignment) -> None:
+        super().__init__(parts.store)
+        self._parts = parts
+        self._login = assignment.login
 
-def _renewed(state: CaptureState, start: Start, facts: ServerFacts) -> CaptureState:
-    """The state of a new incarnation: stored before its first record."""
-    renewed = replace(
-        state,
-        incarnation=state.incarnation + 1,
-        server_uuid=facts.uuid,
-        flavour=facts.flavour,
-        floor=start.position,
-    )
-    return renewed.republish(dict.fromkeys(state.tables, start.gap), deletes=start.is_same_server)
+    async def facts(self, floor_file: str) -> ServerFacts:
+        """Raises SourceError."""
+        facts = self._parts.source.facts(self._login, floor_file)
+        if facts.floor_file is not None:
+            self._parts.keeper.note_file(floor_file, facts.floor_file.created_s)
+        return facts
+
+    async def quiesce(self) -> None:
+        """Full publishes hand over through the shared state, which lets none through from here on."""
+        self._parts.live.detach()
+        while not self._parts.change_log.drain(1.0):
+            self._look_for_the_end()
+
+    async def change(self, apply: Apply) -> CaptureState:
+        """Raises LogError."""
+        return self._parts.keeper.change(apply)
+
+    async def renew(self, apply: Apply, position: Position) -> CaptureState:
+        """Raises LogError."""
+        return self._parts.keeper.renew(apply, position, self._parts.change_log)
+
+    async def publish(self, records: Sequence[Record], position: Position) -> None:
+        """Raises LogError."""
+        entry = self._parts.change_log.publish(records, position)
+        while not self._parts.change_log.wait_stored(entry, timeout_s=1.0):
+            self._look_for_the_end()
+
+    async def read_back(self, partitions: Iterable[Partition], take: TakeTail) -> None:
+        """Raises LogError."""
+        self._parts.tails.read_back(partitions, take)
+
+    async def log_end(self) -> tuple[int, int]:
+        """Raises SourceError."""
+        return self._parts.source.log_end(self._login)
+
+    def _look_for_the_end(self) -> None:
+        if self._parts.live.is_stopped:
+            raise SourceUnreachable("capture is stopping")

@@ -6,7 +6,7 @@ Never: names a client library.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,7 +14,9 @@ from typing import Protocol
 from cdc.core.events import Event
 from cdc.core.identity import ServerFacts
 from cdc.core.plan import TableSpec
+from cdc.core.protocol import TakeTail
 from cdc.core.records import Record
+from cdc.core.resume import Partition
 from cdc.core.values import Value
 from shared.model.position import CaptureState, Position, TableId
 
@@ -24,11 +26,13 @@ __all__ = [
     "ChangeStream",
     "Login",
     "Row",
+    "Server",
     "StateStore",
     "StreamOrder",
     "TableReader",
     "Tables",
     "TopicKeys",
+    "TopicTails",
     "Topics",
 ]
 
@@ -68,12 +72,24 @@ class ChangeStream(Protocol):
         ...
 
 
+class Server(Protocol):
+    """A database server, asked by queries of our own."""
+
+    def facts(self, login: Login, floor_file: str) -> ServerFacts:
+        """Identity and sets, asked anew, and what is known of that binlog file (empty: of none). Raises SourceError."""
+        ...
+
+    def created_s(self, login: Login, file: str) -> int:
+        """When the binlog file was begun, seconds since 1970; 0 when it is not told. Raises SourceError."""
+        ...
+
+    def log_end(self, login: Login) -> tuple[int, int]:
+        """(file number, offset) of the end of the server's log now. Raises SourceError."""
+        ...
+
+
 class Binlog(Protocol):
     """A server's binlog."""
-
-    def facts(self, login: Login) -> ServerFacts:
-        """Identity and sets, asked anew. Raises SourceError."""
-        ...
 
     def open(self, order: StreamOrder) -> AbstractContextManager[ChangeStream]:
         """Connect. Raises SourceError."""
@@ -119,8 +135,20 @@ class ChangeLog(Protocol):
         """Whether the entry and all before it are stored, within the time."""
         ...
 
+    def drain(self, timeout_s: float) -> bool:
+        """Whether everything that was handed over is stored, within the time."""
+        ...
+
     def floor(self) -> Position | None:
         """The last position that is stored together with all before it."""
+        ...
+
+
+class TopicTails(Protocol):
+    """The ends of the change topics, read backwards."""
+
+    def read_back(self, partitions: Iterable[Partition], take: TakeTail) -> None:
+        """Hand each partition's records to `take`, newest first, until it says that it is enough. Raises LogError."""
         ...
 
 

@@ -17,12 +17,13 @@ from cdc.core.conditions import Verdict, merged
 from cdc.core.plan import by_age
 from shared.clock import Clock, rfc3339
 from shared.errors import InvalidError, ObjectNotFound, SourceRefused
-from shared.kube import FORMS, HUBS, SECRETS, KubeClient
+from shared.kube import FORMS, HUBS, NODES, SECRETS, KubeClient
 from shared.kube_watch import EventType, Reflector
 from shared.model.api import ApiModel, parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.names import API_VERSION, CAPTURE_MANAGER
+from shared.model.names import ANNOTATION_ROW_VERSION, API_VERSION, CAPTURE_MANAGER, LABEL_HUB
+from shared.model.version import Version
 
 __all__ = ["ClusterHubs"]
 
@@ -128,6 +129,24 @@ class ClusterHubs:
             if hub.key in self._hubs:
                 self._conditions[hub.key] = (live.get("status") or {}).get("conditions") or []
 
+    def highest_incarnation(self, server: str) -> int:
+        """Of any row that a LynqNode of the server's hubs holds; 0 when there is none. Raises ClusterError.
+
+        Records that begin below it would be dropped as old.
+        """
+        names: dict[str, set[str]] = {}
+        for hub in self.hubs(server):
+            names.setdefault(hub.metadata.namespace, set()).add(hub.metadata.name)
+        highest = 0
+        for namespace, hubs in names.items():
+            for node in self._client.list(NODES, namespace, metadata_only=True)[0]:
+                metadata = node["metadata"]
+                if (metadata.get("labels") or {}).get(LABEL_HUB) in hubs:
+                    highest = max(
+                        highest, _incarnation((metadata.get("annotations") or {}).get(ANNOTATION_ROW_VERSION))
+                    )
+        return highest
+
     # -- events ----------------------------------------------------------------------------------------------------
 
     def _on_hub(self, event: EventType, document: dict[str, Any]) -> None:
@@ -158,6 +177,13 @@ class ClusterHubs:
             form and form.spec.hub_id,
         ):
             self._on_change()
+
+
+def _incarnation(version: str | None) -> int:
+    try:
+        return Version.parse(version).incarnation if version else 0
+    except InvalidError:
+        return 0
 
 
 def _key(document: dict[str, Any]) -> _Key:

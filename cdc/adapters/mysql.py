@@ -115,7 +115,8 @@ def is_mariadb(connection: Connection) -> bool:
     return "mariadb" in str(info).lower()
 
 
-def _status(connection: Connection) -> tuple[Any, ...]:
+def status(connection: Connection) -> tuple[Any, ...]:
+    """(file, offset, …, MySQL: executed GTIDs at index 4) of the end of the log. Raises SourceUnfit without a log."""
     statements = ("SHOW MASTER STATUS",) if is_mariadb(connection) else ("SHOW BINARY LOG STATUS", "SHOW MASTER STATUS")
     for statement in statements:
         try:
@@ -136,7 +137,7 @@ def _status(connection: Connection) -> tuple[Any, ...]:
 
 def log_end(connection: Connection) -> tuple[int, int]:
     """(file number, offset) of the end of the binlog now."""
-    row = _status(connection)
+    row = status(connection)
     return file_number(str(row[0])), int(row[1])
 
 
@@ -147,21 +148,21 @@ def server_facts(login: Login) -> ServerFacts:
 
 
 def _mysql_facts(connection: Connection) -> ServerFacts:
-    status = _status(connection)
+    row = status(connection)
     uuid, purged = query(connection, "SELECT @@global.server_uuid, @@global.gtid_purged")[0]
     return ServerFacts(
         flavour=Flavour.MYSQL,
         uuid=str(uuid),
-        executed=MysqlGtids.parse(str(status[4])),
+        executed=MysqlGtids.parse(str(row[4])),
         purged=MysqlGtids.parse(str(purged)),
-        file=str(status[0]),
-        end=int(status[1]),
+        file=str(row[0]),
+        end=int(row[1]),
     )
 
 
 def _mariadb_facts(connection: Connection) -> ServerFacts:
-    status = _status(connection)
-    file, end = str(status[0]), int(status[1])
+    row = status(connection)
+    file, end = str(row[0]), int(row[1])
     uids = query(connection, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
     uuid = str(uids[0][1]) if uids else f"server-{query(connection, 'SELECT @@global.server_id')[0][0]}"
     oldest = str(query(connection, "SHOW BINARY LOGS")[0][0])

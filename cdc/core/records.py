@@ -1,4 +1,4 @@
-"""Records as they go to Kafka: envelope, key, partition and headers of a change or of a row that was read.
+"""Records as they go to Kafka: envelope, key, partition and headers of a change, of a row that was read, of a mark.
 
 Fed by: folded changes, rows of a full publish. Feeds: the publisher. Never: picks a version; its callers do.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cdc.core.plan import TableSpec
 from cdc.core.transaction import Change, Transaction
 from shared.model.envelope import Envelope, Op, Row, Source, encode_key
-from shared.model.names import HEADER_BULK, HEADER_VERSION, partition_of
+from shared.model.names import HEADER_BULK, HEADER_CONTROL, HEADER_VERSION, partition_of
 from shared.model.position import Flavour, Position, file_number
 from shared.model.version import KIND_CHANGE, KIND_READ, Version
 
@@ -21,6 +21,7 @@ __all__ = [
     "Record",
     "change_record",
     "change_version",
+    "control_record",
     "read_record",
     "read_version",
 ]
@@ -35,8 +36,10 @@ class Record:
 
     topic: str
     partition: int
-    key: bytes
-    value: bytes
+    key: bytes | None
+    """None for a control record."""
+    value: bytes | None
+    """None for a control record."""
     headers: tuple[tuple[str, bytes], ...]
     uid: str
     """For messages about the record."""
@@ -44,7 +47,8 @@ class Record:
     @property
     def size_bytes(self) -> int:
         """Bytes of a batch that holds this record alone, rounded up."""
-        return _OVERHEAD_BYTES + len(self.key) + len(self.value) + sum(len(n) + len(v) + 10 for n, v in self.headers)
+        payload_bytes = len(self.key or b"") + len(self.value or b"")
+        return _OVERHEAD_BYTES + payload_bytes + sum(len(n) + len(v) + 10 for n, v in self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,12 @@ def change_version(origin: Origin, transaction: Transaction, change: Change) -> 
 def read_version(origin: Origin, passed: Position, counter: int) -> Version:
     """Version of a row that was read when the stream had passed `passed`."""
     return Version(origin.incarnation, file_number(passed.file), passed.offset, KIND_READ, origin.epoch, counter)
+
+
+def control_record(topic: str, partition: int, version: Version, reason: str) -> Record:
+    """A mark in a partition, without key and value: what follows, and with a version below it, is old."""
+    headers = ((HEADER_VERSION, version.text().encode("ascii")), (HEADER_CONTROL, reason.encode()))
+    return Record(topic=topic, partition=partition, key=None, value=None, headers=headers, uid="")
 
 
 def change_record(site: ChangeSite, change: Change) -> Record:

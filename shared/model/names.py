@@ -37,6 +37,8 @@ LABEL_DELETE_REQUESTED: Final = "lynq.sh/delete-requested"
 """On a LynqNode whose row is gone or inactive; the annotation of the same name says why."""
 ANNOTATION_ROW_VERSION: Final = "lynq.sh/row-version"
 ANNOTATION_SOURCE_POSITION: Final = "lynq.sh/source-position"
+ANNOTATION_POSITION_ACCEPTED: Final = "lynq.sh/position-accepted"
+"""On a hub: the uuid of the database server that a person has accepted in place of the one that was followed."""
 
 # Record headers.
 HEADER_VERSION: Final = "rowplane-version"

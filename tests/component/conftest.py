@@ -172,6 +172,7 @@ class CaptureWorld:
             "KUBECONFIG": str(self.endpoints.kubeconfig),
             "ROWPLANE_KAFKA_BOOTSTRAP_SERVERS": self.endpoints.kafka_bootstrap_servers,
             "ROWPLANE_TOPIC_PREFIX": self.name,
+            "ROWPLANE_NAMESPACE": self.name,
         }
         process = subprocess.Popen(
             [sys.executable, "-m", "cdc", "--server", self.server_id], env=environment, cwd=ROOT, stderr=None

@@ -167,17 +167,3 @@ def test_a_position_that_the_server_does_not_know_means_reading_all_anew(world: 
     assert state.incarnation == 2
     assert {r.version.incarnation for r in world.records()} == {1, 2}
     assert _in_version_order(world.records())
-
-
-def test_a_second_capture_takes_over_and_the_first_one_ends(mysql_world: CaptureWorld) -> None:
-    world = mysql_world
-    world.make_table()
-    world.fill(["acme"])
-    world.make_hub()
-    first = world.start()
-    world.wait_reason("Streaming")
-    second = world.start()
-    assert first.wait(30) != 0
-    world.paint(["acme"], "green")
-    world.wait_rows({"acme": "green"})
-    assert second.poll() is None

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 # stand-ins keep the signatures of their ports
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cdc.core.events import Begin, End, Event, Image, Rows
 from cdc.core.identity import ServerFacts
 from cdc.core.inflight import Ledger
 from cdc.core.plan import TableSpec
+from cdc.core.protocol import TakeTail
 from cdc.core.records import Record
+from cdc.core.resume import Partition
 from cdc.live import Assignment
 from cdc.ports import Login, Row, StreamOrder
 from shared.errors import SourceUnreachable
 from shared.model.envelope import Envelope, decode
-from shared.model.position import CaptureState, Flavour, MysqlGtids, Position, Publish, TableId, TableState
+from shared.model.position import (
+    CaptureState,
+    Flavour,
+    MysqlGtids,
+    Position,
+    Publish,
+    TableId,
+    TableState,
+    file_number,
+)
+from shared.model.version import Version
 
 UUID = "19d69c1e-ae97-4b8c-a1ef-9e12ba966457"
 NODES = TableId("shop", "nodes")
@@ -102,13 +114,38 @@ class MemoryLog:
         """Always."""
         return self.ledger.is_complete(entry)
 
+    def drain(self, timeout_s: float) -> bool:
+        """Always."""
+        return len(self.ledger) == 0
+
     def floor(self) -> Position | None:
         """The ledger's."""
         return self.ledger.floor
 
     def envelopes(self) -> list[tuple[str, Envelope, str]]:
         """(uid, envelope, version text) of every record."""
-        return [(r.uid, decode(r.value), dict(r.headers)["rowplane-version"].decode()) for r in self.records]
+        rows = [(r, r.value) for r in self.records if r.value is not None]
+        return [(r.uid, decode(value), dict(r.headers)["rowplane-version"].decode()) for r, value in rows]
+
+    def marks(self) -> list[Record]:
+        """Control records."""
+        return [record for record in self.records if record.key is None]
+
+
+class MemoryTails:
+    """Ends of partitions: (version text, GTID) newest first; `asked` is what was read back."""
+
+    def __init__(self, **ends: list[tuple[str, str]]) -> None:
+        self.ends = ends
+        self.asked: list[Partition] = []
+
+    def read_back(self, partitions: Iterable[Partition], take: TakeTail) -> None:
+        """Until it is enough; the key of `ends` is `topic_number`."""
+        for partition in partitions:
+            self.asked.append(partition)
+            for version, gtid in self.ends.get(f"{partition[0]}_{partition[1]}", ()):
+                if take(partition, Version.parse(version), gtid):
+                    break
 
 
 class ScriptedBinlog:
@@ -120,9 +157,17 @@ class ScriptedBinlog:
         self.orders: list[StreamOrder] = []
         self.at_end: Callable[[], None] = lambda: None
 
-    def facts(self, login: Login) -> ServerFacts:
+    def facts(self, login: Login, floor_file: str) -> ServerFacts:
         """As set."""
         return self.server_facts
+
+    def created_s(self, login: Login, file: str) -> int:
+        """Not told."""
+        return 0
+
+    def log_end(self, login: Login) -> tuple[int, int]:
+        """As set."""
+        return file_number(self.server_facts.file), self.server_facts.end
 
     @contextmanager
     def open(self, order: StreamOrder) -> Generator[ScriptedStream, None, None]:

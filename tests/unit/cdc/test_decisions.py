@@ -1,4 +1,4 @@
-"""Statements, identity, plan, conditions and advice: what capture decides without asking anybody."""
+"""Statements, plan, conditions and advice: what capture decides without asking anybody."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import pytest
 
 from cdc.core.advice import ColumnFacts, check_columns, check_grants, check_uid, check_variables, missing_table
 from cdc.core.conditions import failed, merged, streaming
-from cdc.core.identity import ServerFacts, decide
 from cdc.core.plan import ANNOTATION_RESYNC, next_state, plan_tables
 from cdc.core.statements import Role, affected, role_of, xa_id
 from shared.errors import LogRefused, RowplaneError, SourceRefused, SourceUnfit
 from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.position import Flavour, MariadbGtids, MysqlGtids, Position, Publish, TableId
+from shared.model.position import Flavour, Publish, TableId
 
 NODES = TableId("shop", "nodes")
-U = "19d69c1e-ae97-4b8c-a1ef-9e12ba966457"
 
 
 # -- statements ----------------------------------------------------------------------------------------------------
@@ -68,64 +66,6 @@ def test_tables_that_ddl_may_concern(text: str, database: str, concerned: bool) 
 
 def test_xa_identifiers() -> None:
     assert xa_id("XA COMMIT X'6162',X'',1") == "X'6162',X'',1"
-
-
-# -- identity ------------------------------------------------------------------------------------------------------
-
-
-def _facts(executed: str, purged: str = "", uuid: str = "one", file: str = "binlog.000005") -> ServerFacts:
-    return ServerFacts(Flavour.MYSQL, uuid, MysqlGtids.parse(executed), MysqlGtids.parse(purged), file, 999)
-
-
-def _floor(gtids: str, file: str = "binlog.000004") -> Position:
-    return Position(MysqlGtids.parse(gtids), file, 100, 200)
-
-
-def test_the_same_log_is_resumed() -> None:
-    floor = _floor(f"{U}:1-5")
-    start = decide("one", floor, _facts(f"{U}:1-9", f"{U}:1-3"))
-    assert (start.position, start.gap) == (floor, "")
-
-
-@pytest.mark.parametrize(
-    ("known", "floor", "facts", "gap", "is_same"),
-    [
-        ("", None, _facts(f"{U}:1-9"), "no position", False),
-        ("one", _floor(f"{U}:1-5"), _facts(f"{U}:1-9", f"{U}:1-6"), "purged", True),
-        ("one", _floor(f"{U}:1-5"), _facts(f"{U}:1-4"), "reset", True),
-        ("one", _floor(f"{U}:1-5", "binlog.000009"), _facts(f"{U}:1-9"), "numbered anew", True),
-        ("one", _floor(f"{U}:1-5"), _facts(f"{U}:1-4", uuid="two"), "another server", False),
-    ],
-)
-def test_gaps_begin_a_new_incarnation_at_the_end(
-    known: str, floor: Position | None, facts: ServerFacts, gap: str, is_same: bool
-) -> None:
-    start = decide(known, floor, facts)
-    assert gap in start.gap
-    assert start.is_same_server is is_same
-    assert start.position == Position(facts.executed, facts.file, 0, 0), "below all that is still to come"
-
-
-def test_a_failover_goes_on_behind_the_floor_in_a_new_incarnation() -> None:
-    start = decide("one", _floor(f"{U}:1-5"), _facts(f"{U}:1-9", uuid="two", file="other.000002"))
-    assert "failed over" in start.gap
-    assert start.position == Position(MysqlGtids.parse(f"{U}:1-5"), "other.000000", 0, 0)
-
-
-def test_tagged_gtids_count_like_others() -> None:
-    assert decide("one", _floor(f"{U}:1-5:tag:1-4"), _facts(f"{U}:1-9:tag:1-4", f"{U}:1-3:tag:1-4")).gap == ""
-    assert "purged" in decide("one", _floor(f"{U}:1-5"), _facts(f"{U}:1-9:tag:1-4", f"{U}:1-3:tag:1-4")).gap
-
-
-def test_mariadb_and_a_change_of_kind() -> None:
-    facts = ServerFacts(
-        Flavour.MARIADB, "one", MariadbGtids.parse("0-1-9"), MariadbGtids.parse("0-1-3"), "binlog.000005", 9
-    )
-    floor = Position(MariadbGtids.parse("0-1-5"), "binlog.000004", 100, 200)
-    assert decide("one", floor, facts).gap == ""
-    assert "another kind" in decide("one", _floor(f"{U}:1-5"), facts).gap
-    fresh = decide("", None, facts).position
-    assert (fresh.offset, fresh.end) == (0, 9), "rows are read when all of the log is visible"
 
 
 # -- plan ----------------------------------------------------------------------------------------------------------

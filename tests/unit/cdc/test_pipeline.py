@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from cdc.core.events import Rows, Statement
 from cdc.core.identity import ServerFacts
+from cdc.core.protocol import Claim, TakeTail
+from cdc.core.resume import Partition
 from cdc.keeper import Keeper, claim
 from cdc.live import Live
 from cdc.pipeline import Pipeline, PipelineHooks, PipelineParts
 from cdc.ports import Row
 from shared.errors import LogRefused, SourceError
-from shared.model.position import CaptureState, Flavour, Publish
+from shared.model.names import partition_of
+from shared.model.position import CaptureState, Flavour, MysqlGtids, Publish
 from tests.unit.cdc.fakes import (
     ASSIGNMENT,
     FILE,
     NODES,
+    UUID,
     ManualClock,
     MemoryLog,
     MemoryStore,
+    MemoryTails,
     ScriptedBinlog,
     gtids,
     position,
@@ -39,10 +45,21 @@ class Bench:
         self.keeper = Keeper(self.store, known, ManualClock())
         self.errors: list[SourceError | None] = []
         self.republished = 0
+        self.accepted: set[str] = set()
+        self.errors_end = 0
+        """End when the stream has been refused so often; 0: never."""
         self.binlog = binlog
         binlog.at_end = self.live.stop
-        parts = PipelineParts("db:3306", binlog, self.log, self.keeper, self.live, ManualClock())
-        self.pipeline = Pipeline(parts, PipelineHooks(self.errors.append, self._count))
+        self.tails = MemoryTails()
+        parts = PipelineParts(
+            "db:3306", binlog, binlog, self.log, self.tails, self.store, self.keeper, self.live, ManualClock()
+        )
+        self.pipeline = Pipeline(parts, PipelineHooks(self._on_stream, self._count, lambda: self.accepted))
+
+    def _on_stream(self, error: SourceError | None) -> None:
+        self.errors.append(error)
+        if len(self.errors) == self.errors_end:
+            self.live.stop()
 
     def _count(self) -> None:
         self.republished += 1
@@ -53,6 +70,7 @@ class Bench:
         self.pipeline.run()
 
 
+OTHER = "1c2aad49-ae92-409a-b4df-d05a03e4702e"
 FACTS = ServerFacts(Flavour.MYSQL, "one", gtids(9), gtids(2), FILE, 1000)
 BLUE: Row = {"id": "a", "color": "blue"}
 GREEN: Row = {"id": "a", "color": "green"}
@@ -97,17 +115,76 @@ def test_a_new_incarnation_is_stored_before_its_first_record() -> None:
     assert bench.log.envelopes()[0][2].startswith("000002.")
 
 
-def test_another_server_deletes_nothing() -> None:
-    facts = replace(FACTS, uuid="two", executed=gtids(3), purged=gtids(0))
-    bench = Bench(state(), ScriptedBinlog(facts, []))
+def test_another_database_stops_the_stream_until_a_person_accepts_it() -> None:
+    facts = replace(FACTS, uuid="two", executed=MysqlGtids.parse(f"{OTHER}:1-3"), purged=gtids(0))
+    bench = Bench(state(), ScriptedBinlog(facts, transaction(1, (None, BLUE))))
+    bench.errors_end = 2
     bench.run()
-    table = bench.store.records[-1].tables[NODES]
+    assert {error.reason for error in bench.errors if error} == {"ServerChanged"}
+    assert "lynq.sh/position-accepted=two" in str(bench.errors[0])
+    assert bench.store.records == [state()], "nothing has changed"
+
+    again = Bench(state(), ScriptedBinlog(facts, transaction(1, (None, BLUE))))
+    again.accepted.add("two")
+    again.run()
+    table = again.store.records[-1].tables[NODES]
     assert (table.publish, table.deletes, table.reason) == (
         Publish.RUNNING,
-        False,
-        "another server answers at this address",
+        True,
+        "the database was accepted by a person",
     )
-    assert bench.store.records[-1].server_uuid == "two"
+    assert (again.store.records[-1].server_uuid, again.store.records[-1].incarnation) == ("two", 2)
+    assert again.log.envelopes()[0][2].startswith("000002.")
+
+
+def test_after_a_failover_what_was_published_is_not_published_again() -> None:
+    facts = replace(FACTS, uuid="two", file="other.000007")
+    script = [
+        *transaction(6, (None, BLUE)),
+        *transaction(7, (BLUE, GREEN)),
+        *transaction(8, (GREEN, BLUE)),
+    ]
+    bench = Bench(state(), ScriptedBinlog(facts, script))
+    partition = partition_of("a", 4)
+    seven, six = (f"1.1.{number}00.0.0.0" for number in (7, 6))
+    bench.tails.ends[f"topic_{partition}"] = [(seven, f"{UUID}:7"), (six, f"{UUID}:6"), ("1.1.500.0.0.0", f"{UUID}:5")]
+    marked: list[int] = []
+    read_back = bench.tails.read_back
+
+    def look(partitions: Iterable[Partition], take: TakeTail) -> None:
+        marked.append(len(bench.log.marks()))
+        read_back(partitions, take)
+
+    bench.tails.read_back = look  # type: ignore[method-assign]  # to see what comes first
+    bench.run()
+    assert [version for _, _, version in bench.log.envelopes()] == [
+        "000002.00000001.00000000000000000800.0.0000000000.0000000000"
+    ]
+    assert marked == [4], "every partition is marked before it is read"
+    assert {dict(mark.headers)["rowplane-version"].decode()[:6] for mark in bench.log.marks()} == {"000002"}
+    assert bench.keeper.state.crossed is not None
+    bench.keeper.write_floor(bench.log)
+    assert bench.keeper.state.crossed is None, "the floor is behind all that was published before"
+
+
+def test_a_restart_publishes_nothing_twice() -> None:
+    script = [*transaction(6, (None, BLUE)), *transaction(7, (BLUE, GREEN))]
+    bench = Bench(state(), ScriptedBinlog(FACTS, script))
+    bench.tails.ends[f"topic_{partition_of('a', 4)}"] = [("1.1.600.0.0.0", f"{UUID}:6")]
+    bench.run()
+    assert [version for _, _, version in bench.log.envelopes()] == [
+        "000001.00000001.00000000000000000700.0.0000000000.0000000000"
+    ]
+    assert bench.log.floor() == position(7), "what is skipped is stored"
+
+
+def test_a_stream_of_a_lost_epoch_does_not_begin() -> None:
+    bench = Bench(state(), ScriptedBinlog(FACTS, transaction(6, (None, BLUE))))
+    bench.store.records.append(replace(state(), epoch=3, nonce="other"))
+    with pytest.raises(LogRefused) as caught:
+        bench.run()
+    assert caught.value.reason == "EpochLost"
+    assert bench.binlog.orders == [], "that would have ended the other one's stream"
 
 
 @pytest.mark.parametrize("odd", [Statement("shop", "TRUNCATE nodes", 650), Rows(NODES, (), flaw="partial image")])
@@ -125,9 +202,9 @@ def test_what_is_not_understood_is_in_the_state_before_the_position_moves(odd: S
 
 def test_claims_and_their_losers() -> None:
     store = MemoryStore()
-    first = claim(store, "a", 2**31)
+    first = claim(store, Claim("a", 2**31))
     assert (first.epoch, first.replica_id) == (1, 2**31)
-    assert claim(store, "b", 7).epoch == 2
+    assert claim(store, Claim("b", 7)).epoch == 2
 
     def overtake() -> None:
         store.before_append = lambda: None
@@ -135,7 +212,7 @@ def test_claims_and_their_losers() -> None:
 
     store.before_append = overtake
     with pytest.raises(LogRefused) as caught:
-        claim(store, "c", 7)
+        claim(store, Claim("c", 7))
     assert caught.value.reason == "EpochLost"
 
 

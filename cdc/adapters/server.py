@@ -1,0 +1,123 @@
+"""What a server says of itself and of its log: asked by queries of our own on every connect.
+
+When a binlog file was begun stands only in the file: its format description event is fetched by a dump that is broken
+off behind it, under server id 0, as mysqlbinlog does it, so that no replica's stream ends by it.
+Fed by: logins. Feeds: the pipeline. Never: follows a log.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+from pymysql.constants.COMMAND import COM_BINLOG_DUMP
+
+from cdc.adapters.mysql import Connection, connect, is_mariadb, log_end, query, status
+from cdc.core.identity import FileFacts, ServerFacts
+from cdc.ports import Login
+from shared.model.gtid import Flavour, MariadbGtids, MysqlGtids
+
+__all__ = ["SqlServer"]
+
+_FIRST_EVENT_AT: Final = 4
+"""Offset behind a binlog file's magic number."""
+_NON_BLOCK: Final = 1
+"""COM_BINLOG_DUMP: end at the end of the file."""
+_FORMAT_DESCRIPTION: Final = 15
+"""Event type code."""
+_PACKETS: Final = 8
+"""So many packets at most until the format description: an artificial rotation comes before it."""
+
+
+class SqlServer:
+    """Port `Server`."""
+
+    def facts(self, login: Login, floor_file: str) -> ServerFacts:
+        """Identity and sets, asked anew, and what is known of that binlog file (empty: of none). Raises SourceError."""
+        with connect(login) as connection:
+            found = _mariadb_facts if is_mariadb(connection) else _mysql_facts
+            sizes = {str(row[0]): int(row[1]) for row in query(connection, "SHOW BINARY LOGS")}
+            floor = None
+            if floor_file in sizes:
+                floor = FileFacts(_created_s(connection, floor_file), sizes[floor_file])
+            # the dump has used the connection up
+        with connect(login) as connection:
+            return found(connection, floor)
+
+    def created_s(self, login: Login, file: str) -> int:
+        """When the binlog file was begun, seconds since 1970; 0 when it is not told. Raises SourceError."""
+        with connect(login) as connection:
+            return _created_s(connection, file)
+
+    def log_end(self, login: Login) -> tuple[int, int]:
+        """(file number, offset) of the end of the server's log now. Raises SourceError."""
+        with connect(login) as connection:
+            return log_end(connection)
+
+
+def _created_s(connection: Connection, file: str) -> int:
+    """Time of the file's format description event; the connection is of no use for anything else afterwards."""
+    query(connection, "SET @master_binlog_checksum = 'NONE', @source_binlog_checksum = 'NONE'")
+    if is_mariadb(connection):
+        query(connection, "SET @mariadb_slave_capability = 4")
+    raw: Any = connection  # the client library has no public way to a command of the replication protocol
+    raw._execute_command(COM_BINLOG_DUMP, struct.pack("<IHI", _FIRST_EVENT_AT, _NON_BLOCK, 0) + file.encode())
+    for _ in range(_PACKETS):
+        packet = raw._read_packet()
+        if packet.is_eof_packet():
+            break
+        timestamp_s, code = struct.unpack_from("<IB", packet.get_all_data(), 1)
+        if code == _FORMAT_DESCRIPTION:
+            return int(timestamp_s)
+    return 0
+
+
+def _started_s(connection: Connection) -> int:
+    uptime_s = int(query(connection, "SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1])
+    return int(query(connection, "SELECT UNIX_TIMESTAMP()")[0][0]) - uptime_s
+
+
+def _mysql_facts(connection: Connection, floor_file: FileFacts | None) -> ServerFacts:
+    row = status(connection)
+    uuid, purged, mode = query(connection, "SELECT @@global.server_uuid, @@global.gtid_purged, @@global.gtid_mode")[0]
+    return ServerFacts(
+        flavour=Flavour.MYSQL,
+        uuid=str(uuid),
+        executed=MysqlGtids.parse(str(row[4])),
+        purged=MysqlGtids.parse(str(purged)),
+        file=str(row[0]),
+        end=int(row[1]),
+        has_gtid=str(mode) == "ON",
+        started_s=_started_s(connection),
+        floor_file=floor_file,
+    )
+
+
+def _mariadb_facts(connection: Connection, floor_file: FileFacts | None) -> ServerFacts:
+    row = status(connection)
+    file, end = str(row[0]), int(row[1])
+    uids = query(connection, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
+    uuid = str(uids[0][1]) if uids else f"server-{query(connection, 'SELECT @@global.server_id')[0][0]}"
+    oldest = str(query(connection, "SHOW BINARY LOGS")[0][0])
+    executed, purged, state = query(
+        connection,
+        "SELECT BINLOG_GTID_POS(%s, %s), BINLOG_GTID_POS(%s, 4), @@global.gtid_binlog_state",
+        (file, end, oldest),
+    )[0]
+    return ServerFacts(
+        flavour=Flavour.MARIADB,
+        uuid=uuid,
+        executed=MariadbGtids.parse(str(executed or "")),
+        purged=MariadbGtids.parse(str(purged or "")),
+        file=file,
+        end=end,
+        streams=_streams(str(state or "")),
+        started_s=_started_s(connection),
+        floor_file=floor_file,
+    )
+
+
+def _streams(text: str) -> dict[tuple[int, int], int]:
+    """`domain-server-sequence,…`, of each domain and server the last one."""
+    triples = [tuple(int(number) for number in part.split("-")) for part in text.replace(" ", "").split(",") if part]
+    return {(domain, server): sequence for domain, server, sequence in triples}
