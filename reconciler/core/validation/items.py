@@ -85,6 +85,10 @@ class Item(NamedTuple):
         in_spec = path == "spec" or path.startswith(("spec.", "spec["))
         return f".{path}" if in_spec and not self.has_own_spec else f".spec.{path}"
 
+    def without_label(self, text: str) -> str:
+        """A text that may begin with the label, to go on after it."""
+        return text.removeprefix(f"{self.label}: ")
+
     def finding(self, severity: Severity, reason: str, text: str, at: str = "", mend: str = "") -> Finding:
         """`text` goes on after the label; `at` is a path below the resource (`.spec.kind`), or a whole one."""
         path = at if at.startswith("spec.") else self.path + at

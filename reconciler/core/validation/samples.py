@@ -13,22 +13,21 @@ from typing import Final
 from reconciler.core.catalog import NodeKey
 from reconciler.core.leaf import visible
 from reconciler.core.objects import DesiredObject
-from reconciler.core.render import CompiledForm, Owner, render_node
+from reconciler.core.render import CompiledForm, Owner, render_resources
 from reconciler.core.validation.items import Item, subject_of
 from reconciler.core.validation.names import is_label_value, name_fault
 from reconciler.core.validation.objects import Fault, faults, same_objects, selects_nothing
 from reconciler.core.validation.report import Context, Finding, Severity
 from reconciler.core.variables import NodeRow, variables_of
+from shared.errors import RenderError
 from shared.model.form import Form
 from shared.model.names import API_VERSION
-from shared.model.version import Version
 
 __all__ = ["sample_findings"]
 
 _VALUES: Final = ("sample", "1", "true", "other")
 """What a made-up row has in every column; the first and the last differ in nothing but letters."""
 _UIDS: Final = ("sample-a", "sample-b")
-_NO_VERSION: Final = Version(0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,20 @@ class _Trial:
 
     row: NodeRow
     objects: Mapping[str, DesiredObject]
-    failed: Mapping[str, str]
+    failed: Mapping[str, RenderError]
     """Resource id → why it cannot be rendered for this row."""
+
+
+class _Still:
+    """Time and chance for templates that may use them: what they give here is looked at, and never kept."""
+
+    def now_s(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+        return 0.0
+
+    def random_bytes(self, count: int) -> bytes:
+        """Zeros."""
+        return bytes(count)
 
 
 def sample_findings(
@@ -73,9 +84,9 @@ def _try(compiled: CompiledForm, row: NodeRow) -> _Trial:
     form = compiled.form
     owner = Owner(NodeKey(form.metadata.namespace, form.metadata.name, row.uid), "", "")
     variables = variables_of(row, form.spec.hub_id, form.metadata.name)
-    desired = render_node(compiled, owner, variables, _NO_VERSION)
-    failed = {name: str(reason) for name, reason in desired.failed.items() if name not in compiled.failed}
-    return _Trial(row, {item.id: item for item in desired.objects}, failed)
+    made = list(render_resources(compiled, owner, variables, _Still()))
+    objects = {item.id: item for item in made if isinstance(item, DesiredObject)}
+    return _Trial(row, objects, {error.resource: error for error in made if isinstance(error, RenderError)})
 
 
 # -- real rows ---------------------------------------------------------------------------------------------------
@@ -105,8 +116,9 @@ def _refused(trials: Sequence[_Trial], by_id: Mapping[str, Item]) -> Iterator[Fi
     for name, item in by_id.items():
         refused = [trial for trial in trials if name in trial.failed]
         if refused:
-            text = f"cannot be rendered for {_row_words(refused)}: {refused[0].failed[name]}"
-            yield item.error("RowRefused", text)
+            error = refused[0].failed[name]
+            text = f"cannot be rendered for {_row_words(refused)}: {item.without_label(error.text)}"
+            yield item.error("RowRefused", text, item.document_path(error.path), error.mend)
 
 
 def _faults_of_rows(trials: Sequence[_Trial], by_id: Mapping[str, Item]) -> Iterator[Finding]:

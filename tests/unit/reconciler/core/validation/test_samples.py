@@ -141,8 +141,15 @@ def test_a_value_that_does_not_fit_names_row_and_template() -> None:
     form = form_of(deployments=[deployment(replicas="{{ .count }}")])
     (finding,) = with_rows(form, row(), row("b", count="many"), row("c", count=""), row("d", count="2"))
     assert (finding.severity, finding.reason) == (Severity.ERROR, "RowRefused")
-    for word in ("row 'b' and 1 more", "replicas", "{{ .count }}", "many", "integer"):
+    assert finding.path == "spec.deployments[0].spec.replicas"
+    for word in ("row 'b' and 1 more", "replicas", "{{ .count }}", "many", "integer", "column replica_count"):
         assert word in finding.text
+
+
+def test_time_and_chance_are_no_trouble_for_rows() -> None:
+    data = {"token": "{{ randAlphaNum 8 }}", "made": "{{ now | date `2006` }}", "id": "{{ uuidv4 }}"}
+    resource = config_map(creationPolicy="Once", spec={"data": data})
+    assert with_rows(form_of(configMaps=[resource], allowNondeterministic=True), row()) == []
 
 
 def test_a_row_that_makes_an_illegal_label() -> None:
