@@ -109,6 +109,12 @@ def test_a_bomb_of_aliases_is_refused() -> None:
     assert fault.text == "the document holds more than 200000 values"
 
 
+def test_a_tower_of_aliases_is_refused() -> None:
+    text = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 150))
+    _, (fault,) = parse_documents(text, "a.yaml")
+    assert fault.text == "values are nested more than 100 deep"
+
+
 def test_after_a_fault_the_other_documents_are_read() -> None:
     documents, (fault,) = parse_documents("a: 1\na: 2\n---\nb: 1\n", "a.yaml")
     assert [document.value for document in documents] == [{"b": 1}]
