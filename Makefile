@@ -76,6 +76,10 @@ faults: stack ## kill and stop real processes, FAULT_RUNS=10 times each
 test: lint stack ## run everything
 	@.venv/bin/pytest tests
 
+.PHONY: bench
+bench: venv ## measure one row's rendering beside Go's engine (more: python -m tests.bench.<name>)
+	@$(PY) -m tests.bench.render
+
 .PHONY: demo
 demo: stack ## show the product at work (KEEP=1: leave it running)
 	@$(PY) -m deploy.demo $(if $(KEEP),--keep)

@@ -39,6 +39,7 @@ def _made(form: Form, resources: Sequence[Item], found: Sequence[Finding], conte
         item = by_id[error.resource]
         path = item.path + item.document_path(error.path)
         if path not in told and error.resource not in typeless:
-            yield item.error("ResourceInvalid", f"cannot be rendered: {item.without_label(error.text)}", path, error.mend)
+            text = f"cannot be rendered: {item.without_label(error.text)}"
+            yield item.error("ResourceInvalid", text, path, error.mend)
     read = frozenset(use.variable for use in uses(form, resources)) - frozenset(BUILT_IN)
     yield from sample_findings(compiled, resources, read, context)
