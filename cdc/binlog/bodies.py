@@ -20,6 +20,7 @@ __all__ = [
     "MariadbBegin",
     "StatementParts",
     "beat_position",
+    "compressed_statement",
     "format_description",
     "mariadb_begin",
     "mysql_gtid",
@@ -30,7 +31,9 @@ __all__ = [
 
 _STANDALONE: Final = 1
 """MariaDB GTID event, FL_STANDALONE: one event follows and nothing ends the group."""
-_QUERY = struct.Struct("<IIBHH")
+_SESSION_BYTES = 8
+"""Thread and duration, in front of everything that a statement says."""
+_SHORT = 256
 _MARIADB_GTID = struct.Struct("<QIB")
 _FORMAT_VERSION = 4
 _BEAT_END, _BEAT_POSITION = 0, 2
@@ -79,19 +82,34 @@ def mariadb_begin(data: bytes, at: int, end: int) -> MariadbBegin:
     return MariadbBegin(domain, sequence, not flags & _STANDALONE)
 
 
-def statement(data: bytes, at: int, end: int, *, is_compressed: bool) -> StatementParts:
-    """A query event; its status variables are stepped over. Raises InvalidError, also for a text that is not UTF-8."""
-    if end - at < _QUERY.size:
-        raise InvalidError("a query event is cut short")
-    _thread, _duration, database_size, _error, variables_size = _QUERY.unpack_from(data, at)
-    database_at = at + _QUERY.size + variables_size
-    text_at = database_at + database_size + 1
-    if text_at > end:
-        raise InvalidError("a query event is cut short")
-    raw = data[text_at:end]
+def statement(data: bytes, at: int, end: int) -> StatementParts:
+    """A query event. Raises InvalidError, also for a text that is not UTF-8."""
+    body = data[at + _SESSION_BYTES : end]
+    return _short_statement(body) if len(body) <= _SHORT else _parts(body, is_compressed=False)
+
+
+def compressed_statement(data: bytes, at: int, end: int) -> StatementParts:
+    """MariaDB's query event with its text packed. Raises InvalidError."""
+    return _parts(data[at + _SESSION_BYTES : end], is_compressed=True)
+
+
+@lru_cache(256)
+def _short_statement(body: bytes) -> StatementParts:
+    """Most are BEGIN and COMMIT, the same bytes again and again."""
+    return _parts(body, is_compressed=False)
+
+
+def _parts(body: bytes, *, is_compressed: bool) -> StatementParts:
+    """Lengths, status variables (stepped over), database, text."""
+    cursor = Cursor(body, 0, len(body))
+    database_size = cursor.number(1)
+    cursor.take(2)
+    cursor.take(cursor.number(2))
+    database = cursor.text(database_size)
+    cursor.take(1)
+    raw = cursor.rest()
     try:
-        text = (unpacked(raw) if is_compressed else raw).decode()
-        return StatementParts(data[database_at : text_at - 1].decode(), text)
+        return StatementParts(database, (unpacked(raw) if is_compressed else raw).decode())
     except UnicodeDecodeError as error:
         raise InvalidError("a statement is not UTF-8") from error
 

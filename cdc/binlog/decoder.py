@@ -10,13 +10,14 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from cdc.binlog import bodies
 from cdc.binlog.codes import IGNORABLE, Code
 from cdc.binlog.inflate import event_pieces, payload_chunks, unpacked
-from cdc.binlog.rows import DECODE_ERRORS, RowsKind, Tables, Wanted, read_rows
+from cdc.binlog.rows import DECODE_ERRORS, RowsKind, Tables, Wanted
 from cdc.core.events import Beat, Begin, End, Event, Prepare, Rotate, Statement, Unreadable
 from cdc.core.tagged import gtid_of_event
 from shared.errors import InvalidError
@@ -28,8 +29,11 @@ Head = tuple[int, int, int, int, int, int]
 """Time in seconds, type code, server id, size with header and checksum, log_pos, flags."""
 _Handler = Callable[[bytes, int, int, Head], Iterable[Event]]
 
-_HEAD = struct.Struct("<IBIIIH")
+_HEAD_BYTES = 19
+_read_head = struct.Struct("<IBIIIH").unpack_from
 _CHECKSUM = 4
+_RESIDUE = 0x2144DF1C
+"""CRC32 of any bytes with their own CRC32 behind them, little-endian."""
 _NOTHING: Final[tuple[Event, ...]] = ()
 _HARMLESS = (
     Code.STOP,
@@ -50,22 +54,25 @@ _LOST = {
     Code.BEGIN_LOAD_QUERY: "LOAD DATA was logged as a statement",
     Code.EXECUTE_LOAD_QUERY: "LOAD DATA was logged as a statement",
 }
-_MADE_FOR_US = frozenset((Code.ROTATE, Code.HEARTBEAT, Code.HEARTBEAT_V2))
-"""Sent outside of a file, so that the checksum of the file that was sent last may not be theirs."""
+_MADE_FOR_US = frozenset((Code.ROTATE, Code.HEARTBEAT, Code.HEARTBEAT_V2, Code.FORMAT_DESCRIPTION))
+"""Sent between files, where the checksums of the file that was sent last need not hold."""
+_WRITE = RowsKind(has_before=False, has_after=True)
+_UPDATE = RowsKind(has_before=True, has_after=True)
+_DELETE = RowsKind(has_before=True, has_after=False)
 _ROWS = {
-    Code.WRITE_ROWS_V1: RowsKind("write", has_extra=False),
-    Code.UPDATE_ROWS_V1: RowsKind("update", has_extra=False),
-    Code.DELETE_ROWS_V1: RowsKind("delete", has_extra=False),
-    Code.WRITE_ROWS: RowsKind("write"),
-    Code.UPDATE_ROWS: RowsKind("update"),
-    Code.DELETE_ROWS: RowsKind("delete"),
-    Code.PARTIAL_UPDATE_ROWS: RowsKind("update", is_partial=True),
-    Code.MARIADB_WRITE_ROWS_V1_COMPRESSED: RowsKind("write", has_extra=False, unpack=unpacked),
-    Code.MARIADB_UPDATE_ROWS_V1_COMPRESSED: RowsKind("update", has_extra=False, unpack=unpacked),
-    Code.MARIADB_DELETE_ROWS_V1_COMPRESSED: RowsKind("delete", has_extra=False, unpack=unpacked),
-    Code.MARIADB_WRITE_ROWS_COMPRESSED: RowsKind("write", unpack=unpacked),
-    Code.MARIADB_UPDATE_ROWS_COMPRESSED: RowsKind("update", unpack=unpacked),
-    Code.MARIADB_DELETE_ROWS_COMPRESSED: RowsKind("delete", unpack=unpacked),
+    Code.WRITE_ROWS_V1: replace(_WRITE, has_extra=False),
+    Code.UPDATE_ROWS_V1: replace(_UPDATE, has_extra=False),
+    Code.DELETE_ROWS_V1: replace(_DELETE, has_extra=False),
+    Code.WRITE_ROWS: _WRITE,
+    Code.UPDATE_ROWS: _UPDATE,
+    Code.DELETE_ROWS: _DELETE,
+    Code.PARTIAL_UPDATE_ROWS: replace(_UPDATE, is_partial=True),
+    Code.MARIADB_WRITE_ROWS_V1_COMPRESSED: replace(_WRITE, has_extra=False, unpack=unpacked),
+    Code.MARIADB_UPDATE_ROWS_V1_COMPRESSED: replace(_UPDATE, has_extra=False, unpack=unpacked),
+    Code.MARIADB_DELETE_ROWS_V1_COMPRESSED: replace(_DELETE, has_extra=False, unpack=unpacked),
+    Code.MARIADB_WRITE_ROWS_COMPRESSED: replace(_WRITE, unpack=unpacked),
+    Code.MARIADB_UPDATE_ROWS_COMPRESSED: replace(_UPDATE, unpack=unpacked),
+    Code.MARIADB_DELETE_ROWS_COMPRESSED: replace(_DELETE, unpack=unpacked),
 }
 
 
@@ -77,18 +84,18 @@ class EventDecoder:
         self._end = 0
         self._is_checked = False
         self._tables = Tables(tables, charsets)
-        self._in_payload: dict[int, _Handler] = {
-            Code.QUERY: partial(self._statement, is_compressed=False),
-            Code.MARIADB_QUERY_COMPRESSED: partial(self._statement, is_compressed=True),
+        in_payload: dict[Code, _Handler] = {
+            Code.QUERY: self._statement,
+            Code.MARIADB_QUERY_COMPRESSED: self._compressed_statement,
             Code.XID: self._commit,
             Code.XA_PREPARE: self._prepare,
             Code.TABLE_MAP: self._table_map,
             **dict.fromkeys(_HARMLESS, self._nothing),
-            **{code: partial(read_rows, self._tables, kind) for code, kind in _ROWS.items()},
+            **{code: partial(self._tables.rows, kind) for code, kind in _ROWS.items()},
             **{code: partial(self._lost, reason) for code, reason in _LOST.items()},
         }
-        self._handlers: dict[int, _Handler] = {
-            **self._in_payload,
+        handlers: dict[Code, _Handler] = {
+            **in_payload,
             Code.FORMAT_DESCRIPTION: self._format,
             Code.ROTATE: self._rotate,
             Code.HEARTBEAT: self._beat,
@@ -100,6 +107,8 @@ class EventDecoder:
             Code.MARIADB_GTID_LIST: self._gtid_list,
             Code.TRANSACTION_PAYLOAD: self._payload,
         }
+        self._in_payload = {int(code): handler for code, handler in in_payload.items()}
+        self._handlers = {int(code): handler for code, handler in handlers.items()}
 
     def set_tables(self, tables: Mapping[TableId, Wanted]) -> None:
         """From the next table map on, read these columns."""
@@ -115,37 +124,31 @@ class EventDecoder:
 
         Raises InvalidError when the bytes are not an event at all, or not those that the server wrote.
         """
-        if end - at < _HEAD.size:
+        if end - at < _HEAD_BYTES:
             raise InvalidError("an event is shorter than its header")
-        head = _HEAD.unpack_from(data, at)
-        code, size, log_pos = head[1], head[3], head[4]
+        head = _read_head(data, at)
+        _, code, _, size, log_pos, _ = head
         if size != end - at:
             raise InvalidError(f"an event of {end - at} bytes says that it has {size}")
-        if self._is_checked and code != Code.FORMAT_DESCRIPTION:
-            end = self._checked(code, data, at, end)
-        if log_pos:
+        if self._is_checked:
+            if zlib.crc32(data[at:end]) == _RESIDUE:
+                end -= _CHECKSUM
+            elif code not in _MADE_FOR_US:
+                raise InvalidError("an event does not have the checksum that it names")
+        if log_pos > self._end:
+            self._end = log_pos
+        elif log_pos:
             self._move(log_pos)
         handler = self._handlers.get(code)
         if handler is None:
             return self._unknown(code, head)
         try:
-            return handler(data, at + 19, end, head)
+            return handler(data, at + _HEAD_BYTES, end, head)
         except DECODE_ERRORS as error:
             return (Unreadable(f"an event of type {code} cannot be decoded: {_words(error)}", self._end),)
 
-    def _checked(self, code: int, data: bytes, at: int, end: int) -> int:
-        """The end without the CRC32. Raises InvalidError when it does not fit."""
-        stop = end - _CHECKSUM
-        if stop < at + 19:
-            raise InvalidError("an event has no room for its checksum")
-        if zlib.crc32(memoryview(data)[at:stop]) == int.from_bytes(data[stop:end], "little"):
-            return stop
-        if code in _MADE_FOR_US:
-            return end
-        raise InvalidError("an event does not have the checksum that it names")
-
     def _move(self, log_pos: int) -> None:
-        """64-bit offset from the header's 32 bits; events that name an earlier place leave it where it is."""
+        """64-bit offset from the header's 32 bits, behind 4 GiB; who names an earlier place leaves it where it is."""
         offset = (self._end & ~0xFFFFFFFF) | log_pos
         if offset < self._end and self._end - offset > 0x7FFFFFFF:
             offset += 1 << 32
@@ -153,15 +156,14 @@ class EventDecoder:
 
     # -- files -----------------------------------------------------------------------------------------------------
 
-    def _format(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
+    def _format(self, data: bytes, at: int, _end: int, head: Head) -> Iterable[Event]:
+        end = at - _HEAD_BYTES + head[3]
         self._is_checked, is_mariadb = bodies.format_description(data, at, end)
         self._tables.forget(is_mariadb=is_mariadb)
         return _NOTHING
 
     def _rotate(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
-        if not self._is_checked and zlib.crc32(memoryview(data)[at - 19 : end - 4]) == int.from_bytes(
-            data[end - 4 : end], "little"
-        ):
+        if not self._is_checked and zlib.crc32(data[at - _HEAD_BYTES : end]) == _RESIDUE:
             end -= _CHECKSUM
         self._file, offset = bodies.rotation(data, at, end)
         self._end = 0
@@ -183,25 +185,28 @@ class EventDecoder:
 
     # -- transactions ----------------------------------------------------------------------------------------------
 
-    def _began(self, gtid: str, head: Head, *, opens_block: bool) -> Iterable[Event]:
-        end = self._end
-        return (Begin(gtid, self._file, end - head[3], end, head[0], opens_block),)
-
     def _begin(self, data: bytes, at: int, end: int, head: Head) -> Iterable[Event]:
-        return self._began(bodies.mysql_gtid(data, at, end), head, opens_block=False)
+        gtid = bodies.mysql_gtid(data, at, end)
+        return (Begin(gtid, self._file, self._end - head[3], self._end, head[0], False),)
 
     def _begin_anonymous(self, _data: bytes, _at: int, _end: int, head: Head) -> Iterable[Event]:
-        return self._began("", head, opens_block=False)
+        return (Begin("", self._file, self._end - head[3], self._end, head[0], False),)
 
     def _begin_tagged(self, data: bytes, at: int, end: int, head: Head) -> Iterable[Event]:
-        return self._began(gtid_of_event(data[at:end]), head, opens_block=False)
+        gtid = gtid_of_event(data[at:end])
+        return (Begin(gtid, self._file, self._end - head[3], self._end, head[0], False),)
 
     def _begin_mariadb(self, data: bytes, at: int, end: int, head: Head) -> Iterable[Event]:
         domain, sequence, opens_block = bodies.mariadb_begin(data, at, end)
-        return self._began(f"{domain}-{head[2]}-{sequence}", head, opens_block=opens_block)
+        gtid = f"{domain}-{head[2]}-{sequence}"
+        return (Begin(gtid, self._file, self._end - head[3], self._end, head[0], opens_block),)
 
-    def _statement(self, data: bytes, at: int, end: int, _head: Head, *, is_compressed: bool) -> Iterable[Event]:
-        database, text = bodies.statement(data, at, end, is_compressed=is_compressed)
+    def _statement(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
+        database, text = bodies.statement(data, at, end)
+        return (Statement(database, text, self._end),)
+
+    def _compressed_statement(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
+        database, text = bodies.compressed_statement(data, at, end)
         return (Statement(database, text, self._end),)
 
     def _commit(self, _data: bytes, _at: int, _end: int, _head: Head) -> Iterable[Event]:
@@ -218,12 +223,12 @@ class EventDecoder:
         """
         try:
             for piece in event_pieces(payload_chunks(data[at:end])):
-                head = _HEAD.unpack_from(piece)
+                head = _read_head(piece, 0)
                 handler = self._in_payload.get(head[1])
                 if handler is None:
                     yield from self._unknown(head[1], head)
                 else:
-                    yield from handler(piece, 19, len(piece), head)
+                    yield from handler(piece, _HEAD_BYTES, len(piece), head)
         except DECODE_ERRORS as error:
             yield Unreadable(f"a compressed transaction cannot be decoded: {_words(error)}", self._end)
             yield End(self._end)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from types import CodeType
 from typing import Any
 
@@ -75,6 +75,10 @@ _GLOBALS: dict[str, Any] = {
     "single": single_text,
     "year": fields.year_number,
     "date": fields.date_text,
+    "datetime": fields.datetime_text,
+    "decimal": fields.decimal_text,
+    "time": fields.time_text,
+    "timestamp": fields.timestamp_text,
     "clock": fields.old_time_text,
     "moment": fields.old_datetime_text,
     "stamp": fields.old_timestamp_text,
@@ -127,7 +131,8 @@ def row_decoder(
     if is_partial:
         _partial_head(source, sum(column.type == Field.JSON for column in columns))
     null_bytes = (len(columns) + 7) // 8
-    source.lines += [f"nulls = number(data[at:at + {null_bytes}], 'little')", f"at += {null_bytes}"]
+    nulls = _LENGTHS.get(null_bytes, f"number(data[at:at + {null_bytes}], 'little')")
+    source.lines += [f"nulls = {nulls}", f"at += {null_bytes}"]
     json_columns = 0
     for i, column in enumerate(columns):
         part_bit = 0
@@ -215,11 +220,9 @@ def _value(i: int, column: Column, wanted: Wanted, charsets: Mapping[int, str], 
     if simple is not None:
         return simple.format(raw=raw)
     if kind in _FRACTIONAL:
-        names[f"t{i}"] = partial(_FRACTIONAL_TEXTS[kind], digits=first)
-        return f"t{i}({raw})"
+        return f"{_FRACTIONAL_TEXTS[kind]}({raw}, {first})"
     if kind == Field.NEWDECIMAL:
-        names[f"t{i}"] = partial(fields.decimal_text, precision=first, scale=second)
-        return f"t{i}({raw})"
+        return f"decimal({raw}, {first}, {second})"
     if kind in (Field.ENUM, Field.SET):
         if not column.labels:
             raise InvalidError("the binlog does not name the labels of an ENUM or SET (binlog_row_metadata)")
@@ -245,11 +248,7 @@ _SIMPLE: dict[int, str] = {
     Field.GEOMETRY: "base64({raw})",
     Field.VECTOR: "base64({raw})",
 }
-_FRACTIONAL_TEXTS: dict[int, Callable[..., str | None]] = {
-    Field.TIMESTAMP2: fields.timestamp_text,
-    Field.DATETIME2: fields.datetime_text,
-    Field.TIME2: fields.time_text,
-}
+_FRACTIONAL_TEXTS: dict[int, str] = {Field.TIMESTAMP2: "timestamp", Field.DATETIME2: "datetime", Field.TIME2: "time"}
 
 
 def _text(i: int, column: Column, wanted: Wanted, charsets: Mapping[int, str], names: dict[str, Any]) -> str:

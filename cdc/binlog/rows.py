@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from cdc.binlog.rowcode import RowDecoder, Wanted, row_decoder
 from cdc.binlog.tablemap import columns_of, table_of
@@ -19,12 +19,13 @@ from cdc.core.events import Event, Image, Rows
 from shared.errors import InvalidError
 from shared.model.position import TableId
 
-__all__ = ["DECODE_ERRORS", "RowsKind", "Tables", "Wanted", "read_rows"]
+__all__ = ["DECODE_ERRORS", "RowsKind", "Tables", "Wanted"]
 
 DECODE_ERRORS: Final = (InvalidError, ValueError, LookupError, ArithmeticError, struct.error, zlib.error)
 """What reading bytes as something that they are not can raise."""
 
-_POST_HEADER = struct.Struct("<IHH")
+_POST_HEADER_BYTES = 8
+_read_post_header = struct.Struct("<IHH").unpack_from
 _DUMMY_TABLE: Final = 0xFFFFFF
 """Table id of a rows event without rows, which only ends a statement."""
 _VERSIONS_KEPT = 1024
@@ -34,8 +35,10 @@ _VERSIONS_KEPT = 1024
 class RowsKind:
     """One of the types of row events."""
 
-    change: Literal["write", "update", "delete"]
+    has_before: bool
+    has_after: bool
     has_extra: bool = True
+    """Version 2: extra information behind the table's id."""
     is_partial: bool = False
     """After-images may hold a part of a JSON document."""
     unpack: Callable[[bytes], bytes] | None = None
@@ -43,15 +46,25 @@ class RowsKind:
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What is known of the table of an id."""
+    """What is known of a table."""
 
     table: TableId
-    mask: int
-    """One bit for each column."""
-    read: RowDecoder | None
-    """None when its rows cannot be read, for the reason `flaw`."""
-    read_partial: RowDecoder | None
-    flaw: str = ""
+    width: int
+    """Number of columns."""
+    full: bytes
+    """The bitmap of an image that holds them all, without the bits that are left over."""
+    full_pair: bytes
+    """Of two such images, as an update has them."""
+    read: RowDecoder
+    read_partial: RowDecoder
+
+
+@dataclass(frozen=True, slots=True)
+class _Flawed:
+    """A table whose rows cannot be read."""
+
+    table: TableId
+    reason: str
 
 
 class Tables:
@@ -61,8 +74,8 @@ class Tables:
         self._wanted = wanted
         self._charsets = charsets
         self._is_mariadb = False
-        self._versions: dict[bytes, _Version | None] = {}
-        self._by_id: dict[int, _Version | None] = {}
+        self._versions: dict[bytes, _Version | _Flawed | None] = {}
+        self._by_id: dict[int, _Version | _Flawed | None] = {}
 
     def set_wanted(self, wanted: Mapping[TableId, Wanted]) -> None:
         """Read other columns from the next table map on."""
@@ -78,23 +91,38 @@ class Tables:
     def see(self, body: bytes) -> None:
         """A table map. Raises InvalidError when it cannot be read, so that nothing is known of its id."""
         table_id = int.from_bytes(body[:6], "little")
-        self._by_id.pop(table_id, None)
-        if body not in self._versions:
+        try:
+            self._by_id[table_id] = self._versions[body]
+        except KeyError:
+            self._by_id.pop(table_id, None)
             if len(self._versions) >= _VERSIONS_KEPT:
                 self._versions.clear()
-            self._versions[body] = self._version(body)
-        self._by_id[table_id] = self._versions[body]
+            self._by_id[table_id] = self._versions[body] = self._version(body)
 
-    def version(self, table_id: int) -> _Version | None:
-        """Of a table that is captured; None for another one. Raises InvalidError when no table map went before."""
+    def rows(self, kind: RowsKind, data: bytes, at: int, end: int, _head: object) -> Iterable[Event]:
+        """The rows of an event, or why they cannot be read; nothing for a table that is not captured.
+
+        Raises InvalidError when no table map went before.
+        """
+        low, high, _flags = _read_post_header(data, at)
         try:
-            return self._by_id[table_id]
+            version = self._by_id[low | high << 32]
         except KeyError:
-            if table_id == _DUMMY_TABLE:
-                return None
+            if low == _DUMMY_TABLE:
+                return ()
             raise InvalidError("rows came without their table map") from None
+        if version is None:
+            return ()
+        if isinstance(version, _Flawed):
+            return (Rows(version.table, (), version.reason),)
+        try:
+            return (Rows(version.table, _images(version, kind, data, at + _POST_HEADER_BYTES, end)),)
+        except InvalidError as error:
+            return (Rows(version.table, (), error.text),)
+        except DECODE_ERRORS as error:
+            return (Rows(version.table, (), f"rows cannot be decoded: {type(error).__name__}"),)
 
-    def _version(self, body: bytes) -> _Version | None:
+    def _version(self, body: bytes) -> _Version | _Flawed | None:
         table, columns_at = table_of(body)
         wanted = self._wanted.get(table)
         if wanted is None:
@@ -104,60 +132,51 @@ class Tables:
             read = row_decoder(columns, wanted, self._charsets)
             read_partial = row_decoder(columns, wanted, self._charsets, is_partial=True)
         except InvalidError as error:
-            return _Version(table, 0, None, None, error.text)
-        return _Version(table, (1 << len(columns)) - 1, read, read_partial)
-
-
-def read_rows(tables: Tables, kind: RowsKind, data: bytes, at: int, end: int, _head: object) -> Iterable[Event]:
-    """The rows of an event, or why they cannot be read; nothing for a table that is not captured."""
-    low, high, _flags = _POST_HEADER.unpack_from(data, at)
-    table_id = low | high << 32
-    version = tables.version(table_id)
-    if version is None:
-        return ()
-    if version.read is None:
-        return (Rows(version.table, (), version.flaw),)
-    at += _POST_HEADER.size
-    try:
-        if kind.has_extra:
-            at += int.from_bytes(data[at : at + 2], "little")
-        return (Rows(version.table, _images(version, kind, data, at, end)),)
-    except InvalidError as error:
-        return (Rows(version.table, (), error.text),)
-    except DECODE_ERRORS as error:
-        return (Rows(version.table, (), f"rows cannot be decoded: {type(error).__name__}"),)
+            return _Flawed(table, error.text)
+        width = len(columns)
+        full = ((1 << width) - 1).to_bytes((width + 7) // 8, "little")
+        return _Version(table, width, full, full + full, read, read_partial)
 
 
 def _images(version: _Version, kind: RowsKind, data: bytes, at: int, end: int) -> tuple[Image, ...]:
     """Raises InvalidError, or another of DECODE_ERRORS."""
+    has_before, has_after = kind.has_before, kind.has_after
+    if kind.has_extra:
+        at += data[at] | data[at + 1] << 8
     width = data[at]
     at += 1
     if width >= 0xFB:
         width, at = _wide(data, at, width)
-    bitmap = (width + 7) // 8
-    for _ in range(2 if kind.change == "update" else 1):
-        if int.from_bytes(data[at : at + bitmap], "little") & version.mask != version.mask:
-            raise InvalidError("a row was logged in part (binlog_row_image)")
-        at += bitmap
-    if version.mask.bit_length() != width:
+    if width != version.width:
         raise InvalidError("rows have another number of columns than their table map")
+    full = version.full_pair if has_before and has_after else version.full
+    stop = at + len(full)
+    if data[at:stop] != full:
+        _check_full(data[at:stop], version)
+    at = stop
     if kind.unpack is not None:
         data, at = kind.unpack(data[at:end]), 0
         end = len(data)
     read, read_after = version.read, version.read_partial if kind.is_partial else version.read
-    if read is None or read_after is None:
-        raise InvalidError(version.flaw)
     images: list[Image] = []
     while at < end:
-        before, after = None, None
-        if kind.change != "write":
+        before = after = None
+        if has_before:
             before, at = read(data, at)
-        if kind.change != "delete":
+        if has_after:
             after, at = read_after(data, at)
         images.append(Image(before, after))
     if at != end:
         raise InvalidError("rows are longer or shorter than their event")
     return tuple(images)
+
+
+def _check_full(bitmaps: bytes, version: _Version) -> None:
+    """Bits that no column has may be anything. Raises InvalidError when one of a column is missing."""
+    size, mask = len(version.full), (1 << version.width) - 1
+    for i in range(0, len(bitmaps), size):
+        if int.from_bytes(bitmaps[i : i + size], "little") & mask != mask:
+            raise InvalidError("a row was logged in part (binlog_row_image)")
 
 
 def _wide(data: bytes, at: int, first: int) -> tuple[int, int]:

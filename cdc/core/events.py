@@ -1,11 +1,12 @@
 """What a binlog tells, reduced to eight words; the vocabulary between the binlog adapter and the fold.
 
-Fed by: the binlog adapter. Feeds: cdc.core.transaction and the pipeline. Never: holds a library's object.
+Tuples, because one transaction of one row makes six of them.
+Fed by: the binlog decoder. Feeds: cdc.core.transaction and the pipeline. Never: holds a library's object.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.model.envelope import Row
 from shared.model.position import TableId
@@ -13,8 +14,7 @@ from shared.model.position import TableId
 __all__ = ["Beat", "Begin", "End", "Event", "Image", "Prepare", "Rotate", "Rows", "Statement", "Unreadable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(NamedTuple):
     """The GTID event: a transaction starts."""
 
     gtid: str
@@ -30,16 +30,14 @@ class Begin:
     """MariaDB: the GTID event itself is the BEGIN."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """One row of a rows event, reduced to the published columns."""
 
     before: Row | None
     after: Row | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """Row changes of one table."""
 
     table: TableId
@@ -48,8 +46,7 @@ class Rows:
     """Why the images could not be read in full; empty when they could."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """A query event: transaction control, DDL, or a change logged as a statement."""
 
     database: str
@@ -58,8 +55,7 @@ class Statement:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(NamedTuple):
     """The XA PREPARE event; with `one_phase` it is the commit."""
 
     xid: str
@@ -68,31 +64,27 @@ class Prepare:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """The XID event: commit."""
 
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rotate:
+class Rotate(NamedTuple):
     """The log goes on in another file."""
 
     file: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(NamedTuple):
     """A heartbeat: everything before this point has been sent."""
 
     file: str
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """An event that could carry rows and cannot be decoded."""
 
     reason: str
