@@ -47,17 +47,17 @@ def _walk(item: Item, value: Any, schema: Schema, path: str) -> Iterator[Finding
                     yield from _walk(item, inner, schema.field(str(key)), key_path(path, str(key)))
             for name in schema.required() if known is not None else ():
                 if name not in value:
-                    yield item.error("FieldMissing", f"lacks {path.removeprefix('.spec.') or path}.{name}", path)
+                    yield item.error("FieldMissing", f"lacks {path[1:]}.{name}", path)
         case list():
             for index, inner in enumerate(value):
                 yield from _walk(item, inner, schema.item(), f"{path}[{index}]")
         case str() if not has_action(value) and schema.enum() and value not in schema.enum():
-            text = f"has {visible(value)} at {path}, which must be one of {', '.join(map(str, schema.enum()))}"
+            text = f"has {visible(value)} at {path[1:]}, which must be one of {', '.join(map(str, schema.enum()))}"
             yield item.error("ValueUnknown", text, path, did_you_mean(value, map(str, schema.enum())))
 
 
 def _unknown(item: Item, key: str, known: tuple[str, ...], path: str) -> Finding:
-    text = f"has an unknown field {key} at {path}"
+    text = f"has an unknown field {key} at {path[1:]}"
     return item.error("FieldUnknown", text, key_path(path, key), did_you_mean(key, known) or f"known: {_some(known)}")
 
 
