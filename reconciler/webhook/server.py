@@ -34,6 +34,9 @@ _REQUEST_S: Final = 10.0
 """From the first byte of a request to its last; as long as the API server waits for an answer."""
 _IDLE_S: Final = 120.0
 """Longer than the API server keeps an idle connection (90 s), so that it is never closed under its next request."""
+_LINGER_S: Final = 1.0
+"""When the server stops, connections may make one more request for so long: it is answered, with `Connection: close`.
+Cut at once, a request that is just coming would be lost, and the API server does not send one twice."""
 _BODY_BYTES: Final = 8 << 20
 """The API server takes objects of 3 MiB; a review holds the new and the old one."""
 _CONNECTIONS: Final = 512
@@ -112,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         super().handle_one_request()
         self._reader.rest()
-        if not self.server.rests(self.connection):
+        if self.server.is_stopping or not self.server.rests(self.connection):
             self.close_connection = True
 
     def parse_request(self) -> bool:
@@ -175,7 +178,8 @@ class _Listener(ThreadingMixIn, TCPServer):
         self.metrics = metrics
         self.context: ssl.SSLContext | None = None
         self.is_stopping = False
-        self._lock = threading.Lock()
+        self._is_cut = False
+        self._lock = threading.Condition()
         self._resting: set[socket.socket] = set()
         self._open = 0
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -183,7 +187,7 @@ class _Listener(ThreadingMixIn, TCPServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002  # the base class's signature
         with self._lock:
-            if self._open >= _CONNECTIONS or self.is_stopping:
+            if self._open >= _CONNECTIONS:
                 self.metrics.refused.labels("connections").inc()
                 return False
             self._open += 1
@@ -225,21 +229,28 @@ class _Listener(ThreadingMixIn, TCPServer):
             self._open -= 1
 
     def rests(self, connection: socket.socket) -> bool:
-        """The connection waits for its next request; False when it should not."""
+        """The connection waits for its next request; False when none will be taken."""
         with self._lock:
-            if not self.is_stopping:
+            if not self._is_cut:
                 self._resting.add(connection)
-            return not self.is_stopping
+            return not self._is_cut
 
     def works(self, connection: socket.socket) -> None:
         """A request is being read or answered: the connection is not cut when the server stops."""
         with self._lock:
             self._resting.discard(connection)
+            self._lock.notify_all()
 
-    def cut_resting(self) -> None:
-        """Let nothing more come: connections that wait are closed, the others after their answer."""
+    def drain(self) -> None:
+        """Close every connection after its next answer; those that stay silent are cut after a second."""
         with self._lock:
             self.is_stopping = True
+            self._lock.wait_for(lambda: not self._resting, _LINGER_S)
+
+    def cut(self) -> None:
+        """Take no request any more."""
+        with self._lock:
+            self._is_cut = True
             for connection in self._resting:
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
@@ -289,8 +300,9 @@ class WebhookServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Accept nothing more, finish the answers that are under way, close."""
+        """Let clients go, accept nothing more, finish the answers that are under way, close."""
+        self._listener.drain()
         self._listener.shutdown()
-        self._listener.cut_resting()
+        self._listener.cut()
         self._listener.server_close()
         self._thread.join()

@@ -19,7 +19,7 @@ from reconciler.webhook.registration import Registration
 from reconciler.webhook.rotation import Policy
 from shared.kube import SECRETS, KubeClient
 from tests.builders import HandClock
-from tests.component.webhook_world import SERVICE, World, der, eventually, make_world, served_certificate
+from tests.component.webhook_world import SERVICE, Load, World, der, eventually, make_world, served_certificate
 
 pytestmark = pytest.mark.stack
 
@@ -31,40 +31,6 @@ SHORT = Policy(life_s=12.0, settle_s=2.0)
 @pytest.fixture
 def world(endpoints: Endpoints, cluster: KubeClient) -> Iterator[World]:
     yield from make_world(endpoints)
-
-
-class Load:
-    """Writers that never pause; what is not taken is kept."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._write) for _ in range(2)]
-        self.count = 0
-        self.refused: list[str] = []
-
-    def _write(self) -> None:
-        document = self._world.hub()
-        while not self._done.is_set():
-            answer = self._world.raw.create(document, "?dryRun=All")
-            self.count += 1
-            if answer.status != 201:
-                self.refused.append(answer.message)
-
-    def await_more(self, calls: int) -> None:
-        """Wait until so many more calls were made."""
-        wanted = self.count + calls
-        eventually(lambda: self.count >= wanted, "more calls")
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
 
 
 # -- our own ----------------------------------------------------------------------------------------------------------

@@ -15,13 +15,14 @@ import pytest
 import yaml
 
 from deploy.stack.endpoints import Endpoints
+from reconciler.webhook import server
 from reconciler.webhook.admission import Stage
 from reconciler.webhook.manifests import KINDS
 from shared.errors import ClusterRefused, ObjectNotFound
 from shared.kube import HUBS, SECRETS, KubeClient, ResourceType
 from shared.settings import KubeSettings
 from tests.builders import ROOT
-from tests.component.webhook_world import SERVICE, World, eventually, make_world, probe
+from tests.component.webhook_world import SERVICE, Load, Switch, World, eventually, make_world, probe
 from tests.unit.reconciler.webhook.reviews import form
 
 pytestmark = pytest.mark.stack
@@ -200,6 +201,27 @@ def test_killed_and_started_again_it_goes_on_with_the_same_certificate(world: Wo
     assert world.raw.create(world.hub()).status == 201
     assert world.secret() == before
     assert world.bundles() == {(before["ca.crt"],)}
+
+
+def test_replicas_replace_each_other_under_load_without_a_refused_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_LINGER_S", 1.0)
+    switch = Switch("127.0.0.1", 9)
+    settings = world.settings(url=f"https://127.0.0.1:{switch.port}")
+    switch.lead_to(settings.port)
+    old = world.run(settings)
+    with Load(world) as load:
+        for _ in range(3):
+            settings = world.settings(url=settings.url)
+            new = world.run(settings)
+            switch.lead_to(settings.port)
+            old.stop()
+            world.webhooks.remove(old)
+            old = new
+            load.await_more(10)
+    assert load.refused == []
+    switch.close()
 
 
 # -- manifests --------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ import urllib3
 import yaml
 
 from deploy.stack.endpoints import Endpoints
+from reconciler.webhook import server
 from reconciler.webhook.admission import Stage
 from reconciler.webhook.app import Webhook
 from reconciler.webhook.certificates import split_bundle
@@ -38,6 +40,7 @@ from shared.errors import ObjectInvalid, ObjectNotFound
 from shared.kube import FORMS, HUBS, SECRETS, KubeClient, ResourceType
 from shared.settings import KubeSettings, WebhookSettings
 from tests.builders import ROOT, example_document, fresh_namespace
+from tests.component.tcp_proxy import TcpProxy
 
 SERVICES = ResourceType("v1", "Service", "services")
 SERVICE = "webhook"
@@ -290,10 +293,53 @@ def der(pem: bytes) -> bytes:
     return ssl.PEM_cert_to_DER_cert(pem.decode())
 
 
+class Load:
+    """Writers that never pause; what is not taken is kept."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._write) for _ in range(2)]
+        self.count = 0
+        self.refused: list[str] = []
+
+    def _write(self) -> None:
+        document = self._world.hub()
+        while not self._done.is_set():
+            answer = self._world.raw.create(document, "?dryRun=All")
+            self.count += 1
+            if answer.status != 201:
+                self.refused.append(answer.message)
+
+    def await_more(self, calls: int) -> None:
+        """Wait until so many more calls were made."""
+        wanted = self.count + calls
+        eventually(lambda: self.count >= wanted, "more calls")
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+
+class Switch(TcpProxy):
+    """An address of which the target can be changed: what a Service is to its pods."""
+
+    def lead_to(self, port: int) -> None:
+        """New connections go to this port."""
+        self._target = ("127.0.0.1", port)
+
+
 def make_world(endpoints: Endpoints) -> Iterator[World]:
-    """A fresh world; for fixtures."""
+    """A fresh world; for fixtures. Its webhooks do not wait for idle clients at their end."""
     client = KubeClient.connect(KubeSettings(kubeconfig=str(endpoints.kubeconfig)))
-    with fresh_namespace(client) as namespace:
+    with fresh_namespace(client) as namespace, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "_LINGER_S", 0.0)
         client.namespace = namespace
         made = World(endpoints, client, RawApi(endpoints.kubeconfig), namespace)
         try:

@@ -25,6 +25,8 @@ class Caller:
     """One keep-alive connection to 127.0.0.1."""
 
     def __init__(self, port: int, authority: bytes) -> None:
+        self.is_last = False
+        """Whether the server closes the connection after the last answer."""
         self._connection = http.client.HTTPSConnection(
             "127.0.0.1", port, timeout=TIMEOUT_S, context=trusting(authority)
         )
@@ -45,6 +47,7 @@ class Caller:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self._connection.request("POST", path, data, {"Content-Type": "application/json"})
         answer = self._connection.getresponse()
+        self.is_last = answer.will_close
         return answer.status, answer.read()
 
 

@@ -275,6 +275,27 @@ def test_what_is_under_way_is_finished_and_nothing_more_is_taken(service: Servic
         late.post("/x", b"1")
 
 
+def test_while_it_stops_each_connection_has_one_more_answer(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LINGER_S", TIMEOUT_S)
+    with service.caller() as idle:
+        assert idle.post("/x", b"1")[0] == 200
+        assert not idle.is_last
+        service.is_stopped = True
+        stopping = threading.Thread(target=service.server.stop)
+        stopping.start()
+        deadline_s = time.monotonic() + TIMEOUT_S
+        is_told = False
+        while not is_told and time.monotonic() < deadline_s:
+            with service.caller() as new:
+                assert new.post("/x", b"2")[0] == 200
+                is_told = new.is_last
+        assert is_told
+        assert idle.post("/x", b"3") == (200, b"3")
+        assert idle.is_last
+    stopping.join(TIMEOUT_S)
+    assert not stopping.is_alive()
+
+
 def test_a_port_in_use_is_a_sentence(service: Service) -> None:
     with pytest.raises(UsageError, match=f"webhook cannot listen on 127.0.0.1:{service.port}") as caught:
         WebhookServer(("127.0.0.1", service.port), service.respond, service.metrics)
