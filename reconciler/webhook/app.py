@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.webhook.given import Given
+from reconciler.webhook.cert_directory import CertDirectory
 from reconciler.webhook.keeper import CHECK_S, Keeper, Source
 from reconciler.webhook.lookup import Lookup
 from reconciler.webhook.manifests import Target
@@ -18,8 +18,8 @@ from reconciler.webhook.metrics import Metrics
 from reconciler.webhook.registration import Registration
 from reconciler.webhook.reviews import responder
 from reconciler.webhook.rotation import Policy
+from reconciler.webhook.secret_store import SecretStore
 from reconciler.webhook.server import WebhookServer
-from reconciler.webhook.vault import Vault
 from shared.clock import SystemClock
 from shared.kube import KubeClient
 from shared.probes import ProbeServer
@@ -45,9 +45,9 @@ class Webhook:
         )
         source: Source
         if settings.cert_dir:
-            source = Given(Path(settings.cert_dir), target.names(), clock)
+            source = CertDirectory(Path(settings.cert_dir), target.names(), clock)
         else:
-            source = Vault(client, settings.secret_place, target.names(), clock, times)
+            source = SecretStore(client, settings.secret_place, target.names(), clock, times)
         registration = (
             Registration(client, target, clock, is_ours=settings.register, settle_s=times.settle_s)
             if settings.register or not settings.cert_dir

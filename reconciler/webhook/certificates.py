@@ -1,7 +1,7 @@
 """Serving certificates: made, read from PEM, and checked to be of one piece. Time is handed in.
 
 Each certificate has an authority of its own whose key is thrown away at once: what it has signed is all it ever signs.
-Fed by: keys' randomness, PEM texts. Feeds: rotation.py, vault.py, given.py. Never: reads or writes a file.
+Fed by: keys' randomness, PEM texts. Feeds: rotation.py, secret_store.py, cert_directory.py. Never: touches a file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared.errors import InvalidError
 
-__all__ = ["Issue", "ends_s", "make_issue", "read_issue", "split_bundle"]
+__all__ = ["KeyPair", "ends_s", "make_key_pair", "read_key_pair", "split_bundle"]
 
 _BACKDATED_S: Final = 3600.0
 """Clocks differ: a certificate is valid from an hour before it was made (a tenth of its life, if that is less)."""
@@ -29,7 +29,7 @@ _END: Final = b"-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
-class Issue:
+class KeyPair:
     """A serving certificate with its key, and the authority that vouches for it. All PEM."""
 
     authority: bytes
@@ -50,7 +50,7 @@ class Issue:
         return self.names.issuperset(names) and now_s < self.not_after_s
 
 
-def make_issue(names: frozenset[str], now_s: float, life_s: float) -> Issue:
+def make_key_pair(names: frozenset[str], now_s: float, life_s: float) -> KeyPair:
     """A new authority and a certificate for these names (ECDSA P-256), valid for `life_s` from now."""
     start = datetime.fromtimestamp(now_s - min(_BACKDATED_S, life_s / 10), UTC)
     end = datetime.fromtimestamp(now_s + life_s, UTC)
@@ -77,11 +77,11 @@ def make_issue(names: frozenset[str], now_s: float, life_s: float) -> Issue:
         .sign(authority_key, hashes.SHA256())
     )
     private = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return read_issue(authority.public_bytes(_PEM), certificate.public_bytes(_PEM), private)
+    return read_key_pair(authority.public_bytes(_PEM), certificate.public_bytes(_PEM), private)
 
 
-def read_issue(authority: bytes, certificate: bytes, key: bytes) -> Issue:
-    """PEM texts as one issue. Raises InvalidError when they are no PEM or do not belong together; never quotes them."""
+def read_key_pair(authority: bytes, certificate: bytes, key: bytes) -> KeyPair:
+    """PEM texts as one pair. Raises InvalidError when they are no PEM or do not belong together; never quotes them."""
     try:
         chain = x509.load_pem_x509_certificates(certificate)
         private = serialization.load_pem_private_key(key, password=None)
@@ -99,7 +99,7 @@ def read_issue(authority: bytes, certificate: bytes, key: bytes) -> Issue:
         raise InvalidError("the certificate stands for no name: it has no subject alternative names") from error
     names = {name.lower() for name in found.get_values_for_type(x509.DNSName)}
     names |= {str(address) for address in found.get_values_for_type(x509.IPAddress)}
-    return Issue(
+    return KeyPair(
         authority,
         certificate,
         key,

@@ -1,7 +1,7 @@
 """Keeps what is served and what the API server trusts in step, again and again, from a thread of its own.
 
-Fed by: a source of certificates (vault.py, given.py). Feeds: server.py (what to serve), registration.py (whom to
-trust). Never: ends because of the cluster's trouble; the last certificate is served on.
+Fed by: a source of certificates (secret_store.py, cert_directory.py). Feeds: server.py (what to serve),
+registration.py (whom to trust). Never: ends because of the cluster's trouble; the last certificate is served on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from reconciler.webhook.certificates import Issue
+from reconciler.webhook.certificates import KeyPair
 from reconciler.webhook.metrics import Metrics
 from reconciler.webhook.rotation import Offer
 from shared.errors import RowplaneError
@@ -48,7 +48,7 @@ class Keeper:
         self,
         source: Source,
         registration: Announcer | None,
-        serve: Callable[[Issue], None],
+        serve: Callable[[KeyPair], None],
         metrics: Metrics,
         check_s: float = CHECK_S,
     ) -> None:
@@ -58,7 +58,7 @@ class Keeper:
         self._serve = serve
         self._metrics = metrics
         self._check_s = check_s
-        self._served: Issue | None = None
+        self._served: KeyPair | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
 
@@ -83,11 +83,11 @@ class Keeper:
         if self._thread.is_alive():
             self._thread.join(1.0)
 
-    def _change(self, issue: Issue) -> None:
-        self._serve(issue)
-        self._served = issue
-        self._metrics.certificate_ends.set(issue.not_after_s)
-        log.info("serving a certificate", names=sorted(issue.names), ends_s=round(issue.not_after_s))
+    def _change(self, pair: KeyPair) -> None:
+        self._serve(pair)
+        self._served = pair
+        self._metrics.certificate_ends.set(pair.not_after_s)
+        log.info("serving a certificate", names=sorted(pair.names), ends_s=round(pair.not_after_s))
 
     def _run(self) -> None:
         while not self._stop.wait(self._check_s):

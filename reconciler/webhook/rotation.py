@@ -3,7 +3,7 @@
 A renewal has three steps, so that no call finds a certificate that its caller does not trust yet: the next certificate
 is made and its authority announced beside the old one; when the announcement has settled it is served; the authority of
 the one before stays announced until it ends.
-Fed by: vault.py, which hands in the time. Feeds: vault.py. Never: performs I/O or makes a key itself.
+Fed by: secret_store.py, which hands in the time. Feeds: secret_store.py. Never: performs I/O or makes a key itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reconciler.webhook.certificates import Issue, ends_s
+from reconciler.webhook.certificates import KeyPair, ends_s
 
 __all__ = ["Kept", "Offer", "Policy", "advance"]
 
@@ -33,7 +33,7 @@ class Policy:
 class Offer:
     """What a source of certificates wants done."""
 
-    serve: Issue
+    serve: KeyPair
     authorities: tuple[bytes, ...]
     """PEM of those that the API server has to trust; empty when those of its system will do."""
 
@@ -42,8 +42,8 @@ class Offer:
 class Kept:
     """What replicas share."""
 
-    current: Issue
-    following: Issue | None = None
+    current: KeyPair
+    following: KeyPair | None = None
     """The next one: announced, not served yet."""
     past: tuple[bytes, ...] = ()
     """Authorities (PEM) of those before, newest first: a replica may not have heard of the change yet."""
@@ -55,21 +55,21 @@ class Kept:
         return Offer(self.current, tuple(dict.fromkeys(living)))
 
 
-def renewal_s(issue: Issue) -> float:
-    """When the issue is due to be renewed, in seconds since 1970: at two thirds of its life."""
-    return issue.not_after_s - (issue.not_after_s - issue.not_before_s) / 3
+def renewal_s(pair: KeyPair) -> float:
+    """When a pair is due to be renewed, in seconds since 1970: at two thirds of its life."""
+    return pair.not_after_s - (pair.not_after_s - pair.not_before_s) / 3
 
 
 def advance(
     kept: Kept | None,
     names: frozenset[str],
     now_s: float,
-    make: Callable[[frozenset[str]], Issue],
+    make: Callable[[frozenset[str]], KeyPair],
     is_settled: Callable[[bytes], bool],
 ) -> Kept:
     """The state that should be kept now; `kept` itself when nothing is due.
 
-    `make` issues for names; `is_settled` tells whether an authority has been announced for long enough.
+    `make` makes a pair for names; `is_settled` tells whether an authority has been announced for long enough.
     """
     if kept is None:
         return Kept(make(names))

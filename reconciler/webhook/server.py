@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import structlog
 
-from reconciler.webhook.certificates import Issue
+from reconciler.webhook.certificates import KeyPair
 from reconciler.webhook.metrics import Metrics
 from shared.errors import UsageError
 
@@ -281,7 +281,7 @@ class WebhookServer:
         """Whether it can answer."""
         return self._listener.context is not None
 
-    def serve(self, issue: Issue) -> None:
+    def serve(self, pair: KeyPair) -> None:
         """Use this certificate for connections from now on; those that are open go on with theirs.
 
         A context of its own for each: a certificate and its key cannot be replaced in one step on a live one.
@@ -290,7 +290,7 @@ class WebhookServer:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         with tempfile.NamedTemporaryFile("wb", suffix=".pem") as file:  # ssl reads key pairs from files only
-            file.write(issue.certificate + b"\n" + issue.key)
+            file.write(pair.certificate + b"\n" + pair.key)
             file.flush()
             context.load_cert_chain(file.name)
         self._listener.context = context

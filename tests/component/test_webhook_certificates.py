@@ -13,7 +13,7 @@ import pytest
 from deploy.stack.endpoints import Endpoints
 from reconciler.webhook.admission import Stage
 from reconciler.webhook.app import Webhook
-from reconciler.webhook.certificates import Issue, make_issue
+from reconciler.webhook.certificates import KeyPair, make_key_pair
 from reconciler.webhook.manifests import KINDS, Target
 from reconciler.webhook.registration import Registration
 from reconciler.webhook.rotation import Policy
@@ -168,31 +168,31 @@ def test_an_authority_has_settled_when_it_has_been_announced_for_a_while(world: 
 # -- given ------------------------------------------------------------------------------------------------------------
 
 
-def put(directory: Path, issue: Issue) -> None:
+def put(directory: Path, pair: KeyPair) -> None:
     """Replace the files one by one, as somebody with an editor would."""
-    for name, text in (("tls.crt", issue.certificate), ("tls.key", issue.key), ("ca.crt", issue.authority)):
+    for name, text in (("tls.crt", pair.certificate), ("tls.key", pair.key), ("ca.crt", pair.authority)):
         (directory / name).write_bytes(text)
 
 
-def await_served(webhook: Webhook, issue: Issue) -> None:
-    wanted = der(issue.certificate)
+def await_served(webhook: Webhook, pair: KeyPair) -> None:
+    wanted = der(pair.certificate)
     eventually(lambda: served_certificate(webhook.server.port) == wanted, "the new certificate is served")
 
 
-def made() -> Issue:
-    return make_issue(frozenset(("127.0.0.1",)), time.time(), 3600.0)
+def made() -> KeyPair:
+    return make_key_pair(frozenset(("127.0.0.1",)), time.time(), 3600.0)
 
 
 def test_given_certificates_are_swapped_under_load_without_a_refused_request(world: World, tmp_path: Path) -> None:
-    issues = [made() for _ in range(3)]
-    put(tmp_path, issues[0])
+    pairs = [made() for _ in range(3)]
+    put(tmp_path, pairs[0])
     webhook = world.run(world.settings(cert_dir=str(tmp_path)), Policy(settle_s=2.0))
-    assert world.bundles() == {(issues[0].authority,)}
+    assert world.bundles() == {(pairs[0].authority,)}
     assert world.secret() == {}
     with Load(world) as load:
-        for issue in issues[1:]:
-            put(tmp_path, issue)
-            await_served(webhook, issue)
+        for pair in pairs[1:]:
+            put(tmp_path, pair)
+            await_served(webhook, pair)
             load.await_more(20)
     assert load.refused == []
 

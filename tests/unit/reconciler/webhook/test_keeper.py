@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from reconciler.webhook.certificates import Issue, make_issue
+from reconciler.webhook.certificates import KeyPair, make_key_pair
 from reconciler.webhook.keeper import Keeper
 from reconciler.webhook.metrics import Metrics
 from reconciler.webhook.rotation import Offer
@@ -21,8 +21,8 @@ class Desk:
     """A source, an announcer and a server that write down what happens, in one list."""
 
     def __init__(self) -> None:
-        self.one = make_issue(NAMES, time.time(), 3600.0)
-        self.other = make_issue(NAMES, time.time(), 3600.0)
+        self.one = make_key_pair(NAMES, time.time(), 3600.0)
+        self.other = make_key_pair(NAMES, time.time(), 3600.0)
         self.offer = Offer(self.one, (self.one.authority,))
         self.happened: list[tuple[str, object]] = []
         self.faults: list[Exception] = []
@@ -42,8 +42,8 @@ class Desk:
     def is_settled(self, authority: bytes) -> bool:
         return True
 
-    def serve(self, issue: Issue) -> None:
-        self.happened.append(("serve", issue))
+    def serve(self, pair: KeyPair) -> None:
+        self.happened.append(("serve", pair))
 
     def failures(self) -> float | None:
         return self.metrics.registry.get_sample_value("rowplane_webhook_check_failures_total")

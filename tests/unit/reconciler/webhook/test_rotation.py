@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.webhook.certificates import Issue, ends_s, make_issue, read_issue, split_bundle
+from reconciler.webhook.certificates import KeyPair, ends_s, make_key_pair, read_key_pair, split_bundle
 from reconciler.webhook.rotation import Kept, advance, renewal_s
 from shared.errors import InvalidError
 
@@ -24,9 +24,9 @@ NAMES = frozenset(("webhook.shop.svc", "127.0.0.1", "::1"))
 
 
 @cache
-def issue(number: float = 0, life_s: float = LIFE_S, names: frozenset[str] = NAMES) -> Issue:
+def pair(number: float = 0, life_s: float = LIFE_S, names: frozenset[str] = NAMES) -> KeyPair:
     """Certificates are slow to make by the hundred."""
-    return make_issue(names, NOW + number, life_s)
+    return make_key_pair(names, NOW + number, life_s)
 
 
 def settled(_authority: bytes) -> bool:
@@ -37,11 +37,11 @@ def fresh(_authority: bytes) -> bool:
     return False
 
 
-def forge(names: frozenset[str]) -> Issue:
+def forge(names: frozenset[str]) -> KeyPair:
     raise AssertionError(f"a certificate was made for {sorted(names)}")
 
 
-def makes(made: Issue) -> Callable[[frozenset[str]], Issue]:
+def makes(made: KeyPair) -> Callable[[frozenset[str]], KeyPair]:
     return lambda _names: made
 
 
@@ -49,16 +49,16 @@ def makes(made: Issue) -> Callable[[frozenset[str]], Issue]:
 
 
 def test_a_certificate_stands_for_names_and_addresses() -> None:
-    found = x509.load_pem_x509_certificate(issue().certificate)
+    found = x509.load_pem_x509_certificate(pair().certificate)
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["webhook.shop.svc"]
     assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
-    assert issue().names == NAMES
+    assert pair().names == NAMES
 
 
 def test_keys_are_elliptic_and_the_authority_signs_one_certificate_only() -> None:
-    certificate = x509.load_pem_x509_certificate(issue().certificate)
-    authority = x509.load_pem_x509_certificate(issue().authority)
+    certificate = x509.load_pem_x509_certificate(pair().certificate)
+    authority = x509.load_pem_x509_certificate(pair().authority)
     for one in (certificate, authority):
         key = one.public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
@@ -72,40 +72,40 @@ def test_keys_are_elliptic_and_the_authority_signs_one_certificate_only() -> Non
 
 @pytest.mark.parametrize(("life_s", "early_s"), [(LIFE_S, 3600.0), (100.0, 10.0)])
 def test_it_is_valid_from_a_little_before(life_s: float, early_s: float) -> None:
-    found = issue(0, life_s)
+    found = pair(0, life_s)
     assert (found.not_before_s, found.not_after_s) == (NOW - early_s, NOW + life_s)
 
 
 def test_two_authorities_have_two_names() -> None:
-    subjects = {x509.load_pem_x509_certificate(issue(number).authority).subject for number in (0, 1)}
+    subjects = {x509.load_pem_x509_certificate(pair(number).authority).subject for number in (0, 1)}
     assert len(subjects) == 2
 
 
 def test_openssl_takes_the_bundle() -> None:
-    context = ssl.create_default_context(cadata=(issue(0).authority + issue(1).authority).decode())
+    context = ssl.create_default_context(cadata=(pair(0).authority + pair(1).authority).decode())
     assert len(context.get_ca_certs()) == 2
 
 
 def test_the_key_is_not_shown() -> None:
-    assert "PRIVATE" not in repr(issue())
+    assert "PRIVATE" not in repr(pair())
 
 
 def test_pieces_that_do_not_belong_together_are_told() -> None:
-    one, other = issue(0), issue(1)
+    one, other = pair(0), pair(1)
     with pytest.raises(InvalidError, match="certificate and key do not belong together"):
-        read_issue(one.authority, one.certificate, other.key)
+        read_key_pair(one.authority, one.certificate, other.key)
     with pytest.raises(InvalidError, match="the authority has not signed"):
-        read_issue(other.authority, one.certificate, one.key)
-    assert read_issue(b"", one.certificate, one.key).authority == b""
-    assert read_issue(other.authority + one.authority, one.certificate, one.key).names == NAMES
+        read_key_pair(other.authority, one.certificate, one.key)
+    assert read_key_pair(b"", one.certificate, one.key).authority == b""
+    assert read_key_pair(other.authority + one.authority, one.certificate, one.key).names == NAMES
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_what_is_no_pem_is_told_without_quoting_it(spoilt: bytes) -> None:
-    one = issue()
+    one = pair()
     for texts in ((one.authority, spoilt, one.key), (one.authority, one.certificate, spoilt)):
         with pytest.raises(InvalidError, match=r"^certificate or key is not readable as PEM$"):
-            read_issue(*texts)
+            read_key_pair(*texts)
 
 
 def test_a_certificate_without_names_is_told() -> None:
@@ -117,11 +117,11 @@ def test_a_certificate_without_names_is_told() -> None:
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with pytest.raises(InvalidError, match="no subject alternative names"):
-        read_issue(b"", builder.sign(key, hashes.SHA256()).public_bytes(pem), private)
+        read_key_pair(b"", builder.sign(key, hashes.SHA256()).public_bytes(pem), private)
 
 
 def test_a_bundle_is_split_and_joined_again() -> None:
-    parts = (issue(0).authority, issue(1).authority)
+    parts = (pair(0).authority, pair(1).authority)
     assert split_bundle(b"".join(parts)) == parts
     assert split_bundle(b"# a comment\n" + parts[0] + b"rubbish" + parts[1] + b"rubbish") == parts
     assert split_bundle(b"") == split_bundle(b"rubbish") == ()
@@ -132,73 +132,73 @@ def test_a_bundle_is_split_and_joined_again() -> None:
 
 
 def test_the_first_one_is_made() -> None:
-    assert advance(None, NAMES, NOW, makes(issue(0)), fresh) == Kept(issue(0))
+    assert advance(None, NAMES, NOW, makes(pair(0)), fresh) == Kept(pair(0))
 
 
 def test_a_certificate_is_kept_for_two_thirds_of_its_life() -> None:
-    kept = Kept(issue(0))
-    due_s = renewal_s(issue(0))
+    kept = Kept(pair(0))
+    due_s = renewal_s(pair(0))
     assert due_s == pytest.approx(NOW + LIFE_S * 2 / 3, abs=3600)
     assert advance(kept, NAMES, due_s - 1, forge, fresh) is kept
 
 
 def test_then_the_next_is_announced_before_it_is_served() -> None:
-    due_s = renewal_s(issue(0))
-    kept = advance(Kept(issue(0)), NAMES, due_s, makes(issue(1)), fresh)
+    due_s = renewal_s(pair(0))
+    kept = advance(Kept(pair(0)), NAMES, due_s, makes(pair(1)), fresh)
     offer = kept.offer(due_s)
-    assert offer.serve == issue(0)
-    assert offer.authorities == (issue(0).authority, issue(1).authority)
+    assert offer.serve == pair(0)
+    assert offer.authorities == (pair(0).authority, pair(1).authority)
     assert advance(kept, NAMES, due_s + 1, forge, fresh) is kept
 
 
 def test_once_that_has_settled_it_is_served_and_the_old_one_is_trusted_on() -> None:
-    due_s = renewal_s(issue(0))
-    kept = advance(Kept(issue(0), issue(1)), NAMES, due_s + 60, forge, settled)
+    due_s = renewal_s(pair(0))
+    kept = advance(Kept(pair(0), pair(1)), NAMES, due_s + 60, forge, settled)
     offer = kept.offer(due_s + 60)
-    assert offer.serve == issue(1)
-    assert offer.authorities == (issue(1).authority, issue(0).authority)
+    assert offer.serve == pair(1)
+    assert offer.authorities == (pair(1).authority, pair(0).authority)
 
 
 def test_an_authority_that_has_ended_is_forgotten() -> None:
-    kept = Kept(issue(1), None, (issue(0, 100.0).authority,))
-    assert advance(kept, NAMES, NOW + 101, forge, fresh) == Kept(issue(1))
+    kept = Kept(pair(1), None, (pair(0, 100.0).authority,))
+    assert advance(kept, NAMES, NOW + 101, forge, fresh) == Kept(pair(1))
 
 
 def test_after_a_long_sleep_the_announced_one_is_served_at_once() -> None:
-    kept = Kept(issue(0, 100.0), issue(1))
+    kept = Kept(pair(0, 100.0), pair(1))
     found = advance(kept, NAMES, NOW + 200, forge, fresh)
-    assert found.current == issue(1)
-    assert found.offer(NOW + 200).authorities == (issue(1).authority,)
+    assert found.current == pair(1)
+    assert found.offer(NOW + 200).authorities == (pair(1).authority,)
 
 
 def test_one_that_has_ended_is_replaced_at_once() -> None:
-    found = advance(Kept(issue(0, 100.0)), NAMES, NOW + 200, makes(issue(1)), fresh)
-    assert found.current == issue(1)
+    found = advance(Kept(pair(0, 100.0)), NAMES, NOW + 200, makes(pair(1)), fresh)
+    assert found.current == pair(1)
 
 
 def test_a_new_name_takes_effect_at_once_and_the_old_names_stay() -> None:
     asked: list[frozenset[str]] = []
 
-    def make(names: frozenset[str]) -> Issue:
+    def make(names: frozenset[str]) -> KeyPair:
         asked.append(names)
-        return issue(1)
+        return pair(1)
 
-    found = advance(Kept(issue(0)), frozenset(("other.shop.svc",)), NOW, make, fresh)
+    found = advance(Kept(pair(0)), frozenset(("other.shop.svc",)), NOW, make, fresh)
     assert asked == [NAMES | {"other.shop.svc"}]
-    assert found.offer(NOW).authorities == (issue(1).authority, issue(0).authority)
+    assert found.offer(NOW).authorities == (pair(1).authority, pair(0).authority)
 
 
 def test_a_next_one_for_other_names_is_made_again() -> None:
-    odd = issue(2, names=frozenset(("old",)))
-    kept = Kept(issue(0), odd)
-    found = advance(kept, NAMES, renewal_s(issue(0)), makes(issue(1)), settled)
-    assert (found.current, found.following) == (issue(0), issue(1))
+    odd = pair(2, names=frozenset(("old",)))
+    kept = Kept(pair(0), odd)
+    found = advance(kept, NAMES, renewal_s(pair(0)), makes(pair(1)), settled)
+    assert (found.current, found.following) == (pair(0), pair(1))
 
 
 def test_the_past_is_bounded() -> None:
-    kept = Kept(issue(0))
+    kept = Kept(pair(0))
     for number in range(1, 10):
-        kept = advance(kept, NAMES | {f"host-{number}"}, NOW, makes(issue(number)), fresh)
+        kept = advance(kept, NAMES | {f"host-{number}"}, NOW, makes(pair(number)), fresh)
     assert len(kept.offer(NOW).authorities) <= 5
 
 
@@ -211,10 +211,10 @@ def test_no_replica_ever_serves_what_was_not_announced_for_long_enough(steps: li
     def is_settled(authority: bytes) -> bool:
         return authority in since and now_s - since[authority] >= 10.0
 
-    def make(_names: frozenset[str]) -> Issue:
-        return issue(round(now_s - NOW, 1), 300.0)
+    def make(_names: frozenset[str]) -> KeyPair:
+        return pair(round(now_s - NOW, 1), 300.0)
 
-    kept = Kept(issue(0, 300.0))
+    kept = Kept(pair(0, 300.0))
     served = [kept.current, kept.current]
     for index, step in enumerate(steps):
         now_s += step
@@ -226,4 +226,4 @@ def test_no_replica_ever_serves_what_was_not_announced_for_long_enough(steps: li
         for one in served:
             assert one.not_after_s > now_s
             assert one.authority in offer.authorities
-            assert one.authority == issue(0, 300.0).authority or is_settled(one.authority)
+            assert one.authority == pair(0, 300.0).authority or is_settled(one.authority)

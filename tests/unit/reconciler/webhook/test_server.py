@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from reconciler.webhook import server as module
-from reconciler.webhook.certificates import Issue, make_issue
+from reconciler.webhook.certificates import KeyPair, make_key_pair
 from reconciler.webhook.metrics import Metrics
 from reconciler.webhook.server import Reply, WebhookServer
 from shared.errors import UsageError
@@ -26,7 +26,7 @@ class Service:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-        self.issue = make_issue(NAMES, time.time(), 3600.0)
+        self.pair = make_key_pair(NAMES, time.time(), 3600.0)
         self.held = threading.Event()
         self.go_on = threading.Event()
         self.server = WebhookServer(("127.0.0.1", 0), self.respond, self.metrics)
@@ -42,8 +42,8 @@ class Service:
     def port(self) -> int:
         return self.server.port
 
-    def caller(self, issue: Issue | None = None) -> Caller:
-        return Caller(self.port, (issue or self.issue).authority)
+    def caller(self, pair: KeyPair | None = None) -> Caller:
+        return Caller(self.port, (pair or self.pair).authority)
 
     def refused(self, reason: str) -> float:
         return self.metrics.registry.get_sample_value("rowplane_webhook_refused_total", {"reason": reason}) or 0.0
@@ -58,7 +58,7 @@ class Service:
 @pytest.fixture
 def service() -> Iterator[Service]:
     made = Service()
-    made.server.serve(made.issue)
+    made.server.serve(made.pair)
     made.server.start()
     yield made
     made.stop()
@@ -83,7 +83,7 @@ def test_a_large_body_is_taken(service: Service) -> None:
 
 
 def test_old_tls_is_not_spoken(service: Service) -> None:
-    context = ssl.create_default_context(cadata=service.issue.authority.decode())
+    context = ssl.create_default_context(cadata=service.pair.authority.decode())
     context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -95,7 +95,7 @@ def test_old_tls_is_not_spoken(service: Service) -> None:
 
 
 def test_a_new_certificate_is_for_new_connections(service: Service) -> None:
-    other = make_issue(NAMES, time.time(), 3600.0)
+    other = make_key_pair(NAMES, time.time(), 3600.0)
     with service.caller() as old:
         assert old.post("/x", b"1")[0] == 200
         service.server.serve(other)
@@ -107,15 +107,15 @@ def test_a_new_certificate_is_for_new_connections(service: Service) -> None:
 
 
 def test_certificates_swap_under_load_without_a_failed_handshake(service: Service) -> None:
-    issues = [service.issue, make_issue(NAMES, time.time(), 3600.0)]
-    bundle = issues[0].authority + issues[1].authority
+    pairs = [service.pair, make_key_pair(NAMES, time.time(), 3600.0)]
+    bundle = pairs[0].authority + pairs[1].authority
     done = threading.Event()
 
     def swap() -> None:
         number = 0
         while not done.is_set():
             number += 1
-            service.server.serve(issues[number % 2])
+            service.server.serve(pairs[number % 2])
 
     thread = threading.Thread(target=swap)
     thread.start()
@@ -149,7 +149,7 @@ def test_certificates_swap_under_load_without_a_failed_handshake(service: Servic
     ],
 )
 def test_nonsense_is_answered_in_words_and_the_connection_closed(service: Service, data: bytes, status: bytes) -> None:
-    with tls(service.port, service.issue.authority) as sock:
+    with tls(service.port, service.pair.authority) as sock:
         head, _, body = exchange(sock, data).partition(b"\r\n\r\n")
     assert head.split()[1] == status
     assert b"<html" not in body.lower()
@@ -167,7 +167,7 @@ def test_who_speaks_no_tls_is_left(service: Service) -> None:
 
 
 def test_a_body_that_breaks_off_is_forgotten(service: Service) -> None:
-    with tls(service.port, service.issue.authority) as sock:
+    with tls(service.port, service.pair.authority) as sock:
         sock.sendall(b"POST /x HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
         sock.shutdown(socket.SHUT_RDWR)
     with service.caller() as caller:
@@ -179,8 +179,8 @@ def test_silent_and_slow_clients_stop_nobody(service: Service) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(socket.create_connection(("127.0.0.1", service.port), TIMEOUT_S))
-            stack.enter_context(tls(service.port, service.issue.authority))
-            half = stack.enter_context(tls(service.port, service.issue.authority))
+            stack.enter_context(tls(service.port, service.pair.authority))
+            half = stack.enter_context(tls(service.port, service.pair.authority))
             half.sendall(b"POST /x HTTP/1.1\r\nContent-Length: 10\r\n\r\nhal")
         with service.caller() as caller:
             for number in range(20):
@@ -190,7 +190,7 @@ def test_silent_and_slow_clients_stop_nobody(service: Service) -> None:
 def test_a_client_that_trickles_is_cut_off(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes in time, the request as a whole does not."""
     monkeypatch.setattr(module, "_REQUEST_S", 0.5)
-    with tls(service.port, service.issue.authority) as sock:
+    with tls(service.port, service.pair.authority) as sock:
         sock.sendall(b"POST /x HTTP/1.1\r\nX: ")
         sock.settimeout(0.05)
         assert not trickle(sock)
@@ -204,7 +204,7 @@ def test_an_idle_connection_outlives_the_time_that_a_request_has(
     with service.caller() as idle:
         assert idle.post("/x", b"1")[0] == 200
         before = idle.sock
-        with tls(service.port, service.issue.authority) as half:
+        with tls(service.port, service.pair.authority) as half:
             assert exchange(half, b"POST /x HTTP/1.1\r\n") == b""  # cut off: so long has it been
         assert idle.post("/x", b"2")[0] == 200
         assert idle.sock is before

@@ -11,24 +11,24 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.webhook.certificates import Issue, ends_s, read_issue, split_bundle
+from reconciler.webhook.certificates import KeyPair, ends_s, read_key_pair, split_bundle
 from reconciler.webhook.rotation import Offer
 from shared.clock import Clock
 from shared.errors import InvalidError, UsageError
 
-__all__ = ["Given"]
+__all__ = ["CertDirectory"]
 
 log = structlog.get_logger(__name__)
 
 
-class Given:
+class CertDirectory:
     """One directory."""
 
     def __init__(self, directory: Path, names: frozenset[str], clock: Clock) -> None:
         self._directory = directory
         self._names = names
         self._clock = clock
-        self._serving: Issue | None = None
+        self._serving: KeyPair | None = None
         self._past: tuple[bytes, ...] = ()
 
     def look(self, is_settled: Callable[[bytes], bool]) -> Offer:
@@ -50,15 +50,15 @@ class Given:
         announced = (*split_bundle(serving.authority), *split_bundle(found.authority), *self._past)
         return Offer(serving, tuple(dict.fromkeys(pem for pem in announced if ends_s(pem) > now_s)))
 
-    def _may_serve(self, found: Issue, serving: Issue, now_s: float, is_settled: Callable[[bytes], bool]) -> bool:
+    def _may_serve(self, found: KeyPair, serving: KeyPair, now_s: float, is_settled: Callable[[bytes], bool]) -> bool:
         if found.authority == serving.authority or not found.authority or serving.not_after_s <= now_s:
             return True
         return all(is_settled(pem) for pem in split_bundle(found.authority))
 
-    def _read(self) -> Issue:
+    def _read(self) -> KeyPair:
         try:
             authority = self._directory / "ca.crt"
-            return read_issue(
+            return read_key_pair(
                 authority.read_bytes() if authority.exists() else b"",
                 (self._directory / "tls.crt").read_bytes(),
                 (self._directory / "tls.key").read_bytes(),
@@ -74,7 +74,7 @@ class Given:
             log.warning("certificates cannot be read, the last ones are served on", reason=reason)
             return self._serving
 
-    def _tell(self, found: Issue, now_s: float) -> None:
+    def _tell(self, found: KeyPair, now_s: float) -> None:
         if not found.stands_for(self._names, now_s):
             log.warning(
                 "the certificate has ended, or does not stand for all names that the API server calls",

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import structlog
 
-from reconciler.webhook.certificates import Issue, make_issue, read_issue, split_bundle
+from reconciler.webhook.certificates import KeyPair, make_key_pair, read_key_pair, split_bundle
 from reconciler.webhook.rotation import Kept, Offer, Policy, advance
 from shared.clock import Clock
 from shared.errors import InvalidError, ObjectConflict, ObjectNotFound
 from shared.kube import SECRETS, KubeClient
 
-__all__ = ["Vault"]
+__all__ = ["SecretStore"]
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ _FOLLOWING: Final = ("next-ca.crt", "next.crt", "next.key")
 _PAST: Final = "past-ca.crt"
 
 
-class Vault:
+class SecretStore:
     """One Secret."""
 
     def __init__(
@@ -65,9 +65,9 @@ class Vault:
         self._last = kept
         return kept.offer(now_s)
 
-    def _make(self, names: frozenset[str]) -> Issue:
+    def _make(self, names: frozenset[str]) -> KeyPair:
         log.info("making a certificate", names=sorted(names), life_s=self._policy.life_s)
-        return make_issue(names, self._clock.wall_s(), self._policy.life_s)
+        return make_key_pair(names, self._clock.wall_s(), self._policy.life_s)
 
     def _get(self) -> dict[str, Any] | None:
         try:
@@ -91,9 +91,9 @@ class Vault:
 
 def _encode(kept: Kept) -> dict[str, str]:
     texts: dict[str, bytes] = {}
-    for keys, issue in ((_CURRENT, kept.current), (_FOLLOWING, kept.following)):
-        if issue is not None:
-            texts |= zip(keys, (issue.authority, issue.certificate, issue.key), strict=True)
+    for keys, pair in ((_CURRENT, kept.current), (_FOLLOWING, kept.following)):
+        if pair is not None:
+            texts |= zip(keys, (pair.authority, pair.certificate, pair.key), strict=True)
     if kept.past:
         texts[_PAST] = b"".join(kept.past)
     return {key: base64.b64encode(text).decode() for key, text in texts.items()}
@@ -105,8 +105,8 @@ def _decode(data: object) -> Kept | None:
         return None
     try:
         texts = {key: base64.b64decode(value, validate=True) for key, value in data.items() if isinstance(value, str)}
-        current = read_issue(*(texts[key] for key in _CURRENT))
-        following = read_issue(*(texts[key] for key in _FOLLOWING)) if _FOLLOWING[0] in texts else None
+        current = read_key_pair(*(texts[key] for key in _CURRENT))
+        following = read_key_pair(*(texts[key] for key in _FOLLOWING)) if _FOLLOWING[0] in texts else None
     except (binascii.Error, KeyError, InvalidError):
         return None
     if not current.authority:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.webhook.certificates import Issue, make_issue
-from reconciler.webhook.given import Given
+from reconciler.webhook.cert_directory import CertDirectory
+from reconciler.webhook.certificates import KeyPair, make_key_pair
 from shared.errors import UsageError
 from tests.builders import HandClock
 
@@ -24,14 +24,14 @@ class Mount:
         for name in ("tls.crt", "tls.key", "ca.crt"):
             (root / name).symlink_to(Path("..data") / name)
 
-    def swap(self, issue: Issue, *, with_authority: bool = True) -> None:
+    def swap(self, pair: KeyPair, *, with_authority: bool = True) -> None:
         self._count += 1
         target = self.root / f"..{self._count}"
         target.mkdir()
-        (target / "tls.crt").write_bytes(issue.certificate)
-        (target / "tls.key").write_bytes(issue.key)
+        (target / "tls.crt").write_bytes(pair.certificate)
+        (target / "tls.key").write_bytes(pair.key)
         if with_authority:
-            (target / "ca.crt").write_bytes(issue.authority)
+            (target / "ca.crt").write_bytes(pair.authority)
         link = self.root / "..data_tmp"
         link.symlink_to(target.name)
         link.rename(self.root / "..data")
@@ -47,8 +47,8 @@ def mount(tmp_path: Path) -> Mount:
     return Mount(tmp_path)
 
 
-def made(clock: HandClock) -> Issue:
-    return make_issue(NAMES, clock.wall_s(), LIFE_S)
+def made(clock: HandClock) -> KeyPair:
+    return make_key_pair(NAMES, clock.wall_s(), LIFE_S)
 
 
 def always(_authority: bytes) -> bool:
@@ -62,13 +62,13 @@ def never(_authority: bytes) -> bool:
 def test_what_lies_there_is_served_and_its_authority_announced(mount: Mount, clock: HandClock) -> None:
     one = made(clock)
     mount.swap(one)
-    offer = Given(mount.root, NAMES, clock).look(never)
+    offer = CertDirectory(mount.root, NAMES, clock).look(never)
     assert (offer.serve, offer.authorities) == (one, (one.authority,))
 
 
 def test_without_an_authority_none_is_announced_and_a_swap_is_served_at_once(mount: Mount, clock: HandClock) -> None:
     mount.swap(made(clock), with_authority=False)
-    given = Given(mount.root, NAMES, clock)
+    given = CertDirectory(mount.root, NAMES, clock)
     assert given.look(never).authorities == ()
     other = made(clock)
     mount.swap(other, with_authority=False)
@@ -79,7 +79,7 @@ def test_without_an_authority_none_is_announced_and_a_swap_is_served_at_once(mou
 def test_under_a_new_authority_the_old_one_is_served_until_that_has_settled(mount: Mount, clock: HandClock) -> None:
     one, other = made(clock), made(clock)
     mount.swap(one)
-    given = Given(mount.root, NAMES, clock)
+    given = CertDirectory(mount.root, NAMES, clock)
     given.look(never)
     mount.swap(other)
     offer = given.look(never)
@@ -96,7 +96,7 @@ def test_under_a_new_authority_the_old_one_is_served_until_that_has_settled(moun
 def test_half_a_swap_is_passed_over(mount: Mount, clock: HandClock) -> None:
     one, other = made(clock), made(clock)
     mount.swap(one)
-    given = Given(mount.root, NAMES, clock)
+    given = CertDirectory(mount.root, NAMES, clock)
     given.look(never)
     (mount.root / "tls.key").unlink()
     (mount.root / "tls.key").write_bytes(other.key)
@@ -110,5 +110,5 @@ def test_nothing_to_begin_with_is_a_sentence(mount: Mount, clock: HandClock, nam
     mount.swap(made(clock))
     (mount.root / name).unlink()
     with pytest.raises(UsageError, match=text) as caught:
-        Given(mount.root, NAMES, clock).look(never)
+        CertDirectory(mount.root, NAMES, clock).look(never)
     assert "ROWPLANE_WEBHOOK_CERT_DIR" in caught.value.mend
