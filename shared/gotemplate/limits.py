@@ -24,6 +24,12 @@ MAX_LIST_ITEMS: Final = 100_000
 MAX_PAD: Final = 65_536
 """Widest field of printf, deepest indent, widest wrap."""
 
+ITEM_WORK: Final = 4
+"""Work that one item of a list or map stands for which a function makes; it takes that much more memory."""
+
+MAX_SPELLED_CHARS: Final = 1_000
+"""Longest version, constraint on versions, date, layout of dates."""
+
 MAX_TEMPLATE_CHARS: Final = 1 << 20
 """Longest template text."""
 

@@ -28,27 +28,32 @@ from shared.gotemplate.funcs import (
 )
 from shared.gotemplate.funcs.registry import Function
 
-FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
+GROUPS: Final[Mapping[str, Mapping[str, Function]]] = MappingProxyType(
     {
-        **builtins.FUNCTIONS,
-        **casing.FUNCTIONS,
-        **chance.FUNCTIONS,
-        **crypto.FUNCTIONS,
-        **dates.FUNCTIONS,
-        **defaults.FUNCTIONS,
-        **encoding.FUNCTIONS,
-        **jsontext.FUNCTIONS,
-        **lists.FUNCTIONS,
-        **maps.FUNCTIONS,
-        **numbers.FUNCTIONS,
-        **patterns.FUNCTIONS,
-        **text.FUNCTIONS,
-        **typed.FUNCTIONS,
-        **urls.FUNCTIONS,
-        **versions.FUNCTIONS,
+        "Go's own": builtins.FUNCTIONS,
+        "Host names, labels, typed values": typed.FUNCTIONS,
+        "Defaults and types": defaults.FUNCTIONS,
+        "Text": text.FUNCTIONS,
+        "Upper and lower case": casing.FUNCTIONS,
+        "Numbers": numbers.FUNCTIONS,
+        "Lists": lists.FUNCTIONS,
+        "Maps": maps.FUNCTIONS,
+        "Regular expressions": patterns.FUNCTIONS,
+        "JSON": jsontext.FUNCTIONS,
+        "Encodings and checksums": encoding.FUNCTIONS,
+        "URLs and paths": urls.FUNCTIONS,
+        "Dates": dates.FUNCTIONS,
+        "Versions": versions.FUNCTIONS,
+        "Encryption and certificates": crypto.FUNCTIONS,
+        "Clock and chance": chance.FUNCTIONS,
     }
 )
-"""What templates may call. Later groups win where names meet: Sprig's slice stands for Go's."""
+"""The functions by what they are about. Sprig's slice stands for Go's, so the lists come later."""
+
+FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
+    {name: function for functions in GROUPS.values() for name, function in functions.items()}
+)
+"""What templates may call."""
 
 MUTATING: Final = ("set", "unset", "merge", "mergeOverwrite", "mustMerge", "mustMergeOverwrite")
 """Functions that change their argument; templates that name one work on a copy of the variables."""

@@ -253,13 +253,8 @@ def camelcase(text: str) -> str:
     return "".join([*out, current])
 
 
-FUNCTIONS = group(
-    {
-        "upper": upper,
-        "lower": lower,
-        "swapcase": swapcase,
-        "snakecase": snakecase,
-        "kebabcase": kebabcase,
-        "camelcase": camelcase,
-    }
-)
+FUNCTIONS = {
+    **group({"upper": upper, "lower": lower}),
+    **group({"swapcase": swapcase, "camelcase": camelcase}, weight=4),
+    **group({"snakecase": snakecase, "kebabcase": kebabcase}, weight=16),
+}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.calendar import DAY_S, Moment, Month, Weekday, days_in, days_to, is_leap, moment
 from shared.gotemplate.funcs.layouts import CHUNKS
@@ -81,6 +82,8 @@ def parse_time(layout: str, text: str) -> Moment:
 
     Raises Fault when the text does not fit, or names no moment.
     """
+    if max(len(layout), len(text)) > limits.MAX_SPELLED_CHARS:
+        raise Fault(f"a date or its layout is longer than {limits.MAX_SPELLED_CHARS} characters")
     reading = _Reading(text)
     pos = 0
     chunks = list(CHUNKS.finditer(layout))

@@ -23,13 +23,19 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ALWAYS = {char: f"\\u{ord(char):04x}" for char in "\u2028\u2029"}
 
 
+class TooDeep(Fault):
+    """JSON that is nested deeper than can be read."""
+
+
 def decode(text: str) -> object:
     """The value of a JSON text; numbers are floats. Raises Fault."""
     try:
         value: object = json.loads(
             _SURROGATE.sub("\ufffd", text), parse_int=_number, parse_float=_number, parse_constant=_no_constant
         )
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise TooDeep("the JSON is nested too deep") from None
+    except ValueError as error:
         raise Fault(f"invalid JSON: {error}") from None
     return _joined(value) if "\\u" in text else value
 
@@ -133,6 +139,8 @@ def from_json(text: str) -> object:
     """The value of a JSON text, an empty map when it is none."""
     try:
         return decode(text)
+    except TooDeep:
+        raise
     except Fault:
         return {}
 

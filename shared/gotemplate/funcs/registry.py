@@ -42,6 +42,8 @@ class Function:
     """One sentence, from the docstring."""
     work: int
     """What one call costs of the work budget, besides the lengths of its arguments and its result."""
+    weight: int
+    """How many times over the lengths of its arguments count."""
     takes_state: bool
     """Whether the callable wants the state of the rendering before its arguments, to pay for its work."""
 
@@ -70,7 +72,7 @@ class Function:
         return None
 
 
-def function(name: str, call: Callable[..., object], work: int = 1) -> Function:
+def function(name: str, call: Callable[..., object], work: int = 1, weight: int = 1) -> Function:
     """Describe a callable by its signature."""
     params: list[type] = []
     rest: type | None = None
@@ -83,12 +85,12 @@ def function(name: str, call: Callable[..., object], work: int = 1) -> Function:
         else:
             params.append(kind)
     doc = (call.__doc__ or "").strip().partition("\n")[0]
-    return Function(name, call, tuple(params), rest, doc, work, takes_state)
+    return Function(name, call, tuple(params), rest, doc, work, weight, takes_state)
 
 
-def group(calls: Mapping[str, Callable[..., object]]) -> dict[str, Function]:
+def group(calls: Mapping[str, Callable[..., object]], weight: int = 1) -> dict[str, Function]:
     """The functions of one group, by name."""
-    return {name: function(name, call) for name, call in calls.items()}
+    return {name: function(name, call, weight=weight) for name, call in calls.items()}
 
 
 def converted(value: object, want: type) -> object:
@@ -107,7 +109,7 @@ def converted(value: object, want: type) -> object:
 
 def bind(spec: Function) -> Callable[..., object]:
     """The function as compiled templates call it: (state, site, *arguments)."""
-    call, name, work = spec.call, spec.name, spec.work
+    call, name, work, weight = spec.call, spec.name, spec.work, spec.weight
     checked = [(index, want) for index, want in enumerate(spec.params) if want is not object]
     rest = None if spec.rest is object else spec.rest
     fixed, takes_state = len(spec.params), spec.takes_state
@@ -117,7 +119,7 @@ def bind(spec: Function) -> Callable[..., object]:
         cost = work
         for arg in args:
             if isinstance(arg, (str, list, dict)):
-                cost += len(arg)
+                cost += len(arg) * weight
         state.pay(cost)
         if checked or rest is not None:
             values = list(args)
@@ -136,7 +138,7 @@ def bind(spec: Function) -> Callable[..., object]:
         if isinstance(result, (str, list, dict)):
             if len(result) > limits.MAX_OUTPUT_CHARS:
                 raise Fault(f"error calling {name}: the result is longer than {limits.MAX_OUTPUT_CHARS} characters")
-            state.pay(len(result))
+            state.pay(len(result) if isinstance(result, str) else len(result) * limits.ITEM_WORK)
         return result
 
     return bound

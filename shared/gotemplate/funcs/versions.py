@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.values import Struct, UInt64
@@ -57,6 +58,11 @@ class Version(Struct):
         return (mine > theirs) - (mine < theirs)
 
 
+def _check_length(text: str) -> None:
+    if len(text) > limits.MAX_SPELLED_CHARS:
+        raise Fault(f"a version is longer than {limits.MAX_SPELLED_CHARS} characters")
+
+
 def _pre_key(pre: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
     """A key that sorts pre-releases: none is last, numbers before words."""
     if not pre:
@@ -67,6 +73,7 @@ def _pre_key(pre: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
 
 def parse_version(text: str) -> Version:
     """The version that a text names; minor and patch may be missing. Raises Fault."""
+    _check_length(text)
     match = _VERSION.fullmatch(text)
     if match is None or "\n" in text:
         raise Fault("invalid semantic version")
@@ -110,6 +117,7 @@ def _is_open(part: str | None) -> bool:
 
 def _alternatives(text: str) -> list[list[_Constraint]]:
     """The constraints of a text: any of the lists must hold, each as a whole. Raises Fault."""
+    _check_length(text)
     rewritten = _RANGE.sub(lambda match: f">= {match[1]}, <= {match[7]} ", text)
     made: list[list[_Constraint]] = []
     for part in rewritten.split("||"):
