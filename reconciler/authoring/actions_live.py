@@ -17,7 +17,7 @@ from rich.text import Text
 
 from reconciler.authoring.actions import load, load_samples, system_sources, tell_rows
 from reconciler.authoring.bundle import Bundle
-from reconciler.authoring.diff import Change, ChangeKind, NodeChanges, Target, compare, target_of_node
+from reconciler.authoring.diff import Change, ChangeKind, NodeChanges, Target, compare
 from reconciler.authoring.live import Live
 from reconciler.authoring.options import Format, RowOptions
 from reconciler.authoring.output import count, err, out, print_data
@@ -49,7 +49,7 @@ def diff(files: Sequence[str], form: str, options: RowOptions, namespace: str, o
     live = Live.connect()
     schemas = live.schemas(kinds_of(forms))
     targets = [target for each in forms for target in _targets(live, bundle, each, samples, schemas)]
-    if samples.uid and not targets:
+    if samples.uid and not samples.given and not targets:
         raise InvalidError(f"no LynqNode of the forms has uid {samples.uid}")
     results = _compare_all(live, targets)
     if output is Format.TEXT:
@@ -67,7 +67,7 @@ def _targets(live: Live, bundle: Bundle, form: Form, samples: Samples, schemas: 
     compiled = compile_form(form, schemas, hub)
     if not samples.given:
         nodes = live.nodes(space, [name])
-        return [target_of_node(compiled, node) for node in nodes if samples.uid in ("", node.key.uid)]
+        return [Target(compiled, node.key.uid, None, node) for node in nodes if samples.uid in ("", node.key.uid)]
     if hub is None:
         raise UsageError(
             f"LynqHub {space}/{form.spec.hub_id} is neither in the files nor in the cluster",
@@ -75,7 +75,10 @@ def _targets(live: Live, bundle: Bundle, form: Form, samples: Samples, schemas: 
         )
     selected = samples.of(hub)
     tell_rows([f"{where}: {row.uid}" for where, row in selected.inactive], selected.nulls)
-    return [Target(compiled, row, live.node(space, NodeKey(space, name, row.uid).name)) for _, row in selected.active]
+    return [
+        Target(compiled, row.uid, row, live.node(space, NodeKey(space, name, row.uid).name))
+        for _, row in selected.active
+    ]
 
 
 def _hub(live: Live, bundle: Bundle, form: Form) -> Hub | None:
@@ -86,12 +89,15 @@ def _hub(live: Live, bundle: Bundle, form: Form) -> Hub | None:
 def _compare_all(live: Live, targets: Sequence[Target]) -> list[NodeChanges]:
     """All nodes, several at a time, in their order; a bar on a terminal tells how far it is."""
     console, sources = err(), system_sources()
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="diff") as pool:
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="diff")
+    try:
         results = pool.map(lambda target: compare(live, target, sources), targets)
         watched = track(
             results, "Comparing", total=len(targets), console=console, transient=True, disable=not console.is_terminal
         )
         return list(watched)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after the first answer that does not come, the others are not waited for
 
 
 def _counts(results: Iterable[NodeChanges]) -> Counter[str]:
@@ -114,6 +120,8 @@ def _print(results: Sequence[NodeChanges], console: Console) -> None:
 def _print_change(change: Change, console: Console) -> None:
     sign, style = _SIGNS[change.kind]
     subject = f"{change.object} ({change.resource})" if change.object else f"resource {change.resource}"
+    if not change.resource:
+        subject = "its row"
     reason = f": {change.reason}" if change.reason else ""
     console.print(Text(f"{sign} {subject} {change.kind}{reason}", style=style))
     for line in change.diff.splitlines():

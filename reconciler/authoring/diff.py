@@ -20,12 +20,12 @@ from reconciler.core.objects import DesiredObject, ObjectRef
 from reconciler.core.record import ObservedNode, label_value
 from reconciler.core.render import CompiledForm, Owner
 from reconciler.core.variables import NodeRow, node_row_of_annotations
-from shared.errors import ClusterError, ObjectNotFound
+from shared.errors import ClusterError, InvalidError, ObjectNotFound
 from shared.gotemplate import Sources
 from shared.model.form import ConflictPolicy, CreationPolicy
 from shared.model.names import ANNOTATION_DELETION_POLICY, LABEL_NODE, LABEL_NODE_NAMESPACE
 
-__all__ = ["Change", "ChangeKind", "NodeChanges", "Target", "compare", "target_of_node"]
+__all__ = ["Change", "ChangeKind", "NodeChanges", "Target", "compare"]
 
 
 class ChangeKind(StrEnum):
@@ -47,7 +47,7 @@ class Change:
 
     kind: ChangeKind
     resource: str
-    """Its id in the form."""
+    """Its id in the form; empty when the whole node is meant."""
     object: str
     """`Deployment shop/acme-blue`; empty when it cannot be rendered."""
     diff: str = ""
@@ -83,28 +83,33 @@ class Target:
     """A row to render, and the LynqNode that it has in the cluster."""
 
     compiled: CompiledForm
-    row: NodeRow
+    uid: str
+    row: NodeRow | None
+    """None: the one that the LynqNode keeps."""
     observed: ObservedNode | None
 
     @property
     def key(self) -> NodeKey:
         """Of the node."""
-        return NodeKey(*self.compiled.form.key, self.row.uid)
+        return NodeKey(*self.compiled.form.key, self.uid)
 
     def render(self, sources: Sources) -> RenderedNode:
-        """Its objects; with the owner's uid and shard where there is a LynqNode."""
-        owner = Owner(self.key, *((self.observed.uid, self.observed.shard) if self.observed else ("", "")))
-        return render_owned(self.compiled, owner, self.row, str(self.key), sources)
+        """Its objects, with the owner's uid and shard where there is a LynqNode.
 
-
-def target_of_node(compiled: CompiledForm, node: ObservedNode) -> Target:
-    """A node of the cluster with the row that its LynqNode keeps. Raises InvalidError when that is damaged."""
-    return Target(compiled, node_row_of_annotations(node.key.uid, node.annotations), node)
+        Raises InvalidError when the row that the LynqNode keeps cannot be read.
+        """
+        node = self.observed
+        owner = Owner(self.key, node.uid, node.shard) if node else Owner(self.key, "", "")
+        row = self.row or node_row_of_annotations(self.uid, node.annotations if node else {})
+        return render_owned(self.compiled, owner, row, str(self.key), sources)
 
 
 def compare(live: Live, target: Target, sources: Sources) -> NodeChanges:
     """What would change for one node. Raises ClusterUnreachable; what is refused is told with its object."""
-    rendered = target.render(sources)
+    try:
+        rendered = target.render(sources)
+    except InvalidError as error:
+        return NodeChanges(target.key, (Change(ChangeKind.FAILED, "", "", reason=str(error)),))
     failed = {**target.compiled.failed, **rendered.failed}
     spaces = {item.ref.name for item in rendered.objects if item.ref.kind == "Namespace"}
     changes = [_change(live, target, item, spaces) for item in rendered.objects]

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.stack
 
 COMMAND = Path(sys.executable).parent / "rowplane"
 SHARD = "00000000-0"
+INACTIVE = ("--row", "node_id=acme", "is_active=0", "--uid", "acme")
 
 
 @dataclass(slots=True)
@@ -303,6 +304,15 @@ def test_a_resource_that_cannot_be_rendered_is_told_and_not_removed(shop: Shop) 
     assert kinds(found["acme-web"]) == {"a": "failed", "b": "unchanged"}
 
 
+def test_a_damaged_node_leaves_the_others(shop: Shop) -> None:
+    shop.apply(form_of(shop.namespace, configMaps=[settings("a")]), node_row_of("acme"), node_row_of("globex"))
+    damage = {"metadata": {"annotations": {"lynq.sh/extra": "not JSON"}}}
+    shop.client.merge_patch(NODES, shop.namespace, "acme-web", damage)
+    found = shop.diff("-f", shop.write("form.yaml", form_of(shop.namespace, configMaps=[settings("a")])))
+    assert kinds(found["globex-web"]) == {"a": "unchanged"}
+    assert "lynq.sh/extra is not a JSON object" in found["acme-web"][""]["reason"]
+
+
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +320,7 @@ def test_given_rows_are_compared_with_their_nodes(shop: Shop) -> None:
     document = form_of(shop.namespace, configMaps=[settings("a")])
     shop.apply(document, node_row_of("acme"), node_row_of("globex"))
     shop.write("form.yaml", document)
+    assert shop.run("diff", "-f", "form.yaml", "--hub", "hub.yaml", *INACTIVE, code=0) == "0 nodes, 0 objects\n"
     header = "node_id,is_active,domain,active_color,blue_version,green_version,deployment_status\n"
     (shop.files / "rows.csv").write_text(
         header + "acme,1,,green,v1,v1,\nglobex,0,,blue,v1,v1,\nnew,1,,blue,v1,v1,\n", encoding="utf-8"

@@ -35,7 +35,7 @@ class Refusing(Live):
 def target() -> Target:
     body = {"stringData": {"password": "hunter2-geheim", "color": "{{ .activeColor }}"}}
     form = form_of(secrets=[{"id": "a", "nameTemplate": "{{ .uid }}", "spec": body}])
-    return Target(compile_form(form, bundled()), node_row_of("acme"), None)
+    return Target(compile_form(form, bundled()), "acme", node_row_of("acme"), None)
 
 
 @pytest.mark.parametrize(
