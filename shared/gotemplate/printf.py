@@ -158,15 +158,16 @@ def _argument_number(form: str, pos: int, given: _Arguments) -> tuple[int, bool]
         return pos, False
     given.reordered = True
     end = form.find("]", pos)
-    if end < 0:
+    if end < 0 or len(form) - pos < 3:
         given.good = False
         return pos + 1, False
     digits = form[pos + 1 : end]
-    if digits.isascii() and digits.isdigit() and len(digits) < 8 and 1 <= int(digits) <= len(given):
+    is_number = digits.isascii() and digits.isdigit() and len(digits) < 8
+    if is_number and 1 <= int(digits) <= len(given):
         given.at = int(digits) - 1
-        return end + 1, True
-    given.good = False
-    return end + 1, True
+    else:
+        given.good = False
+    return end + 1, is_number
 
 
 def formatted(verb: str, flags: Flags, value: object) -> str:
