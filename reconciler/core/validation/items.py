@@ -87,7 +87,7 @@ class Item(NamedTuple):
 
     def without_label(self, text: str) -> str:
         """A text that may begin with the label, to go on after it."""
-        return text.removeprefix(f"{self.label}: ")
+        return text.removeprefix(self.label).removeprefix(":").lstrip()
 
     def finding(self, severity: Severity, reason: str, text: str, at: str = "", mend: str = "") -> Finding:
         """`text` goes on after the label; `at` is a path below the resource (`.spec.kind`), or a whole one."""
