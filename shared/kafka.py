@@ -6,7 +6,6 @@ or creates anything.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -35,6 +34,7 @@ __all__ = [
     "BATCH_BYTES",
     "REQUEST_TIMEOUT_MS",
     "TABLE_PARTITIONS",
+    "UNREACHABLE_MEND",
     "connect_admin",
     "connect_consumer",
     "connect_producer",
@@ -52,6 +52,10 @@ BATCH_BYTES: Final = 64 * 1024
 """Up to here a producer puts records of a partition together; a larger record goes alone."""
 REQUEST_TIMEOUT_MS: Final = 10_000
 """A broker that has not answered by then is asked again on another connection."""
+UNREACHABLE_MEND: Final = (
+    "Check that the brokers are up and that ROWPLANE_KAFKA_SECURITY_PROTOCOL is that of their listener"
+)
+_LOGIN_MEND: Final = "Check what the file of ROWPLANE_KAFKA_PASSWORD_FILE holds; the next login reads it again"
 _FOREVER_MS: Final = 2**31 - 1
 _BOOTSTRAP_MS: Final = 5_000
 _REQUEST_BYTES: Final = 64 * 1024 * 1024
@@ -77,9 +81,13 @@ def log_error(subject: str, error: BaseException) -> LogError:
     text = f"{type(error).__name__} {error}".strip()
     if isinstance(error, RetriableError):
         return LogUnreachable(
-            f"{subject}: Kafka does not answer: {text}", mend="Check that the brokers are up", reason="KafkaUnreachable"
+            f"{subject}: Kafka does not answer: {text}", mend=UNREACHABLE_MEND, reason="KafkaUnreachable"
         )
-    return LogRefused(f"{subject}: Kafka refused: {text}")
+    is_login = isinstance(error, SaslAuthenticationFailedError)
+    mend = (
+        "Check what the file of ROWPLANE_KAFKA_PASSWORD_FILE holds; the next login reads it again" if is_login else ""
+    )
+    return LogRefused(f"{subject}: Kafka refused: {text}", mend=mend)
 
 
 class _PlainFromFile(SaslMechanismPlain):  # type: ignore[misc]  # the library is not annotated
@@ -131,26 +139,30 @@ def _connecting(what: str, settings: KafkaSettings) -> Generator[None, None, Non
 
 
 def _refusal(settings: KafkaSettings) -> LogRefused | None:
-    """What a broker has against our TLS or login: connect once more, alone, as the clients keep that to themselves."""
+    """What a broker has against our TLS or login: connect once more, alone, as the clients keep that to themselves.
+
+    None when it has nothing against them, or does not answer at all.
+    """
     net = NetworkSelector()
     manager = KafkaConnectionManager(net, **{**_common(settings), "request_timeout_ms": _BOOTSTRAP_MS})
+    begun: list[Any] = []
 
     async def connect() -> None:
         broker = manager.cluster.bootstrap_brokers()[0]
-        await manager.get_connection(
-            broker.node_id, timeout_ms=_BOOTSTRAP_MS, pop_on_close=False, refresh_metadata_on_err=False
-        )
+        options = {"timeout_ms": _BOOTSTRAP_MS, "pop_on_close": False, "refresh_metadata_on_err": False}
+        begun.append(manager.get_connection(broker.node_id, **options))
+        await begun[0]
 
     try:
         net.run(connect)
     except (SaslAuthenticationFailedError, UnsupportedSaslMechanismError) as error:
         return login_refused(settings, str(error.args[0] if error.args else error))
     except KafkaError as error:
-        cause = error.__context__
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return not_trusted(settings, cause.verify_message)
-        if isinstance(cause, ssl.SSLError):
-            return not_trusted(settings, cause.reason or str(cause))
+        if "[SSL" in str(error):  # OpenSSL's words, whichever step of the handshake they come from
+            return not_trusted(settings, str(error.args[0]))
+        if settings.has_login and begun and begun[0].broker_version is not None:
+            # It told its version, then hung up in the login; the library drops an answer that comes with the end.
+            return login_refused(settings, "it hung up")
     finally:
         manager.close()
         net.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -19,7 +20,7 @@ from confluent_kafka import Producer as Client
 
 from cdc.core.records import Record
 from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
-from shared.kafka import BATCH_BYTES, REQUEST_TIMEOUT_MS
+from shared.kafka import BATCH_BYTES, REQUEST_TIMEOUT_MS, UNREACHABLE_MEND
 from shared.kafka_security import check_files, login_refused, not_trusted, read_password
 from shared.settings import KafkaSettings
 
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 _CONNECT_S: Final = 5.0
 _POLL_S: Final = 0.2
+_CLOSE_LOOK_S: Final = 0.02
 _QUEUE_RECORDS: Final = 10_000
 _QUEUE_KBYTES: Final = 64 * 1024
 """Above the publisher's own bounds, so that they are the ones that block."""
@@ -70,10 +72,12 @@ class LibrdkafkaProducer:
         check_files(settings)
         self._settings = settings
         self._trouble: KafkaError | None = None
+        self._fatal: KafkaError | None = None
+        self._has_refused_login = False
         self._is_closing = False
         self._acknowledged = threading.Event()
         silent = logging.getLogger("librdkafka")
-        silent.setLevel(logging.CRITICAL)  # a line a retry; what matters comes as an error
+        silent.setLevel(logging.CRITICAL + 1)  # a line a retry; what matters comes as an error
         self._client = Client(
             client_settings(settings)
             | {
@@ -109,9 +113,10 @@ class LibrdkafkaProducer:
 
         def on_delivery(error: KafkaError | None, _message: Message) -> None:
             if error is None:
+                self._trouble = None
                 on_done(None)
             elif not self._is_closing:
-                on_done(_as_log_error(f"topic {record.topic}", self._first_cause(error)))
+                on_done(_as_log_error(f"topic {record.topic}", self._cause(error)))
 
         while True:
             try:
@@ -128,12 +133,16 @@ class LibrdkafkaProducer:
                 self._acknowledged.wait(_POLL_S)
             except KafkaException as error:
                 raise LogRefused(
-                    f"topic {record.topic}: record of {record.uid} cannot be sent: {error.args[0].str()}"
+                    f"topic {record.topic}: record of {record.uid} cannot be sent: {self._cause(error.args[0]).str()}"
                 ) from error
 
     def close(self, timeout_s: float) -> None:
         """See the port."""
-        left = self._client.flush(timeout_s)
+        end_s = monotonic() + timeout_s
+        while len(self._client) and monotonic() < end_s:
+            self._acknowledged.clear()
+            self._acknowledged.wait(_CLOSE_LOOK_S)
+        left = len(self._client)
         self._is_closing = True
         if left:
             log.warning("records are let go", records=left)
@@ -145,19 +154,29 @@ class LibrdkafkaProducer:
 
     def _poll(self) -> None:
         while not self._is_closing:
-            if self._client.poll(_POLL_S):
-                self._acknowledged.set()
+            try:
+                if self._client.poll(_POLL_S):
+                    self._acknowledged.set()
+            except KafkaException as error:  # the library's fatal state; the records that it concerns come next
+                self._fatal = error.args[0]
+            if self._has_refused_login:
+                self._has_refused_login = False
+                self._renew_password()
+
+    def _renew_password(self) -> None:
+        """The next login gets the password as it is now; not from a callback, in which the library takes no calls."""
+        try:
+            self._client.set_sasl_credentials(self._settings.username, read_password(self._settings.password_file))
+        except UsageError as error:
+            log.warning("password not read", error=str(error))
 
     def _on_error(self, error: KafkaError) -> None:
-        """Every failed connection comes here; after a refused login, the next one gets the password as it is now."""
-        if error.fatal() or error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+        """Every failed connection comes here; the library tries again by itself."""
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            if self._trouble is None:
+                log.warning("Kafka refused the connection", error=error.str())
             self._trouble = error
-        if error.code() == KafkaError._AUTHENTICATION:
-            log.warning("Kafka refused the login", error=error.str())
-            try:
-                self._client.set_sasl_credentials(self._settings.username, read_password(self._settings.password_file))
-            except UsageError as trouble:
-                log.warning("password not read", error=str(trouble))
+        self._has_refused_login = self._has_refused_login or error.code() == KafkaError._AUTHENTICATION
 
     def _refusal(self) -> LogRefused | None:
         self._client.poll(0)
@@ -168,17 +187,16 @@ class LibrdkafkaProducer:
             return not_trusted(self._settings, self._trouble.str())
         return None
 
-    def _first_cause(self, error: KafkaError) -> KafkaError:
-        """Behind the fatal state of the library, the error that brought it there."""
-        if error.code() == KafkaError._PURGE_QUEUE and self._trouble is not None and self._trouble.fatal():
-            return self._trouble
-        return error
+    def _cause(self, error: KafkaError) -> KafkaError:
+        """Behind what the library says of every record once it has stopped, the error that stopped it."""
+        is_echo = error.code() in (KafkaError._FATAL, KafkaError._PURGE_QUEUE)
+        return self._fatal if is_echo and self._fatal is not None else error
 
 
 def _as_log_error(subject: str, error: KafkaError) -> LogError:
     text = f"{error.name()} {error.str()}"
     if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
         return LogUnreachable(
-            f"{subject}: Kafka does not answer: {text}", mend="Check that the brokers are up", reason="KafkaUnreachable"
+            f"{subject}: Kafka does not answer: {text}", mend=UNREACHABLE_MEND, reason="KafkaUnreachable"
         )
     return LogRefused(f"{subject}: Kafka refused: {text}")

@@ -224,7 +224,7 @@ def test_the_end_comes_even_if_nothing_can_be_said_about_it(monkeypatch: Any) ->
             raise BrokenPipeError
 
     monkeypatch.setattr(module, "log", Mute())
-    monkeypatch.setattr(module.os, "_exit", ended.append)
+    monkeypatch.setattr("os._exit", ended.append)
     with pytest.raises(BrokenPipeError):
         module.end_process(ValueError("no"))
     assert ended == [70]

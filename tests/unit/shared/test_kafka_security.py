@@ -21,10 +21,15 @@ def test_nothing_to_check_without_security() -> None:
     check_files(KafkaSettings())
 
 
-def secure(**files: str) -> KafkaSettings:
+def secure(ca_file: str = "", cert_file: str = "", key_file: str = "", password_file: str = "") -> KafkaSettings:
     """Settings with TLS, and a login when a password file is given."""
-    protocol = "SASL_SSL" if "password_file" in files else "SSL"
-    return KafkaSettings(security_protocol=protocol, **files)
+    return KafkaSettings(
+        security_protocol="SASL_SSL" if password_file else "SSL",
+        ca_file=ca_file,
+        cert_file=cert_file,
+        key_file=key_file,
+        password_file=password_file,
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,12 +50,12 @@ def test_certificate_files_that_will_not_do(tmp_path: Path, content: bytes | Non
     path = tmp_path / "file.pem"
     if content is not None:
         path.write_bytes(content)
-    for name, files in (
-        ("CA_FILE", {"ca_file": str(path)}),
-        ("CERT_FILE", {"cert_file": str(path), "key_file": str(path)}),
+    for name, settings in (
+        ("CA_FILE", secure(ca_file=str(path))),
+        ("CERT_FILE", secure(cert_file=str(path), key_file=str(path))),
     ):
         with pytest.raises(UsageError) as caught:
-            check_files(secure(**files))
+            check_files(settings)
         assert caught.value.text.startswith(f"ROWPLANE_KAFKA_{name} {path} cannot be used: ")
         assert not caught.value.text.endswith((": ", "None"))
 
