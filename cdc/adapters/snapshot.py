@@ -114,8 +114,8 @@ class SqlTables:
 
 
 def _expression(column: str, kind: Kind) -> str:
-    """FLOAT is shown with six digits only; as DOUBLE it is exact. The client takes a VECTOR for text unless cast."""
+    """FLOAT shows six digits, DOUBLE(m,d) shows d: as DOUBLE both are exact. A VECTOR is bytes only when cast."""
     name = quoted(column)
-    if kind is Kind.FLOAT:
+    if kind in (Kind.FLOAT, Kind.DOUBLE):
         return f"CAST({name} AS DOUBLE)"
     return f"CAST({name} AS BINARY)" if kind is Kind.VECTOR else name

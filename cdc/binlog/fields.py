@@ -76,9 +76,8 @@ def datetime_text(raw: bytes, digits: int) -> str | None:
 
 @lru_cache(_MEMORY)
 def timestamp_text(raw: bytes, digits: int) -> str | None:
-    """TIMESTAMP(n), 4 bytes of seconds since 1970 in UTC and its fraction. NULL for 0, the zero date."""
-    seconds = int.from_bytes(raw[:4], "big")
-    return _moment(seconds, _fraction(raw[4:], digits)) if seconds else None
+    """TIMESTAMP(n), 4 bytes of seconds since 1970 in UTC and its fraction. NULL for all zeros, the zero date."""
+    return _moment(int.from_bytes(raw[:4], "big"), _fraction(raw[4:], digits)) if any(raw) else None
 
 
 def old_timestamp_text(raw: bytes) -> str | None:

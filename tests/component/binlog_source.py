@@ -40,6 +40,7 @@ class BinlogSource:
             max_allowed_packet=64 << 20,
         )
         self.sql(f"CREATE DATABASE {self.database}", f"USE {self.database}")
+        self.is_mariadb = "mariadb" in str(self.sql("SELECT VERSION()")[0][0]).lower()
 
     def sql(self, *statements: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run statements in one session; rows of the last one."""
@@ -58,7 +59,8 @@ class BinlogSource:
         """A stream of the tables from the end of the log; the first column is the uid."""
         facts = server_facts(self.login)
         specs = {
-            self.table(name): TableSpec(self.table(name), "topic", columns[0], tuple(columns), ()) for name in tables or "t"
+            self.table(name): TableSpec(self.table(name), "topic", columns[0], tuple(columns), ())
+            for name in tables or "t"
         }
         return StreamOrder(self.login, Position(facts.executed, facts.file, 0, facts.end), specs, next(_REPLICA_IDS))
 
