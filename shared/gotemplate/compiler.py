@@ -26,7 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from shared.gotemplate import limits
 from shared.gotemplate import nodes as go
 from shared.gotemplate.errors import Fault
-from shared.gotemplate.funcs import FUNCTIONS
+from shared.gotemplate.funcs import FUNCTIONS, MUTATING
 from shared.gotemplate.runtime import BOUND, HELPERS, UNSET
 from shared.gotemplate.state import Program, State
 
@@ -105,6 +105,8 @@ class _Compiler:
     def __init__(self, tree: go.Tree) -> None:
         self._tree = tree
         self._cells: set[int] = set()
+        self._in_order = bool(tree.reassigned or tree.called.intersection(MUTATING))
+        """Whether it shows that a piped value is computed before the other arguments."""
         self._items: set[int] = set()
         """Slots of variables that hold the items of a loop."""
         self._in_range = False
@@ -279,6 +281,8 @@ class _Compiler:
         values = [self._argument(arg, spec.type_at(index)) for index, arg in enumerate(args)]
         if function.name in ("and", "or"):
             return self._branches(function, values, final)
+        if final is not None and self._in_order:
+            return self._helper("piped", function.pos, final, j.Const(f"call_{function.name}"), *values)
         if final is not None:
             values.append(final)
         return self._helper(f"call_{function.name}", function.pos, *values)

@@ -14,7 +14,7 @@ from shared.gotemplate.errors import Fault
 from shared.gotemplate.fmt import Flags, float_text, padded
 from shared.gotemplate.literals import to_bytes
 from shared.gotemplate.printing import quote, text_of
-from shared.gotemplate.values import UNSIGNED, NamedInt, Struct, is_integer, type_name
+from shared.gotemplate.values import UNSIGNED, NamedInt, Struct, integer_of, is_integer, type_name
 
 _INTEGER_BASES = {"d": 10, "b": 2, "o": 8, "O": 8, "x": 16, "X": 16}
 _BAD_WIDTH_ABOVE = 1_000_000
@@ -123,7 +123,7 @@ def _apply(verb: str, flags: Flags, given: _Arguments) -> str:
     for limited in (flags.width, flags.precision):
         if limited is not None and limited > limits.MAX_PAD:
             raise Fault(f"a width of {limited} is above {limits.MAX_PAD}")
-    return formatted(verb, replace(flags, plus=False) if verb == "v" else flags, given.next())
+    return formatted(verb, replace(flags, plus=False) if verb in "vw" else flags, given.next())
 
 
 def _flags(form: str, pos: int) -> tuple[Flags, int]:
@@ -176,16 +176,24 @@ def formatted(verb: str, flags: Flags, value: object) -> str:
         return _string("s", flags, type_name(value)) or ""
     if value is None:
         return padded("<nil>", flags) if verb in "vT" else f"%!{verb}(<nil>)"
+    if verb == "w":
+        return _not_wrapped(flags, value)
     if isinstance(value, (list, dict)):
         return _container(verb, flags, value)
     if verb == "v" and flags.sharp:
         return _go_syntax(replace(flags, sharp=False), value)
     if isinstance(value, Struct) and verb not in "vsxXq":
         raise Fault(f"verb %{verb} cannot print a value of type {value.go_type}")
-    if isinstance(value, Struct) or (isinstance(value, NamedInt) and verb in "vsxXq"):
-        return _string(verb, flags, value.text()) or ""
-    text = _scalar(verb, flags, value)
+    named = isinstance(value, Struct) or (isinstance(value, NamedInt) and verb in "vsxXq")
+    text = _scalar(verb, flags, value.text() if named and isinstance(value, (Struct, NamedInt)) else value)
     return f"%!{verb}({type_name(value)}={_scalar('v', flags, value)})" if text is None else text
+
+
+def _not_wrapped(flags: Flags, value: object) -> str:
+    """%w, which wraps errors and has none here: the complaint holds the value as by %v."""
+    if isinstance(value, Struct):
+        raise Fault(f"verb %w cannot print a value of type {value.go_type}")
+    return f"%!w({type_name(value)}={formatted('v', flags, int(value) if isinstance(value, NamedInt) else value)})"
 
 
 def _scalar(verb: str, flags: Flags, value: object) -> str | None:
@@ -252,7 +260,7 @@ def _hex_bytes(verb: str, flags: Flags, data: bytes) -> str:
 
 
 def _integer(verb: str, flags: Flags, value: int) -> str | None:
-    number = int(value)
+    number = integer_of(value)
     if verb == "v":
         verb = "d"
     if verb in _INTEGER_BASES:

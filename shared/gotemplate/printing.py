@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
-from shared.gotemplate.values import NamedInt, Struct, type_name
+from shared.gotemplate.values import NamedInt, Struct, integer_of, type_name
 
 NO_VALUE = "<no value>"
 _WORDS = {None: "<nil>", True: "true", False: "false"}
@@ -110,7 +110,7 @@ def scalar_text(value: object) -> str:
     if isinstance(value, float):
         return format_float(value)
     if isinstance(value, int):
-        return value.text() if isinstance(value, NamedInt) else int.__repr__(value)
+        return value.text() if isinstance(value, NamedInt) else str(integer_of(value))
     return value.text() if isinstance(value, Struct) else type_name(value)
 
 

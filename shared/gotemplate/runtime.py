@@ -134,11 +134,17 @@ def _walked(value: object, pairs: bool) -> Iterator[tuple[object, object]]:
     raise Fault(f"range can't iterate over a value of type {type_name(value)}")
 
 
+def piped(state: State, site: int, final: object, name: str, *args: object) -> object:
+    """A function with a piped argument, which was computed before the others."""
+    return BOUND[name](state, site, *args, final)
+
+
 HELPERS: Final[Mapping[str, Callable[..., object]]] = {
     "field": field,
     "chain": chain,
     "method": method,
     "found_map": found_map,
+    "piped": piped,
     "show": show,
     "fault": fault,
     "last_of": last_of,

@@ -163,6 +163,13 @@ def is_integer(value: object) -> bool:
     return isinstance(value, int) and type(value) is not bool
 
 
+def integer_of(value: int) -> int:
+    """An integer of any type as a plain one. Raises Fault for one that no integer of Go could hold."""
+    if not -(1 << 63) <= value < 1 << 64:
+        raise Fault("a number has more than 64 bits")
+    return int(value)
+
+
 def equal(first: object, *others: object) -> bool:
     """eq: whether the first value equals any of the others. Raises Fault for types that do not compare."""
     if not others:

@@ -300,7 +300,7 @@ class Generator:
         known = [name for name, own in self._variables if own in (kind, "any") and kind not in _STRICT]
         if known and self._chance(0.5):
             return self._pick(known)
-        if self._dot == kind and self._chance(0.6):
+        if self._dot == kind and kind not in _STRICT and self._chance(0.6):
             return "."
         if self._dot in _METHODS and self._chance(0.3) and kind == "any":
             return f"(.{self._pick(_METHODS[self._dot])})"

@@ -8,6 +8,7 @@ Source of the rules: Go package unicode; Sprig v3, "snakecase", "camelcase", "ke
 import unicodedata
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 
 from shared.gotemplate.funcs.registry import group
 
@@ -92,6 +93,7 @@ def _is_number(char: str) -> bool:
     return unicodedata.category(char).startswith("N")
 
 
+@lru_cache(maxsize=4096)
 def _class(char: str) -> _Word:
     if _is_connector(char):
         return _Word.CONNECTOR

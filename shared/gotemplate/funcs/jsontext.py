@@ -15,11 +15,12 @@ from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.printing import digits_of, exponent_form, plain_form
-from shared.gotemplate.values import NilList, NilMap, NilStrList, Struct
+from shared.gotemplate.values import NilList, NilMap, NilStrList, Struct, integer_of
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _HTML_ESCAPES = {char: f"\\u{ord(char):04x}" for char in "<>&"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SPECIAL = re.compile('[\x00-\x1f"\\\\<>&\u2028\u2029\ud800-\udfff]')
 _ALWAYS = {char: f"\\u{ord(char):04x}" for char in "\u2028\u2029"}
 
 
@@ -108,12 +109,14 @@ class _Encoder:
         if isinstance(value, float):
             return _float(value)
         if isinstance(value, int):
-            return int.__repr__(value)
+            return str(integer_of(value))
         if isinstance(value, Struct):
             return self._string(value.json())
         raise Fault(f"json: unsupported type: {type(value).__name__}")
 
     def _string(self, text: str) -> str:
+        if not _SPECIAL.search(text):
+            return f'"{text}"'
         return '"' + "".join([self._char(char) for char in text]) + '"'
 
     def _char(self, char: str) -> str:

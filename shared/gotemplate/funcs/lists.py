@@ -11,7 +11,7 @@ from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.numbers import as_int64
 from shared.gotemplate.funcs.registry import group
 from shared.gotemplate.state import State
-from shared.gotemplate.values import ListList, NilList, Walk, deep_equal, kind
+from shared.gotemplate.values import ListList, NilList, Walk, deep_equal, kind, type_name
 
 
 def items_of(value: object, doing: str) -> list[object]:
@@ -90,6 +90,7 @@ class _Seen:
         if isinstance(value, (list, dict)):
             self._nested.append(value)
         else:
+            type_name(value)  # refuses what is no value of a template
             self._plain.add((type(value), value))
 
     def __contains__(self, value: object) -> bool:

@@ -116,11 +116,7 @@ def bind(spec: Function) -> Callable[..., object]:
 
     def bound(state: State, site: int, *args: object) -> object:
         state.site = site
-        cost = work
-        for arg in args:
-            if isinstance(arg, (str, list, dict)):
-                cost += len(arg) * weight
-        state.pay(cost)
+        state.pay(work + weight * sum([len(arg) for arg in args if isinstance(arg, (str, list, dict))]))
         if checked or rest is not None:
             values = list(args)
             for index, want in checked:
@@ -135,6 +131,8 @@ def bind(spec: Function) -> Callable[..., object]:
             raise Fault(f"error calling {name}: {fault}") from None
         except (OverflowError, RecursionError, ZeroDivisionError) as error:
             raise Fault(f"error calling {name}: {error}") from error
+        except ValueError as error:
+            raise Fault(f"error calling {name}: a number is out of range") from error  # its text may show the value
         if isinstance(result, (str, list, dict)):
             if len(result) > limits.MAX_OUTPUT_CHARS:
                 raise Fault(f"error calling {name}: the result is longer than {limits.MAX_OUTPUT_CHARS} characters")
