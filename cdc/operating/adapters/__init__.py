@@ -1,0 +1,1 @@
+"""What the operator's commands ask of databases, Kafka and the API server."""
