@@ -97,9 +97,12 @@ def _merge(target: Map, source: Map, walk: Walk, overwrite: bool, depth: int = 0
         if value is None:
             if overwrite:
                 target[key] = None
-        elif isinstance(value, dict) and isinstance(own, dict) and (own or value):
+            continue
+        if isinstance(value, dict) and isinstance(own, dict):
             _merge(own, value, walk, overwrite, depth + 1)
-        elif overwrite or not own:
+            if own:
+                continue
+        if overwrite or not own:
             target[key] = value
 
 
