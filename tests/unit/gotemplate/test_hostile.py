@@ -15,7 +15,7 @@ from shared.gotemplate.funcs import FUNCTIONS
 from tests.oracle.generator import Mutator
 
 CORPORA = Path(__file__).parents[2] / "conformance"
-MEMORY_BYTES = 512 << 20
+MEMORY_BYTES = 256 << 20
 DEEP: object = "x"
 for _ in range(300):
     DEEP = [DEEP]
