@@ -23,11 +23,13 @@ from cdc.core.values import Value, double_text, single_text
 from shared.errors import InvalidError
 from shared.model.envelope import Row
 
-__all__ = ["Wanted", "row_decoder"]
+__all__ = ["PartialRowDecoder", "RowDecoder", "Wanted", "partial_row_decoder", "row_decoder"]
 
 RowDecoder = Callable[[bytes, int], tuple[Row, int]]
 """(data, offset of a row image) to the wanted columns and the offset behind it. May read past the event's end, and may
 raise IndexError, struct.error, ValueError or InvalidError when the bytes are not a row."""
+PartialRowDecoder = Callable[[bytes, int, Row], tuple[Row, int]]
+"""The same for an after-image that builds on its before-image."""
 
 _NUMBERS: dict[tuple[int, bool], str] = {
     (Field.TINY, True): "data[at]",
@@ -114,19 +116,30 @@ class _Source:
     names: dict[str, Any] = field(default_factory=lambda: dict(_GLOBALS))
 
 
-def row_decoder(
-    columns: Sequence[Column], wanted: Wanted, charsets: Mapping[int, str], *, is_partial: bool = False
-) -> RowDecoder:
+def row_decoder(columns: Sequence[Column], wanted: Wanted, charsets: Mapping[int, str]) -> RowDecoder:
     """The decoder of images that hold every column. `charsets` names the character set of a collation id.
 
-    `is_partial`: the after-images of PARTIAL_UPDATE_ROWS, which say of each JSON column whether a part of it follows.
     Raises InvalidError when a wanted column is not there, or its type cannot be read.
     """
+    decoder: RowDecoder = _generated(columns, wanted, charsets, is_partial=False)
+    return decoder
+
+
+def partial_row_decoder(columns: Sequence[Column], wanted: Wanted, charsets: Mapping[int, str]) -> PartialRowDecoder:
+    """The decoder of the after-images of PARTIAL_UPDATE_ROWS, which say of a JSON column whether a part of it follows.
+
+    A part without content is a document that did not change; any other is refused. Raises InvalidError as row_decoder.
+    """
+    decoder: PartialRowDecoder = _generated(columns, wanted, charsets, is_partial=True)
+    return decoder
+
+
+def _generated(columns: Sequence[Column], wanted: Wanted, charsets: Mapping[int, str], *, is_partial: bool) -> Any:
     places = {column.name: i for i, column in enumerate(columns) if column.name}
     for name in wanted.columns:
         if name not in places:
             raise InvalidError(f"column {name} is not in the binlog's row")
-    needed = {places[name] for name in wanted.columns}
+    needed = {places[name]: f"n{j}" for j, name in enumerate(wanted.columns)}
     source = _Source()
     if is_partial:
         _partial_head(source, sum(column.type == Field.JSON for column in columns))
@@ -141,17 +154,18 @@ def row_decoder(
             json_columns += 1
         if i in needed:
             value = _value(i, column, wanted, charsets, source.names)
-            value = f"refuse() if parts & {part_bit} else {value}" if part_bit else value
+            if part_bit:
+                same = f"before[{needed[i]}] if stop == at + {_storage(column)[1]} else refuse()"
+                value = f"({same}) if parts & {part_bit} else {value}"
             _read(source, i, column, value)
         else:
             _step_over(source, i, column)
-    for j, name in enumerate(wanted.columns):
-        source.names[f"n{j}"] = name
+    source.names |= {f"n{j}": name for j, name in enumerate(wanted.columns)}
     items = ", ".join(f"n{j}: v{places[name]}" for j, name in enumerate(wanted.columns))
     body = "".join(f"    {line}\n" for line in source.lines)
-    exec(_compiled(f"def row(data, at):\n{body}    return {{{items}}}, at\n"), source.names)  # noqa: S102  # types only
-    decoder: RowDecoder = source.names["row"]
-    return decoder
+    head = "def row(data, at, before):" if is_partial else "def row(data, at):"
+    exec(_compiled(f"{head}\n{body}    return {{{items}}}, at\n"), source.names)  # noqa: S102  # types and sizes only
+    return source.names["row"]
 
 
 @lru_cache(256)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cdc.binlog.rowcode import RowDecoder, Wanted, row_decoder
+from cdc.binlog.rowcode import PartialRowDecoder, RowDecoder, Wanted, partial_row_decoder, row_decoder
 from cdc.binlog.tablemap import columns_of, table_of
 from cdc.core.events import Event, Image, Rows
 from shared.errors import InvalidError
@@ -56,7 +56,7 @@ class _Version:
     full_pair: bytes
     """Of two such images, as an update has them."""
     read: RowDecoder
-    read_partial: RowDecoder
+    read_partial: PartialRowDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Tables:
         try:
             columns = columns_of(body, columns_at, is_mariadb=self._is_mariadb)
             read = row_decoder(columns, wanted, self._charsets)
-            read_partial = row_decoder(columns, wanted, self._charsets, is_partial=True)
+            read_partial = partial_row_decoder(columns, wanted, self._charsets)
         except InvalidError as error:
             return _Flawed(table, error.text)
         width = len(columns)
@@ -157,14 +157,16 @@ def _images(version: _Version, kind: RowsKind, data: bytes, at: int, end: int) -
     if kind.unpack is not None:
         data, at = kind.unpack(data[at:end]), 0
         end = len(data)
-    read, read_after = version.read, version.read_partial if kind.is_partial else version.read
+    read = version.read
     images: list[Image] = []
     while at < end:
         before = after = None
         if has_before:
             before, at = read(data, at)
-        if has_after:
-            after, at = read_after(data, at)
+        if before is not None and kind.is_partial:
+            after, at = version.read_partial(data, at, before)
+        elif has_after:
+            after, at = read(data, at)
         images.append(Image(before, after))
     if at != end:
         raise InvalidError("rows are longer or shorter than their event")
