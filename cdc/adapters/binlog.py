@@ -53,7 +53,7 @@ _SET_AT = 4 + 1 + 2 + 4 + 4 + 3 + 8 + 4
 _SET_CHECKSUM = "SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'"
 """We can read both; a server with checksums off may still have files with them."""
 _SPELLED = ("uuid", "inet4", "inet6")
-_COLLATIONS = {
+_COLLATIONS: Final = {
     False: "SELECT id, character_set_name FROM information_schema.collations",
     True: "SELECT id, character_set_name FROM information_schema.collation_character_set_applicability",
 }
@@ -70,9 +70,9 @@ class BinlogStream:
         self._is_woken = False
         with connect(order.login) as connection:
             self._is_mariadb = is_mariadb(connection)
-            charsets = _charsets(connection, mariadb=self._is_mariadb)
+            self.charsets = _charsets(connection, mariadb=self._is_mariadb)
             wanted = self._wanted(connection)
-        self._decoder = EventDecoder(order.position.file, wanted, charsets)
+        self._decoder = EventDecoder(order.position.file, wanted, self.charsets)
         with translated(order.login):
             self._connection = _dumping(order)
         self._socket: socket.socket = self._connection._sock
@@ -81,7 +81,7 @@ class BinlogStream:
         """Events in log order. Raises SourceUnreachable when the connection is lost, SourceError otherwise."""
         packets, decoder = PacketReader(), self._decoder
         try:
-            for chunk in self._chunks():
+            for chunk in self.chunks():
                 for data, at, end in packets.feed(chunk):
                     for event in decoder.decode(data, at, end):
                         yield event
@@ -110,7 +110,8 @@ class BinlogStream:
         with suppress(pymysql.err.Error, OSError):
             self._connection._force_close()
 
-    def _chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes of the stream as they come. Raises SourceUnreachable when the connection is lost."""
         self._socket.settimeout(READ_TIMEOUT_S)
         view = memoryview(bytearray(_CHUNK_BYTES))
         while True:

@@ -1,0 +1,1 @@
+"""Tests of the binlog decoder, which need no server."""
