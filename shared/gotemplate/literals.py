@@ -27,6 +27,7 @@ _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _HEX = "[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
 _FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}\.?(?:{_DIGITS})?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?")
 _HEX_FLOAT = re.compile(rf"[+-]?0[xX](?:_?{_HEX}\.?(?:{_HEX})?|\.{_HEX})[pP][+-]?{_DIGITS}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _SPECIAL_FLOAT = re.compile(r"[+-]?(?:inf|infinity)|nan", re.IGNORECASE)
 
@@ -42,6 +43,16 @@ def to_bytes(text: str) -> bytes:
 def from_bytes(data: bytes) -> str:
     """The string of these bytes; what is not UTF-8 is kept as lone surrogates."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def valid_text(text: str) -> str:
+    """The text with every byte that is not UTF-8 replaced by U+FFFD, as Go's functions on characters leave it."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def is_stray_byte(char: str) -> bool:
+    """Whether a character stands for a byte that is not UTF-8."""
+    return "\udc80" <= char <= "\udcff"
 
 
 def unquote(quoted: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 from shared.gotemplate import printing, values
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.registry import group
-from shared.gotemplate.literals import to_bytes
+from shared.gotemplate.literals import is_stray_byte, to_bytes
 from shared.gotemplate.printf import sprintf
 
 _HTML = str.maketrans({"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -147,7 +147,7 @@ def _js_char(char: str) -> str:
         return _JS[char]
     if char < " ":
         return f"\\u00{ord(char):02X}"
-    if char >= "\x80" and not char.isprintable():
+    if char >= "\x80" and not char.isprintable() and not is_stray_byte(char):
         return f"\\u{ord(char):04X}"
     return char
 

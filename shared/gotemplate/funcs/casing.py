@@ -11,10 +11,10 @@ from enum import Enum
 from functools import lru_cache
 
 from shared.gotemplate.funcs.registry import group
+from shared.gotemplate.literals import valid_text
 
 SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """unicode.IsSpace."""
-
 
 _IDEOGRAPHS = (("\u3400", "\u4d85"), ("\u4e00", "\u9fcc"), ("\U00020000", "\U0002b81d"))
 
@@ -40,12 +40,12 @@ def title_char(char: str) -> str:
 
 def upper(text: str) -> str:
     """The text in upper case."""
-    return map_chars(text, str.upper)
+    return map_chars(valid_text(text), str.upper)
 
 
 def lower(text: str) -> str:
     """The text in lower case."""
-    return map_chars(text, str.lower)
+    return map_chars(valid_text(text), str.lower)
 
 
 def _is_upper(char: str) -> bool:
@@ -56,7 +56,7 @@ def swapcase(text: str) -> str:
     """Upper case to lower and lower to upper; the first letter of a word becomes title case."""
     out: list[str] = []
     gap = True
-    for char in text:
+    for char in valid_text(text):
         category = unicodedata.category(char)
         if category in ("Lu", "Lt"):
             out.append(lower(char))
@@ -171,7 +171,7 @@ class _Connected:
     def _spelled(self, char: str) -> str:
         if _is_connector(char):
             return self._connector
-        return lower(char) if _is_upper(char) else char
+        return lower(char) if _is_upper(char) else valid_text(char)
 
     def text(self) -> str:
         """The whole name."""
@@ -231,6 +231,7 @@ def kebabcase(text: str) -> str:
 
 def camelcase(text: str) -> str:
     """A name in CamelCase."""
+    text = valid_text(text)
     start = 0
     while start < len(text) and _is_connector(text[start]):
         start += 1

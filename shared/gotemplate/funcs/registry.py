@@ -97,6 +97,8 @@ def converted(value: object, want: type) -> object:
     """The argument as Go would hand it over: checked, and nil as an empty map. Raises Fault."""
     if type(value) is want or (issubclass(want, Struct) and isinstance(value, want)):
         return value
+    if want is dict and type(value) is NilMap:
+        return value
     if want is UInt32 and type(value) is int and 0 <= value < 1 << 32:
         return UInt32(value)
     expected = want.go_type if issubclass(want, Struct) else _GO_NAMES[want]
@@ -105,6 +107,14 @@ def converted(value: object, want: type) -> object:
             return NilMap()
         raise Fault(f"invalid value; expected {expected}")
     raise Fault(f"wrong type for value; expected {expected}; got {type_name(value)}")
+
+
+def _size(args: tuple[object, ...]) -> int:
+    size = 0
+    for arg in args:
+        if isinstance(arg, (str, list, dict)):
+            size += len(arg)
+    return size
 
 
 def bind(spec: Function) -> Callable[..., object]:
@@ -116,7 +126,7 @@ def bind(spec: Function) -> Callable[..., object]:
 
     def bound(state: State, site: int, *args: object) -> object:
         state.site = site
-        state.pay(work + weight * sum([len(arg) for arg in args if isinstance(arg, (str, list, dict))]))
+        state.pay(work + weight * _size(args))
         if checked or rest is not None:
             values = list(args)
             for index, want in checked:

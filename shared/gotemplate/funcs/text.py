@@ -8,7 +8,7 @@ from shared.gotemplate import limits
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.casing import SPACES, map_chars, title_char
 from shared.gotemplate.funcs.registry import group
-from shared.gotemplate.literals import from_bytes, to_bytes
+from shared.gotemplate.literals import from_bytes, to_bytes, valid_text
 from shared.gotemplate.printing import bounded, quote, text_of
 from shared.gotemplate.values import StrList, StrMap
 
@@ -37,7 +37,7 @@ def title(text: str) -> str:
     """The text with the first letter of every word in title case."""
     out: list[str] = []
     before = " "
-    for char in text:
+    for char in valid_text(text):
         out.append(title_char(char) if _separates(before) else char)
         before = char
     return "".join(out)
@@ -53,7 +53,7 @@ def untitle(text: str) -> str:
     """The text with the first letter of every word in lower case."""
     out: list[str] = []
     start = True
-    for char in text:
+    for char in valid_text(text):
         if char in SPACES:
             start = True
         elif start:
@@ -91,12 +91,12 @@ def trim_all(chars: str, text: str) -> str:
 
 def trim_suffix(suffix: str, text: str) -> str:
     """The text without this ending."""
-    return text.removesuffix(suffix)
+    return text.removesuffix(suffix) if suffix.isascii() else from_bytes(to_bytes(text).removesuffix(to_bytes(suffix)))
 
 
 def trim_prefix(prefix: str, text: str) -> str:
     """The text without this beginning."""
-    return text.removeprefix(prefix)
+    return text.removeprefix(prefix) if prefix.isascii() else from_bytes(to_bytes(text).removeprefix(to_bytes(prefix)))
 
 
 def nospace(text: str) -> str:
@@ -121,17 +121,17 @@ def initials(text: str) -> str:
 
 def contains(part: str, text: str) -> bool:
     """Whether the text contains the part."""
-    return part in text
+    return part in text if part.isascii() else to_bytes(part) in to_bytes(text)
 
 
 def has_prefix(part: str, text: str) -> bool:
     """Whether the text begins with the part."""
-    return text.startswith(part)
+    return text.startswith(part) if part.isascii() else to_bytes(text).startswith(to_bytes(part))
 
 
 def has_suffix(part: str, text: str) -> bool:
     """Whether the text ends with the part."""
-    return text.endswith(part)
+    return text.endswith(part) if part.isascii() else to_bytes(text).endswith(to_bytes(part))
 
 
 def quote_(*values: object) -> str:

@@ -153,3 +153,9 @@ def test_maps_that_hold_themselves_do_not_hang() -> None:
     for ending in ("{{ $d }}", "{{ toJson $d }}", "{{ deepCopy $d }}", "{{ deepEqual $d (deepCopy $d) }}"):
         with pytest.raises(TemplateError, match="nested deeper than"):
             render('{{ $d := dict }}{{ $_ := set $d "me" $d }}' + ending, {})
+
+
+def test_a_nil_map_stays_nil_until_something_is_put_into_it() -> None:
+    assert (
+        render("{{ merge nil | mergeOverwrite | toJson }} {{ merge nil (dict `a` 1) | toJson }}", {}) == 'null {"a":1}'
+    )
