@@ -24,18 +24,16 @@ from cdc.adapters.mysql import (
     connection_settings,
     is_mariadb,
     query,
-    server_facts,
     translated,
 )
 from cdc.binlog.decoder import EventDecoder
 from cdc.binlog.packets import PacketReader, ServerEnd, ServerError
 from cdc.binlog.rows import Wanted
 from cdc.core.events import Event, Statement
-from cdc.core.identity import ServerFacts
 from cdc.core.plan import TableSpec
 from cdc.core.statements import Role, affected, role_of
 from cdc.core.tagged import encode_set
-from cdc.ports import Login, StreamOrder
+from cdc.ports import StreamOrder
 from shared.errors import InvalidError, SourceUnreachable
 from shared.model.position import MariadbGtids, MysqlGtids, TableId
 
@@ -146,10 +144,6 @@ class BinlogStream:
 
 class MysqlBinlog:
     """A server's binlog."""
-
-    def facts(self, login: Login) -> ServerFacts:
-        """Identity and sets, asked anew. Raises SourceError."""
-        return server_facts(login)
 
     @contextmanager
     def open(self, order: StreamOrder) -> Generator[BinlogStream, None, None]:

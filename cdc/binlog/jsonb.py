@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import struct
 
 from cdc.binlog.codes import Field
@@ -42,6 +43,8 @@ def json_text(raw: bytes) -> str:
 
 def double_json(value: float) -> str:
     """A DOUBLE inside a document: the shortest digits that mean it, plain up to 15 places, else with an exponent."""
+    if not math.isfinite(value):
+        raise InvalidError("JSON number is not finite")
     sign, digits, point = _shortest(value)
     if -_PLAIN_DIGITS < point <= _PLAIN_DIGITS:
         if point <= 0:

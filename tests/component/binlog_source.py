@@ -13,13 +13,12 @@ from typing import Any
 import pymysql
 
 from cdc.adapters.binlog import BinlogStream
-from cdc.adapters.mysql import server_facts
 from cdc.adapters.snapshot import SqlTables
 from cdc.core.events import Event, Rows, Statement
 from cdc.core.plan import TableSpec
 from cdc.ports import Login, Row, StreamOrder
 from deploy.stack.endpoints import Database
-from shared.model.position import Position, TableId
+from shared.model.position import MariadbGtids, MysqlGtids, Position, TableId
 
 _REPLICA_IDS = iter(range(2_000_000_000 + secrets.randbelow(1_000_000), 2**32 - 1))
 
@@ -57,12 +56,21 @@ class BinlogSource:
 
     def order(self, columns: Sequence[str], *tables: str) -> StreamOrder:
         """A stream of the tables from the end of the log; the first column is the uid."""
-        facts = server_facts(self.login)
         specs = {
             self.table(name): TableSpec(self.table(name), "topic", columns[0], tuple(columns), ())
             for name in tables or "t"
         }
-        return StreamOrder(self.login, Position(facts.executed, facts.file, 0, facts.end), specs, next(_REPLICA_IDS))
+        return StreamOrder(self.login, self._now(), specs, next(_REPLICA_IDS))
+
+    def _now(self) -> Position:
+        """Behind everything that this session has written."""
+        if self.is_mariadb:
+            (gtids,), *_ = self.sql("SELECT @@gtid_binlog_pos")
+            file, end, *_ = self.sql("SHOW MASTER STATUS")[0]
+            return Position(MariadbGtids.parse(str(gtids)), str(file), 0, int(end))
+        (gtids,), *_ = self.sql("SELECT @@gtid_executed")
+        file, end, *_ = self.sql("SHOW BINARY LOG STATUS")[0]
+        return Position(MysqlGtids.parse(str(gtids)), str(file), 0, int(end))
 
     @contextmanager
     def stream(self, order: StreamOrder) -> Iterator[BinlogStream]:
@@ -104,7 +112,8 @@ class BinlogSource:
         """uid to row of the table now."""
         (spec,) = order.tables.values()
         with SqlTables().open(self.login, spec) as reader:
-            return dict(reader.chunk(None, 1_000_000)[0])
+            rows = reader.chunk(None, 1_000_000)[0]
+        return {uid: row for uid, row in rows if isinstance(row, dict)}
 
     def close(self) -> None:
         """Remove the database."""
