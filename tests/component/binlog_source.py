@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pymysql
@@ -61,6 +62,11 @@ class BinlogSource:
             for name in tables or "t"
         }
         return StreamOrder(self.login, self._now(), specs, next(_REPLICA_IDS))
+
+    def order_from(self, order: StreamOrder, columns: Sequence[str]) -> StreamOrder:
+        """The same stream from the same position, of other columns."""
+        (spec,) = order.tables.values()
+        return replace(order, tables={spec.id: replace(spec, columns=tuple(columns))}, replica_id=next(_REPLICA_IDS))
 
     def _now(self) -> Position:
         """Behind everything that this session has written."""

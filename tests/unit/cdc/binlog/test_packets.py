@@ -25,7 +25,8 @@ def _read(chunks: list[bytes], sequence: int = 1) -> list[bytes]:
 @given(st.lists(st.binary(max_size=40), max_size=300), st.lists(st.integers(1, 50), min_size=1), st.integers(0, 255))
 def test_events_do_not_depend_on_the_cuts(events: list[bytes], cuts: list[int], first: int) -> None:
     stream = b"".join(_packet((first + i) & 0xFF, b"\0" + event) for i, event in enumerate(events))
-    chunks, at = [], 0
+    chunks: list[bytes] = []
+    at = 0
     while at < len(stream):
         size = cuts[len(chunks) % len(cuts)]
         chunks.append(stream[at : at + size])
