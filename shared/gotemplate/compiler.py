@@ -121,7 +121,8 @@ class _Compiler:
         values: list[j.Expr] = [_name("data"), _name("data"), _name("state")]
         for slot in sorted(self._cells):
             targets.append(_target(f"v{slot}"))
-            values.append(j.Filter(_name("state"), "new_cell", [], [], None, None))
+            start = j.Const(None) if slot else _name("data")
+            values.append(j.Filter(_name("state"), "new_cell", [start], [], None, None))
         template = j.Template([j.With(targets, values, made)])
         template.set_lineno(1).set_environment(ENVIRONMENT)
         code = ENVIRONMENT.compile(template)
@@ -233,7 +234,7 @@ class _Compiler:
     def _variable(self, slot: int, pos: int) -> j.Expr:
         if slot == go.UNDEFINED:
             return self._fault(pos, _UNDEFINED)
-        if slot == 0:
+        if slot == 0 and slot not in self._tree.reassigned:
             return _name("root")
         if slot in self._tree.reassigned:
             self._cells.add(slot)

@@ -39,6 +39,8 @@ from shared.gotemplate.nodes import (
 )
 
 _CONSTANTS = (Bool, Dot, Nil, Number, String)
+_ROOT = "template"
+"""The name of the text itself; as in Go, a define of this name stands for a text that is blank otherwise."""
 _STATEMENTS = frozenset({"command", "range", "with"})
 """Pipelines whose variable is set by a statement of its own; elsewhere it is set while the pipeline is evaluated."""
 
@@ -129,13 +131,11 @@ class _Parser:
             if isinstance(node, Token):
                 raise Fault(f"unexpected {{{{{node.text}}}}}")
             root.append(node)
-        self._define("", tuple(root), own=True)
         called = frozenset(token.text for token in self._tokens if token.kind is Kind.IDENTIFIER)
-        return Tree(source, self._defined.pop(""), self._defined, frozenset(self._reassigned), called)
+        self._define(_ROOT, tuple(root))
+        return Tree(source, self._defined.pop(_ROOT), self._defined, frozenset(self._reassigned), called)
 
-    def _define(self, name: str, body: Nodes, own: bool = False) -> None:
-        if name == "template" and not own:
-            raise Fault('template "template" is the name of the text itself')
+    def _define(self, name: str, body: Nodes) -> None:
         known = self._defined.get(name)
         if known is None or is_blank(known):
             self._defined[name] = body
@@ -265,6 +265,8 @@ class _Parser:
             raise Fault(f"parentheses are nested deeper than {limits.MAX_EXPRESSION_NESTING}")
         pos = self._peek_solid().pos
         declared, assigns = self._declarations(context)
+        for name in declared:
+            self._scopes[-1].setdefault(name, self._slot(name, UNDEFINED))
         commands: list[Command] = []
         while True:
             token = self._peek_solid()
@@ -308,14 +310,12 @@ class _Parser:
 
     def _target(self, name: str, assigns: bool) -> int:
         """The slot that a declaration makes, or that an assignment writes."""
-        if not assigns:
-            self._slots += 1
-        slot = self._slot(name, UNDEFINED) if assigns else self._slots
-        if slot == UNDEFINED or not assigns:
-            self._scopes[-1][name] = slot
+        if assigns:
+            self._reassigned.add(self._slot(name))
         else:
-            self._reassigned.add(slot)
-        return slot
+            self._slots += 1
+            self._scopes[-1][name] = self._slots
+        return self._slot(name)
 
     def _slot(self, name: str, default: int | None = None) -> int:
         slot = next((scope[name] for scope in reversed(self._scopes) if name in scope), default)

@@ -14,7 +14,17 @@ from shared.gotemplate.errors import Fault
 from shared.gotemplate.fmt import Flags, float_text, padded
 from shared.gotemplate.literals import to_bytes
 from shared.gotemplate.printing import quote, text_of
-from shared.gotemplate.values import UNSIGNED, NamedInt, Struct, integer_of, is_integer, type_name
+from shared.gotemplate.values import (
+    UNSIGNED,
+    NamedInt,
+    NilList,
+    NilMap,
+    NilStrList,
+    Struct,
+    integer_of,
+    is_integer,
+    type_name,
+)
 
 _INTEGER_BASES = {"d": 10, "b": 2, "o": 8, "O": 8, "x": 16, "X": 16}
 _BAD_WIDTH_ABOVE = 1_000_000
@@ -212,6 +222,8 @@ def _container(verb: str, flags: Flags, value: list[object] | dict[str, object])
     if size * max(flags.width or 0, flags.precision or 0) > 16 * limits.MAX_OUTPUT_CHARS:
         raise Fault("the width is too large for so many items")
     if verb == "v" and flags.sharp:
+        if isinstance(value, (NilList, NilMap, NilStrList)):
+            return f"{type_name(value)}(nil)"
         opening, separator, closing = type_name(value) + "{", ", ", "}"
     else:
         opening, separator, closing = "[" if isinstance(value, list) else "map[", " ", "]"

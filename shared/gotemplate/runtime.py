@@ -85,9 +85,9 @@ def last_of(_state: State, _site: int, final: object, decided: object) -> object
     return final if decided is UNSET else decided
 
 
-def new_cell(_state: State) -> list[object]:
+def new_cell(_state: State, start: object) -> list[object]:
     """A variable that is written after its declaration."""
-    return [None]
+    return [start]
 
 
 def load(_state: State, cell: list[object]) -> object:
