@@ -80,11 +80,13 @@ class BinlogStream:
         packets, decoder = PacketReader(), self._decoder
         try:
             for chunk in self.chunks():
-                for data, at, end in packets.feed(chunk):
-                    for event in decoder.decode(data, at, end):
-                        yield event
-                        if self._is_mariadb and isinstance(event, Statement):
-                            self._look_again(event)
+                if not self._is_mariadb:
+                    yield from packets.feed(chunk, decoder.decode)
+                    continue
+                for event in packets.feed(chunk, decoder.decode):
+                    yield event
+                    if isinstance(event, Statement):
+                        self._look_again(event)
         except ServerError as error:
             with translated(self._login):
                 raise pymysql.err.OperationalError(error.code, error.text) from error

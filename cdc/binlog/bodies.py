@@ -34,6 +34,7 @@ _STANDALONE: Final = 1
 _SESSION_BYTES = 8
 """Thread and duration, in front of everything that a statement says."""
 _SHORT = 256
+_MYSQL_GTID = struct.Struct("<x16sQ")
 _MARIADB_GTID = struct.Struct("<QIB")
 _FORMAT_VERSION = 4
 _BEAT_END, _BEAT_POSITION = 0, 2
@@ -69,9 +70,10 @@ def _uuid_text(raw: bytes) -> str:
 
 def mysql_gtid(data: bytes, at: int, end: int) -> str:
     """`uuid:number` of a GTID event. Raises InvalidError."""
-    if end - at < 25:
+    if end - at < _MYSQL_GTID.size:
         raise InvalidError("a GTID event is cut short")
-    return f"{_uuid_text(data[at + 1 : at + 17])}:{int.from_bytes(data[at + 17 : at + 25], 'little')}"
+    raw, number = _MYSQL_GTID.unpack_from(data, at)
+    return f"{_uuid_text(raw)}:{number}"
 
 
 def mariadb_begin(data: bytes, at: int, end: int) -> MariadbBegin:

@@ -17,7 +17,7 @@ from typing import Final
 from cdc.binlog import bodies
 from cdc.binlog.codes import IGNORABLE, Code
 from cdc.binlog.inflate import event_pieces, payload_chunks, unpacked
-from cdc.binlog.rows import DECODE_ERRORS, RowsKind, Tables, Wanted
+from cdc.binlog.rows import DECODE_ERRORS, RowsKind, Shape, Tables, Wanted
 from cdc.core.events import Beat, Begin, End, Event, Prepare, Rotate, Statement, Unreadable
 from cdc.core.tagged import gtid_of_event
 from shared.errors import InvalidError
@@ -56,9 +56,7 @@ _LOST = {
 }
 _MADE_FOR_US = frozenset((Code.ROTATE, Code.HEARTBEAT, Code.HEARTBEAT_V2, Code.FORMAT_DESCRIPTION))
 """Sent between files, where the checksums of the file that was sent last need not hold."""
-_WRITE = RowsKind(has_before=False, has_after=True)
-_UPDATE = RowsKind(has_before=True, has_after=True)
-_DELETE = RowsKind(has_before=True, has_after=False)
+_WRITE, _UPDATE, _DELETE = RowsKind(Shape.WRITE), RowsKind(Shape.UPDATE), RowsKind(Shape.DELETE)
 _ROWS = {
     Code.WRITE_ROWS_V1: replace(_WRITE, has_extra=False),
     Code.UPDATE_ROWS_V1: replace(_UPDATE, has_extra=False),
@@ -66,7 +64,7 @@ _ROWS = {
     Code.WRITE_ROWS: _WRITE,
     Code.UPDATE_ROWS: _UPDATE,
     Code.DELETE_ROWS: _DELETE,
-    Code.PARTIAL_UPDATE_ROWS: replace(_UPDATE, is_partial=True),
+    Code.PARTIAL_UPDATE_ROWS: RowsKind(Shape.PARTIAL_UPDATE),
     Code.MARIADB_WRITE_ROWS_V1_COMPRESSED: replace(_WRITE, has_extra=False, unpack=unpacked),
     Code.MARIADB_UPDATE_ROWS_V1_COMPRESSED: replace(_UPDATE, has_extra=False, unpack=unpacked),
     Code.MARIADB_DELETE_ROWS_V1_COMPRESSED: replace(_DELETE, has_extra=False, unpack=unpacked),

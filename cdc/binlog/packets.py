@@ -7,11 +7,14 @@ lies in one chunk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from shared.errors import InvalidError
 
 __all__ = ["PacketReader", "ServerEnd", "ServerError"]
+
+T = TypeVar("T")
 
 _FULL = 0xFFFFFF
 _HEAD = 4
@@ -34,7 +37,7 @@ class ServerEnd(Exception):
 
 
 class PacketReader:
-    """Feed chunks; events come out. `sequence` is the number that the first packet must have."""
+    """Feed chunks; what events say comes out. `sequence` is the number that the first packet must have."""
 
     def __init__(self, sequence: int = 1) -> None:
         self._sequence = sequence
@@ -43,10 +46,10 @@ class PacketReader:
         self._need = _HEAD
         self._long: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> Iterator[tuple[bytes, int, int]]:
-        """Events of the complete packets, each as (data, start, end).
+    def feed(self, chunk: bytes, decode: Callable[[bytes, int, int], Iterable[T]]) -> Iterator[T]:
+        """What `decode` makes of the event of each complete packet, which it gets as (data, start, end).
 
-        Raises ServerError, ServerEnd, and InvalidError when the bytes are not packets.
+        Raises what it raises, ServerError, ServerEnd, and InvalidError when the bytes are not packets.
         """
         self._parts.append(chunk)
         self._have += len(chunk)
@@ -67,11 +70,11 @@ class PacketReader:
             if length == _FULL or self._long:
                 whole = self._joined(data[start:stop], length)
                 if whole is not None:
-                    yield _event(whole, 0, len(whole))
+                    yield from decode(*_event(whole, 0, len(whole)))
             elif length and data[start] == _OK:
-                yield data, start + 1, stop
+                yield from decode(data, start + 1, stop)
             else:
-                yield _event(data, start, stop)
+                yield from decode(*_event(data, start, stop))
         self._keep(data, at)
 
     def _joined(self, part: bytes, length: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""A decoder for the rows of one version of a table, generated as Python source from its column types.
+"""Readers for the rows of one version of a table, generated as Python source from its column types.
 
 What no mapping needs is stepped over, not decoded. The source holds type codes and sizes only: names, labels and
 character sets reach it as objects, so nothing that a database user chose is ever compiled.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import lru_cache
 from types import CodeType
 from typing import Any
@@ -19,17 +20,26 @@ from cdc.binlog.charsets import text_decoder
 from cdc.binlog.codes import Field
 from cdc.binlog.jsonb import json_text
 from cdc.binlog.tablemap import Column
+from cdc.core.events import Image
 from cdc.core.values import Value, double_text, single_text
 from shared.errors import InvalidError
-from shared.model.envelope import Row
 
-__all__ = ["PartialRowDecoder", "RowDecoder", "Wanted", "partial_row_decoder", "row_decoder"]
+__all__ = ["ImageReader", "RowCode", "Shape", "Wanted"]
 
-RowDecoder = Callable[[bytes, int], tuple[Row, int]]
-"""(data, offset of a row image) to the wanted columns and the offset behind it. May read past the event's end, and may
-raise IndexError, struct.error, ValueError or InvalidError when the bytes are not a row."""
-PartialRowDecoder = Callable[[bytes, int, Row], tuple[Row, int]]
-"""The same for an after-image that builds on its before-image."""
+ImageReader = Callable[[bytes, int, int], tuple[list[Image], int]]
+"""(data, offset of the first row, end of the event) to the wanted columns of all rows, and the offset behind them. May
+read past the end, and may raise IndexError, struct.error, ValueError or InvalidError when the bytes are not rows."""
+
+
+class Shape(IntEnum):
+    """Which images the rows of an event have."""
+
+    WRITE = 0
+    DELETE = 1
+    UPDATE = 2
+    PARTIAL_UPDATE = 3
+    """After-images say of each JSON column whether only a part of it follows."""
+
 
 _NUMBERS: dict[tuple[int, bool], str] = {
     (Field.TINY, True): "data[at]",
@@ -67,14 +77,22 @@ _LENGTHS = {
     3: "number(data[at:at + 3], 'little')",
     4: "u32(data, at)[0]",
 }
+
+
+def _refuse_part() -> Value:
+    raise InvalidError("an update was logged in part (binlog_row_value_options)")
+
+
 _GLOBALS: dict[str, Any] = {
     "__builtins__": {},
     "number": int.from_bytes,
     "base64": fields.base64_text,
     "double": double_text,
+    "image": Image,
     "inflated": fields.inflated,
     "json": json_text,
     "single": single_text,
+    "refuse": _refuse_part,
     "year": fields.year_number,
     "date": fields.date_text,
     "datetime": fields.datetime_text,
@@ -95,10 +113,6 @@ _GLOBALS: dict[str, Any] = {
 }
 
 
-def _refuse_part() -> Value:
-    raise InvalidError("an update was logged in part (binlog_row_value_options)")
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What of a table is published."""
@@ -108,64 +122,56 @@ class Wanted:
     """MariaDB: columns whose bytes stand for a text, to their data type: uuid, inet4, inet6."""
 
 
-@dataclass(slots=True)
-class _Source:
-    """Lines of a function body, and the objects that they name."""
+class RowCode:
+    """The readers of one version of a table, each compiled when it is asked for first.
 
-    lines: list[str] = field(default_factory=list)
-    names: dict[str, Any] = field(default_factory=lambda: dict(_GLOBALS))
-
-
-def row_decoder(columns: Sequence[Column], wanted: Wanted, charsets: Mapping[int, str]) -> RowDecoder:
-    """The decoder of images that hold every column. `charsets` names the character set of a collation id.
-
-    Raises InvalidError when a wanted column is not there, or its type cannot be read.
+    `charsets` names the character set of a collation id. Raises InvalidError when a wanted column is not there, or the
+    type of a column cannot be read.
     """
-    decoder: RowDecoder = _generated(columns, wanted, charsets, is_partial=False)
-    return decoder
 
+    def __init__(self, columns: Sequence[Column], wanted: Wanted, charsets: Mapping[int, str]) -> None:
+        self._columns = columns
+        self._places = {column.name: i for i, column in enumerate(columns) if column.name}
+        for name in wanted.columns:
+            if name not in self._places:
+                raise InvalidError(f"column {name} is not in the binlog's row")
+        self._wanted = {self._places[name]: f"n{j}" for j, name in enumerate(wanted.columns)}
+        self._names = _GLOBALS | {f"n{j}": name for j, name in enumerate(wanted.columns)}
+        self._values = {i: _value(i, columns[i], wanted, charsets, self._names) for i in self._wanted}
+        self._storage = [_storage(column) for column in columns]
 
-def partial_row_decoder(columns: Sequence[Column], wanted: Wanted, charsets: Mapping[int, str]) -> PartialRowDecoder:
-    """The decoder of the after-images of PARTIAL_UPDATE_ROWS, which say of a JSON column whether a part of it follows.
+    def reader(self, shape: Shape) -> ImageReader:
+        """The reader for one shape of rows."""
+        lines = ["before = after = None"]
+        if shape is not Shape.WRITE:
+            lines += [*self._image(is_partial=False), f"before = {self._row()}"]
+        if shape is not Shape.DELETE:
+            lines += [*self._image(is_partial=shape is Shape.PARTIAL_UPDATE), f"after = {self._row()}"]
+        body = "".join(f"        {line}\n" for line in (*lines, "add(image(before, after))"))
+        head = "def rows(data, at, end):\n    found = []\n    add = found.append\n    while at < end:\n"
+        exec(_compiled(f"{head}{body}    return found, at\n"), self._names)  # noqa: S102  # types and sizes only
+        reader: ImageReader = self._names["rows"]
+        return reader
 
-    A part without content is a document that did not change; any other is refused. Raises InvalidError as row_decoder.
-    """
-    decoder: PartialRowDecoder = _generated(columns, wanted, charsets, is_partial=True)
-    return decoder
+    def _row(self) -> str:
+        return f"{{{', '.join(f'{name}: v{place}' for place, name in self._wanted.items())}}}"
 
-
-def _generated(columns: Sequence[Column], wanted: Wanted, charsets: Mapping[int, str], *, is_partial: bool) -> Any:
-    places = {column.name: i for i, column in enumerate(columns) if column.name}
-    for name in wanted.columns:
-        if name not in places:
-            raise InvalidError(f"column {name} is not in the binlog's row")
-    needed = {places[name]: f"n{j}" for j, name in enumerate(wanted.columns)}
-    source = _Source()
-    if is_partial:
-        _partial_head(source, sum(column.type == Field.JSON for column in columns))
-    null_bytes = (len(columns) + 7) // 8
-    nulls = _LENGTHS.get(null_bytes, f"number(data[at:at + {null_bytes}], 'little')")
-    source.lines += [f"nulls = {nulls}", f"at += {null_bytes}"]
-    json_columns = 0
-    for i, column in enumerate(columns):
-        part_bit = 0
-        if is_partial and column.type == Field.JSON:
-            part_bit = 1 << json_columns
-            json_columns += 1
-        if i in needed:
-            value = _value(i, column, wanted, charsets, source.names)
-            if part_bit:
-                same = f"before[{needed[i]}] if stop == at + {_storage(column)[1]} else refuse()"
-                value = f"({same}) if parts & {part_bit} else {value}"
-            _read(source, i, column, value)
-        else:
-            _step_over(source, i, column)
-    source.names |= {f"n{j}": name for j, name in enumerate(wanted.columns)}
-    items = ", ".join(f"n{j}: v{places[name]}" for j, name in enumerate(wanted.columns))
-    body = "".join(f"    {line}\n" for line in source.lines)
-    head = "def row(data, at, before):" if is_partial else "def row(data, at):"
-    exec(_compiled(f"{head}\n{body}    return {{{items}}}, at\n"), source.names)  # noqa: S102  # types and sizes only
-    return source.names["row"]
+    def _image(self, *, is_partial: bool) -> list[str]:
+        """Lines that read one image into variables: of a partial one with its options, and with a bit for each JSON
+        column of the table when the options say so. A part without content is a document that did not change."""
+        null_bytes = (len(self._columns) + 7) // 8
+        lines = _partial_head(sum(column.type == Field.JSON for column in self._columns)) if is_partial else []
+        nulls = _LENGTHS.get(null_bytes, f"number(data[at:at + {null_bytes}], 'little')")
+        lines += [f"nulls = {nulls}", f"at += {null_bytes}"]
+        json_columns = 0
+        for i, column in enumerate(self._columns):
+            value = self._values.get(i)
+            if is_partial and column.type == Field.JSON:
+                same = f"before[{self._wanted.get(i)}] if stop == at + {self._storage[i][1]} else refuse()"
+                value = value and f"({same}) if parts & {1 << json_columns} else {value}"
+                json_columns += 1
+            lines += _step_over(i, *self._storage[i]) if value is None else _read(i, value, *self._storage[i])
+        return lines
 
 
 @lru_cache(256)
@@ -173,11 +179,9 @@ def _compiled(text: str) -> CodeType:
     return compile(text, "<row decoder>", "exec")
 
 
-def _partial_head(source: _Source, json_columns: int) -> None:
-    """Options, and when one says so a bit for each JSON column of the table."""
+def _partial_head(json_columns: int) -> list[str]:
     size = (json_columns + 7) // 8
-    source.names["refuse"] = _refuse_part
-    source.lines += [
+    return [
         "parts = 0",
         "at += 1",
         "if data[at - 1] & 1:",
@@ -186,19 +190,16 @@ def _partial_head(source: _Source, json_columns: int) -> None:
     ]
 
 
-def _read(source: _Source, i: int, column: Column, value: str) -> None:
-    size, prefix = _storage(column)
-    source.lines += [f"if nulls & {1 << i}:", f"    v{i} = None", "else:"]
+def _read(i: int, value: str, size: int | None, prefix: int) -> list[str]:
+    lines = [f"if nulls & {1 << i}:", f"    v{i} = None", "else:"]
     if size is not None:
-        source.lines += [f"    v{i} = {value}", f"    at += {size}"]
-    else:
-        source.lines += [f"    stop = at + {prefix} + {_LENGTHS[prefix]}", f"    v{i} = {value}", "    at = stop"]
+        return [*lines, f"    v{i} = {value}", f"    at += {size}"]
+    return [*lines, f"    stop = at + {prefix} + {_LENGTHS[prefix]}", f"    v{i} = {value}", "    at = stop"]
 
 
-def _step_over(source: _Source, i: int, column: Column) -> None:
-    size, prefix = _storage(column)
+def _step_over(i: int, size: int | None, prefix: int) -> list[str]:
     step = str(size) if size is not None else f"{prefix} + {_LENGTHS[prefix]}"
-    source.lines += [f"if not nulls & {1 << i}:", f"    at += {step}"]
+    return [f"if not nulls & {1 << i}:", f"    at += {step}"]
 
 
 def _storage(column: Column) -> tuple[int | None, int]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from cdc.binlog.rowcode import PartialRowDecoder, RowDecoder, Wanted, partial_row_decoder, row_decoder
+from cdc.binlog.rowcode import ImageReader, RowCode, Shape, Wanted
 from cdc.binlog.tablemap import columns_of, table_of
 from cdc.core.events import Event, Image, Rows
 from shared.errors import InvalidError
 from shared.model.position import TableId
 
-__all__ = ["DECODE_ERRORS", "RowsKind", "Tables", "Wanted"]
+__all__ = ["DECODE_ERRORS", "RowsKind", "Shape", "Tables", "Wanted"]
 
 DECODE_ERRORS: Final = (InvalidError, ValueError, LookupError, ArithmeticError, struct.error, zlib.error)
 """What reading bytes as something that they are not can raise."""
@@ -29,22 +29,21 @@ _read_post_header = struct.Struct("<IHH").unpack_from
 _DUMMY_TABLE: Final = 0xFFFFFF
 """Table id of a rows event without rows, which only ends a statement."""
 _VERSIONS_KEPT = 1024
+_TWO_IMAGES: Final = Shape.UPDATE
+"""From this shape on, rows have a before- and an after-image, and a bitmap for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowsKind:
     """One of the types of row events."""
 
-    has_before: bool
-    has_after: bool
+    shape: Shape
     has_extra: bool = True
     """Version 2: extra information behind the table's id."""
-    is_partial: bool = False
-    """After-images may hold a part of a JSON document."""
     unpack: Callable[[bytes], bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Version:
     """What is known of a table."""
 
@@ -53,10 +52,9 @@ class _Version:
     """Number of columns."""
     full: bytes
     """The bitmap of an image that holds them all, without the bits that are left over."""
-    full_pair: bytes
-    """Of two such images, as an update has them."""
-    read: RowDecoder
-    read_partial: PartialRowDecoder
+    code: RowCode
+    readers: list[ImageReader | None] = field(default_factory=lambda: [None] * len(Shape))
+    """By shape, as far as they have been needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +127,17 @@ class Tables:
             return None
         try:
             columns = columns_of(body, columns_at, is_mariadb=self._is_mariadb)
-            read = row_decoder(columns, wanted, self._charsets)
-            read_partial = partial_row_decoder(columns, wanted, self._charsets)
+            code = RowCode(columns, wanted, self._charsets)
         except InvalidError as error:
             return _Flawed(table, error.text)
         width = len(columns)
         full = ((1 << width) - 1).to_bytes((width + 7) // 8, "little")
-        return _Version(table, width, full, full + full, read, read_partial)
+        return _Version(table, width, full, code)
 
 
 def _images(version: _Version, kind: RowsKind, data: bytes, at: int, end: int) -> tuple[Image, ...]:
     """Raises InvalidError, or another of DECODE_ERRORS."""
-    has_before, has_after = kind.has_before, kind.has_after
+    shape = kind.shape
     if kind.has_extra:
         at += data[at] | data[at + 1] << 8
     width = data[at]
@@ -149,25 +146,17 @@ def _images(version: _Version, kind: RowsKind, data: bytes, at: int, end: int) -
         width, at = _wide(data, at, width)
     if width != version.width:
         raise InvalidError("rows have another number of columns than their table map")
-    full = version.full_pair if has_before and has_after else version.full
+    full = version.full if shape < _TWO_IMAGES else version.full + version.full
     stop = at + len(full)
     if data[at:stop] != full:
         _check_full(data[at:stop], version)
-    at = stop
     if kind.unpack is not None:
-        data, at = kind.unpack(data[at:end]), 0
+        data, stop = kind.unpack(data[stop:end]), 0
         end = len(data)
-    read = version.read
-    images: list[Image] = []
-    while at < end:
-        before = after = None
-        if has_before:
-            before, at = read(data, at)
-        if before is not None and kind.is_partial:
-            after, at = version.read_partial(data, at, before)
-        elif has_after:
-            after, at = read(data, at)
-        images.append(Image(before, after))
+    read = version.readers[shape]
+    if read is None:
+        read = version.readers[shape] = version.code.reader(shape)
+    images, at = read(data, stop, end)
     if at != end:
         raise InvalidError("rows are longer or shorter than their event")
     return tuple(images)

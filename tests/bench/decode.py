@@ -3,7 +3,8 @@
     python -m tests.bench.decode
 
 Fed by: the stack's MySQL, through a table like the example's. Feeds: a person, or `-o json`. Never: fails for being
-slow. Each reader is a process of its own, bound to one core; the server sends from whatever core it likes.
+slow. Each reader is a process of its own, bound to one core; the server sends from whatever core it likes. A Python that
+was built without profile-guided optimization is slower by a quarter.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from multiprocessing import get_context
 from pathlib import Path
@@ -117,7 +118,7 @@ def folded(order: StreamOrder) -> Iterator[int]:
 
 
 def packets(order: StreamOrder) -> Iterator[int]:
-    """The floor: PyMySQL reads the packets of the same stream and nobody looks into them."""
+    """The floor: PyMySQL reads the packets of the same stream and nobody looks into them; commits are counted."""
     reader = _library(order)
     reader._BinLogStreamReader__connect_to_stream()
     connection: Any = reader._stream_connection
@@ -204,7 +205,8 @@ def compare(source: BinlogSource, transactions: int, core: int) -> Iterator[Figu
         source.sql(f"CREATE TABLE {_MARK} (a INT)", f"DROP TABLE {_MARK}")
         for reader in READERS:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                yield pool.submit(measure, reader, backlog, order, core).result()
+                figures = pool.submit(measure, reader, backlog, order, core).result()
+            yield replace(figures, rows=figures.rows * rows) if READERS[reader] is packets else figures
 
 
 def table_of(figures: list[Figures]) -> Table:

@@ -110,10 +110,10 @@ def recorded(source: BinlogSource) -> dict[str, object]:
 def _events(stream: BinlogStream) -> Iterator[bytes]:
     packets = PacketReader()
     for chunk in stream.chunks():
-        for data, at, end in packets.feed(chunk):
-            if b"end_of_recording" in data[at:end]:
+        for event in packets.feed(chunk, lambda data, at, end: (data[at:end],)):
+            if b"end_of_recording" in event:
                 return
-            yield data[at:end]
+            yield event
 
 
 def _kept(events: Iterator[bytes], database: bytes) -> Iterator[bytes]:

@@ -19,7 +19,11 @@ def _packet(sequence: int, payload: bytes) -> bytes:
 
 def _read(chunks: list[bytes], sequence: int = 1) -> list[bytes]:
     reader = PacketReader(sequence)
-    return [data[at:end] for chunk in chunks for data, at, end in reader.feed(chunk)]
+    return [event for chunk in chunks for event in reader.feed(chunk, _whole)]
+
+
+def _whole(data: bytes, at: int, end: int) -> tuple[bytes]:
+    return (data[at:end],)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=300), st.lists(st.integers(1, 50), min_size=1), st.integers(0, 255))
@@ -48,9 +52,8 @@ def test_long_events_come_in_several_packets(size: int, monkeypatch: pytest.Monk
 
 def test_an_error_of_the_server_is_raised_behind_the_events_before_it() -> None:
     reader = PacketReader()
-    found = reader.feed(_packet(1, b"\0event") + _packet(2, b"\xff\xd4\x04#HY000purged"))
-    data, at, end = next(found)
-    assert data[at:end] == b"event"
+    found = reader.feed(_packet(1, b"\0event") + _packet(2, b"\xff\xd4\x04#HY000purged"), _whole)
+    assert next(found) == b"event"
     with pytest.raises(ServerError) as failed:
         next(found)
     assert (failed.value.code, failed.value.text) == (1236, "purged")
