@@ -3,8 +3,8 @@
     python -m tests.bench.decode
 
 Fed by: the stack's MySQL, through a table like the example's. Feeds: a person, or `-o json`. Never: fails for being
-slow. Each reader is a process of its own, bound to one core; the server sends from whatever core it likes. A Python that
-was built without profile-guided optimization is slower by a quarter.
+slow. Each reader is a process of its own, bound to one core; the server sends from whatever core it likes. A Python
+that was built without profile-guided optimization is slower by a quarter.
 """
 
 from __future__ import annotations
