@@ -212,24 +212,7 @@ class _Capture:
         publisher = FullPublisher(
             FullPublisherParts(SqlTables(), topic_keys, change_log, keeper, live, self._clock, control.on_table)
         )
-        pipeline = Pipeline(
-            PipelineParts(
-                server=self._server,
-                source=SqlServer(),
-                binlog=MysqlBinlog(),
-                change_log=change_log,
-                tails=KafkaTails(self._kafka),
-                store=joined.store,
-                keeper=keeper,
-                live=live,
-                clock=self._clock,
-            ),
-            PipelineHooks(
-                on_stream=lambda error: self._on_stream(joined, control, error),
-                on_republish=control.on_republish,
-                accepted=self._accepted,
-            ),
-        )
+        pipeline = self._pipeline(joined, control)
         floor_stop = threading.Event()
         threads = [
             self._thread("stopper", lambda: self._stopper(change_log, control, publisher)),
@@ -250,6 +233,26 @@ class _Capture:
             thread.join(_DRAIN_S)
         if self._failure is None:
             keeper.write_floor(change_log)
+
+    def _pipeline(self, joined: _Log, control: Control) -> Pipeline:
+        return Pipeline(
+            PipelineParts(
+                server=self._server,
+                source=SqlServer(),
+                binlog=MysqlBinlog(),
+                change_log=joined.change_log,
+                tails=KafkaTails(self._kafka),
+                store=joined.store,
+                keeper=joined.keeper,
+                live=self._live,
+                clock=self._clock,
+            ),
+            PipelineHooks(
+                on_stream=lambda error: self._on_stream(joined, control, error),
+                on_republish=control.on_republish,
+                accepted=self._accepted,
+            ),
+        )
 
     def _on_stream(self, joined: _Log, control: Control, error: SourceError | None) -> None:
         """A taken replica id means a second capture of this server; the one with the higher epoch stays."""
