@@ -286,9 +286,12 @@ def test_while_it_stops_each_connection_has_one_more_answer(service: Service, mo
         deadline_s = time.monotonic() + TIMEOUT_S
         is_told = False
         while not is_told and time.monotonic() < deadline_s:
-            with service.caller() as new:
-                assert new.post("/x", b"2")[0] == 200
-                is_told = new.is_last
+            try:
+                with service.caller() as new:
+                    assert new.post("/x", b"2")[0] == 200
+                    is_told = new.is_last
+            except ConnectionError:
+                is_told = True  # it listens no more: what came in the instant before is reset, unaccepted
         assert is_told
         assert idle.post("/x", b"3") == (200, b"3")
         assert idle.is_last
