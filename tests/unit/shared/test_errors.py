@@ -17,7 +17,9 @@ from shared.errors import (
     SourceError,
 )
 
-CLASSES = [getattr(shared.errors, name) for name in shared.errors.__all__]
+EXPORTED = [getattr(shared.errors, name) for name in shared.errors.__all__]
+CLASSES = [kind for kind in EXPORTED if issubclass(kind, RowplaneError)]
+"""The tree; what else is exported says what an error carries."""
 RETRIABLE = {
     "SourceUnreachable",
     "LogUnreachable",
