@@ -15,7 +15,7 @@ PACKAGES = ("cdc", "reconciler", "shared", "deploy")
 MODULE_LINES = 400
 FUNCTION_LINES = 50
 PARAMETERS = 6
-PURE = ("cdc/core", "reconciler/core", "shared/model", "shared/gotemplate", "shared/jinjatemplate")
+PURE = ("cdc/binlog", "cdc/core", "reconciler/core", "shared/model", "shared/gotemplate", "shared/jinjatemplate")
 IMPURE_IMPORTS = frozenset(
     [
         "asyncio",

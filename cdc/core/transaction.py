@@ -102,7 +102,9 @@ class TransactionFold:
         """One event further; the transaction that it ends, if any. Rotate and Beat do not concern the fold."""
         match event:
             case Begin():
-                self._open = _Open(event, event.opens_block, unread=self._unread_outside, end=event.end)
+                self._void("a transaction before did not end in the log")
+                unread = self._unread_outside if self._open is None else self._open.unread
+                self._open = _Open(event, event.opens_block, unread=unread, end=event.end)
                 self._unread_outside = {}
             case Rows():
                 self._rows(event)

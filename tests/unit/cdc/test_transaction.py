@@ -181,6 +181,17 @@ def test_what_cannot_be_read_between_transactions_counts_for_the_next() -> None:
     assert set(transaction.unread) == {NODES, OTHER}
 
 
+def test_a_transaction_whose_end_could_not_be_read_counts_for_the_next() -> None:
+    fold = _fold()
+    torn: list[Event] = [BEGIN, Statement("", "BEGIN", 2), _rows((None, _row("a"))), Unreadable("odd commit", 50)]
+    assert _feed(fold, torn) == []
+    (next_one,) = _feed(fold, [BEGIN, Statement("", "BEGIN", 2), End(9)])
+    assert set(next_one.unread) == {NODES, OTHER}
+    assert _feed(fold, [BEGIN, Statement("", "BEGIN", 2), _rows((None, _row("a")))]) == []
+    (after_rows,) = _feed(fold, [BEGIN, Statement("", "BEGIN", 2), End(9)])
+    assert set(after_rows.unread) == {NODES}
+
+
 def test_beats_and_rotations_do_not_disturb() -> None:
     fold = _fold()
     assert _feed(fold, [Rotate("binlog.000002", 4), Beat("binlog.000002", 4)]) == []
