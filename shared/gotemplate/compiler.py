@@ -44,10 +44,11 @@ def run(program: Program, data: object, state: State) -> str:
     return "".join(pieces)
 
 
-def _template(state: State, site: int, name: str, data: object) -> str:
-    """`{{ template "name" data }}`. Raises Fault when it calls itself too deep."""
+def _template(state: State, site: int, name: str, work: int, data: object) -> str:
+    """`{{ template "name" data }}`; `work`: what the call costs. Raises Fault when it calls itself too deep."""
     state.site = site
     state.step()
+    state.pay(work)
     if state.depth == limits.MAX_TEMPLATE_DEPTH:
         raise Fault(f"templates call each other deeper than {limits.MAX_TEMPLATE_DEPTH}")
     state.depth += 1
@@ -55,6 +56,16 @@ def _template(state: State, site: int, name: str, data: object) -> str:
     state.depth -= 1
     state.pay(len(text))
     return text
+
+
+def _work(body: go.Nodes | None) -> int:
+    """What going through a body once costs; a loop in it pays for its own rounds."""
+    total = 0
+    for node in body or ():
+        total += limits.ACTION_WORK
+        if isinstance(node, go.If | go.With):
+            total += _work(node.body) + _work(node.otherwise)
+    return total
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
@@ -197,7 +208,7 @@ class _Compiler:
         pipe = node.pipe
         pairs = len(pipe.declared) > 1
         self._items.update(pipe.declared[-1:] if not pipe.assigns else ())
-        walk = self._helper("iterate", node.pos, _name("value"), j.Const(pairs))
+        walk = self._helper("iterate", node.pos, _name("value"), j.Const(pairs), j.Const(_work(node.body)))
         rounds: list[j.Node] = []
         if pairs:
             sources = zip(pipe.declared, ("key", "dot"), strict=True)
@@ -217,7 +228,8 @@ class _Compiler:
         value = j.Const(None) if node.pipe is None else self._pipe(node.pipe)
         if node.name not in self._tree.defined:
             return j.Output([self._fault(node.pos, f"template {node.name!r} not defined")])
-        return j.Output([self._helper("template", node.pos, j.Const(node.name), value)])
+        work = j.Const(_work(self._tree.defined[node.name]))
+        return j.Output([self._helper("template", node.pos, j.Const(node.name), work, value)])
 
     # Expressions
 

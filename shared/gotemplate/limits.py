@@ -24,6 +24,9 @@ MAX_LIST_ITEMS: Final = 100_000
 MAX_PAD: Final = 65_536
 """Widest field of printf, deepest indent, widest wrap."""
 
+ACTION_WORK: Final = 8
+"""Work that one action or text stands for in each round of a loop and each call of a template."""
+
 ITEM_WORK: Final = 4
 """Work that one item of a list or map stands for which a function makes; it takes that much more memory."""
 

@@ -108,14 +108,15 @@ def has_rounds(_state: State, _site: int, value: object, pairs: bool) -> bool:
     return bool(value) if value is None or isinstance(value, (list, dict)) else True
 
 
-def iterate(state: State, site: int, value: object, pairs: bool) -> Iterator[tuple[object, object]]:
+def iterate(state: State, site: int, value: object, pairs: bool, work: int) -> Iterator[tuple[object, object]]:
     """What `range` walks: (index, item) of a list, (key, value) of a map by sorted keys, numbers below an integer.
 
-    `pairs`: whether two variables are declared, which an integer cannot fill. Raises Fault.
+    `pairs`: whether two variables are declared, which an integer cannot fill. `work`: what a round costs. Raises Fault.
     """
     state.site = site
     for pair in _walked(value, pairs):
         state.step()
+        state.pay(work)
         yield pair
 
 

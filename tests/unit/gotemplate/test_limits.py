@@ -68,3 +68,17 @@ def test_many_arguments_do_not_break_the_compiler() -> None:
 def test_what_fits_the_limits_is_rendered() -> None:
     assert len(render('{{ repeat 1048576 "x" }}', {})) == limits.MAX_OUTPUT_CHARS
     assert render("{{ range until 100000 }}{{ end }}ok", {}) == "ok"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ range until 4000 }}" + "{{ $.x }}" * 5000 + "{{ end }}",
+        "{{ range until 4000 }}{{ if $.x }}{{ else }}" + "{{ $.x }}" * 5000 + "{{ end }}{{ end }}",
+        '{{ define "a" }}' + "{{ .x }}" * 5000 + '{{ end }}{{ range until 4000 }}{{ template "a" $ }}{{ end }}',
+    ],
+)
+def test_a_loop_of_few_rounds_and_many_actions_ends(template: str) -> None:
+    """Rounds alone were counted: a hundred thousand of ten thousand actions each would have taken minutes."""
+    with pytest.raises(TemplateError, match="more work than one rendering may"):
+        render(template, {"x": ""})
