@@ -70,6 +70,8 @@ class Registry:
         self._nodes: dict[NodeKey, NodeState] = {}
         self._objects: dict[ObjectRef, ObservedObject | Absent] = {}
         self._owner: dict[ObjectRef, NodeKey] = {}
+        self._gone: dict[ObjectRef, str] = {}
+        """resourceVersion at which a watch told an owned object's end: an older answer of our own must not hide it."""
         self._claimed: dict[NodeKey, set[ObjectRef]] = {}
         self._by_name: dict[tuple[str, str], NodeKey] = {}
         self._wake = wake
@@ -161,10 +163,17 @@ class Registry:
     def put(self, seen: ObservedObject | Absent) -> None:
         """The answer to our own write or read; a watch may have told of what came after it already."""
         with self._lock:
-            known = self._objects.get(seen.ref)
-            if isinstance(known, ObservedObject) and isinstance(seen, ObservedObject):
-                seen = known if _is_older(seen.resource_version, known.resource_version) else seen
-            self._objects[seen.ref] = seen
+            owner = self._owner.get(seen.ref)
+            gone = self._gone.get(seen.ref, "")
+            hides_end = isinstance(seen, ObservedObject) and _is_older(seen.resource_version, gone)
+            if not hides_end:
+                self._gone.pop(seen.ref, None)
+                known = self._objects.get(seen.ref)
+                if isinstance(known, ObservedObject) and isinstance(seen, ObservedObject):
+                    seen = known if _is_older(seen.resource_version, known.resource_version) else seen
+                self._objects[seen.ref] = seen
+        if hides_end and owner is not None:
+            self._wake(owner)
 
     def forget(self, ref: ObjectRef) -> None:
         """What we know of the object is doubtful: look before deciding."""
@@ -180,11 +189,14 @@ class Registry:
                     return
                 if not gone and seen.resource_version == known.resource_version:
                     return
+            owner = self._owner.get(seen.ref)
             if gone:
                 self._objects.pop(seen.ref, None)
+                if owner is not None:
+                    self._gone[seen.ref] = seen.resource_version
             else:
                 self._objects[seen.ref] = seen
-            owner = self._owner.get(seen.ref)
+                self._gone.pop(seen.ref, None)
         if owner is not None:
             self._wake(owner)
 
@@ -209,3 +221,4 @@ class Registry:
             if self._owner.get(ref) == key:
                 del self._owner[ref]
                 self._objects.pop(ref, None)
+                self._gone.pop(ref, None)

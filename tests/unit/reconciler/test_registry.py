@@ -221,3 +221,16 @@ def test_dropped_partitions_take_their_nodes_along(world: World) -> None:
     world.registry.offer_row(OTHER, row_state(100, node_row_of("beta")), Partition(SHARD.topic, 4), 1)
     world.registry.drop_partitions([SHARD])
     assert world.registry.keys() == [OTHER]
+
+
+def test_an_older_answer_of_our_own_does_not_hide_that_an_object_is_gone(world: World) -> None:
+    """Its deletion by hand came over the watch before the answer to our last write: it was never made again."""
+    world.registry.claim(KEY, [REF])
+    world.registry.object_seen(seen(7), gone=False)
+    world.registry.object_seen(seen(9), gone=True)
+    world.woken.clear()
+    world.registry.put(seen(8))
+    assert world.known() is None
+    assert world.woken == [KEY]
+    world.registry.put(seen(10))
+    assert world.known() == seen(10)
