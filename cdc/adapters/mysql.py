@@ -13,12 +13,11 @@ import pymysql
 from pymysql import converters
 from pymysql.cursors import Cursor
 
-from cdc.core.identity import ServerFacts
 from cdc.ports import Login
 from shared.errors import SourceError, SourceRefused, SourceUnfit, SourceUnreachable
-from shared.model.position import Flavour, MariadbGtids, MysqlGtids, file_number
+from shared.model.position import file_number
 
-__all__ = ["Connection", "connect", "connection_settings", "log_end", "quoted", "server_facts", "translated"]
+__all__ = ["Connection", "connect", "connection_settings", "log_end", "quoted", "translated"]
 
 Connection: TypeAlias = "pymysql.connections.Connection[Cursor]"
 
@@ -139,41 +138,3 @@ def log_end(connection: Connection) -> tuple[int, int]:
     """(file number, offset) of the end of the binlog now."""
     row = status(connection)
     return file_number(str(row[0])), int(row[1])
-
-
-def server_facts(login: Login) -> ServerFacts:
-    """Identity, sets and end of the log. Raises SourceError."""
-    with connect(login) as connection:
-        return _mariadb_facts(connection) if is_mariadb(connection) else _mysql_facts(connection)
-
-
-def _mysql_facts(connection: Connection) -> ServerFacts:
-    row = status(connection)
-    uuid, purged = query(connection, "SELECT @@global.server_uuid, @@global.gtid_purged")[0]
-    return ServerFacts(
-        flavour=Flavour.MYSQL,
-        uuid=str(uuid),
-        executed=MysqlGtids.parse(str(row[4])),
-        purged=MysqlGtids.parse(str(purged)),
-        file=str(row[0]),
-        end=int(row[1]),
-    )
-
-
-def _mariadb_facts(connection: Connection) -> ServerFacts:
-    row = status(connection)
-    file, end = str(row[0]), int(row[1])
-    uids = query(connection, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
-    uuid = str(uids[0][1]) if uids else f"server-{query(connection, 'SELECT @@global.server_id')[0][0]}"
-    oldest = str(query(connection, "SHOW BINARY LOGS")[0][0])
-    executed, purged = query(connection, "SELECT BINLOG_GTID_POS(%s, %s), BINLOG_GTID_POS(%s, 4)", (file, end, oldest))[
-        0
-    ]
-    return ServerFacts(
-        flavour=Flavour.MARIADB,
-        uuid=uuid,
-        executed=MariadbGtids.parse(str(executed or "")),
-        purged=MariadbGtids.parse(str(purged or "")),
-        file=file,
-        end=end,
-    )

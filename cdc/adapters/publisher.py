@@ -19,6 +19,7 @@ import structlog
 from cdc import metrics
 from cdc.core.inflight import Ledger, Window
 from cdc.core.records import Record
+from cdc.core.resume import IN_FLIGHT_RECORDS
 from shared.clock import Clock
 from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
 from shared.kafka import BATCH_BYTES
@@ -29,7 +30,6 @@ __all__ = ["KafkaChangeLog", "Producer", "end_process", "open_producer"]
 
 log = structlog.get_logger(__name__)
 
-_MAX_RECORDS = 2_000
 _MAX_BYTES = 16 * 1024 * 1024
 _LOOK_S = 15.0
 _EXIT_FATAL = 70
@@ -90,7 +90,7 @@ class KafkaChangeLog:
         self._on_oversized = on_oversized
         self._changed = threading.Condition()
         self._ledger: Ledger[Position] = Ledger()
-        self._window = Window(_MAX_RECORDS, _MAX_BYTES, BATCH_BYTES)
+        self._window = Window(IN_FLIGHT_RECORDS, _MAX_BYTES, BATCH_BYTES)
         self._is_abandoned = False
         metrics.IN_FLIGHT.set_function(lambda: self._window.records)
         metrics.IN_FLIGHT_BYTES.set_function(lambda: self._window.bytes)

@@ -132,7 +132,7 @@ class CatalogWatch:
             form, known = catalog.forms[key], before.get(key)
             if known is None or known[0] is not entry:
                 context = Context(hub=catalog.hubs.get(form.hub_key), schemas=schemas, all_kinds_known=True)
-                known = entry, validate_form(form, context)
+                known = entry, validate_form(form, context, entry)
             self._judged[key] = known
             self._tell(form, known[1])
 

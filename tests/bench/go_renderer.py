@@ -14,12 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.stack import toolchains
-from deploy.stack.parts import Part, is_current, make, run
-from deploy.stack.paths import Paths, default_paths
 from reconciler.core.leaf import Leaf
 from reconciler.core.plan import Constant, ListPlan, MapPlan, Plan
 from reconciler.core.render import CompiledForm, CompiledResource, Owner
+from tests.go_programs import go_program
 
 _SOURCE = Path(__file__).parent / "go"
 
@@ -87,29 +85,7 @@ class GoRenderer:
 
 def program() -> Path:
     """The path of the program, which is built if it is not there. Raises StackError when it cannot be built."""
-    paths = default_paths()
-    paths.create()
-    part = _part(paths)
-    if not is_current(part, paths.stamps):
-        make(part, paths.stamps)
-    return part.target
-
-
-def _part(paths: Paths) -> Part:
-    texts = [(_SOURCE / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum", "main.go")]
-
-    def build(target: Path) -> None:
-        environ = {name: value for name, value in os.environ.items() if name != "GOROOT"}
-        run(
-            [str(toolchains.go(paths)), "build", "-mod=readonly", "-trimpath", "-o", str(target), "."],
-            subject="building the Go benchmark",
-            mend="check that the Go module proxy answers",
-            cwd=_SOURCE,
-            environ=environ | {"GOTOOLCHAIN": "local", "GOWORK": "off"},
-        )
-
-    name = "go-render-bench"
-    return Part(name, "building the Go benchmark", paths.bin / name, "\n".join(texts), build)
+    return go_program("go-render-bench", _SOURCE, "the Go benchmark")
 
 
 def _resource(compiled: CompiledResource) -> dict[str, object]:

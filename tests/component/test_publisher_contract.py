@@ -210,7 +210,7 @@ def test_a_partition_that_the_topic_does_not_have_is_refused(bench: Bench) -> No
 # -- bounds ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("bound", "value"), [("_MAX_RECORDS", 10), ("_MAX_BYTES", 4_000)])
+@pytest.mark.parametrize(("bound", "value"), [("IN_FLIGHT_RECORDS", 10), ("_MAX_BYTES", 4_000)])
 def test_without_kafka_the_caller_blocks_within_the_bounds(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
@@ -220,8 +220,8 @@ def test_without_kafka_the_caller_blocks_within_the_bounds(
     assert log.drain(PATIENCE_S)
     bench.broker.proxy.cut(refuse=True)
     thread = publish(log, bench, range(2, 101))
-    gauge = metrics.IN_FLIGHT if bound == "_MAX_RECORDS" else metrics.IN_FLIGHT_BYTES
-    room = 1 if bound == "_MAX_RECORDS" else bench.record(1, 0, 200).size_bytes
+    gauge = metrics.IN_FLIGHT if bound == "IN_FLIGHT_RECORDS" else metrics.IN_FLIGHT_BYTES
+    room = 1 if bound == "IN_FLIGHT_RECORDS" else bench.record(1, 0, 200).size_bytes
     until(lambda: _value(gauge) > value - room, "the window fills")
     assert _value(gauge) <= value
     assert thread.is_alive()

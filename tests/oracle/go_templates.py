@@ -6,7 +6,6 @@ Fed by: `gotemplate/`, built once into the cache of the stack. Feeds: tests that
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 from collections.abc import Mapping
@@ -14,9 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.stack import toolchains
-from deploy.stack.parts import Part, is_current, make, run
-from deploy.stack.paths import Paths, default_paths
+from tests.go_programs import go_program
 
 _SOURCE = Path(__file__).parent / "gotemplate"
 _MEMORY_BYTES = 4 << 30
@@ -78,28 +75,6 @@ class GoTemplates:
         return found
 
 
-def _part(paths: Paths) -> Part:
-    texts = [(_SOURCE / name).read_text(encoding="utf-8") for name in ("go.mod", "go.sum", "main.go")]
-
-    def build(target: Path) -> None:
-        environ = {name: value for name, value in os.environ.items() if name != "GOROOT"}
-        run(
-            [str(toolchains.go(paths)), "build", "-mod=readonly", "-trimpath", "-o", str(target), "."],
-            subject="building the Go template engine",
-            mend="check that the Go module proxy answers",
-            cwd=_SOURCE,
-            environ=environ | {"GOTOOLCHAIN": "local", "GOWORK": "off"},
-        )
-
-    name = "go-templates"
-    return Part(name, "building the Go template engine", paths.bin / name, "\n".join(texts), build)
-
-
 def start() -> GoTemplates:
     """Build the program if it is not there, and start it. Raises StackError when it cannot be built."""
-    paths = default_paths()
-    paths.create()
-    part = _part(paths)
-    if not is_current(part, paths.stamps):
-        make(part, paths.stamps)
-    return GoTemplates(part.target)
+    return GoTemplates(go_program("go-templates", _SOURCE, "the Go template engine"))

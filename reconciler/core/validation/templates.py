@@ -51,8 +51,11 @@ def uses(form: Form, resources: Sequence[Item]) -> Iterator[Use]:
                 yield Use(name, text, name in template.variables)
 
 
-def template_findings(form: Form, resources: Sequence[Item], hub: Hub | None) -> Iterator[Finding]:
-    """Templates that do not compile, then variables that the hub does not map: one finding a resource and variable."""
+def template_findings(form: Form, resources: Sequence[Item], read: Sequence[Use], hub: Hub | None) -> Iterator[Finding]:
+    """Templates that do not compile, then variables that the hub does not map: one finding a resource and variable.
+
+    `read` are the `uses` of the same resources.
+    """
     for item in resources:
         for text in texts(item):
             if has_action(text.source):
@@ -60,7 +63,7 @@ def template_findings(form: Form, resources: Sequence[Item], hub: Hub | None) ->
     if hub is None:
         return
     known, seen = mapped_variables(hub), set()
-    for use in uses(form, resources):
+    for use in read:
         item = use.text.item
         if use.variable in known or not use.required or (item.path, use.variable) in seen:
             continue

@@ -77,7 +77,7 @@ def test_the_first_refused_record_is_fatal() -> None:
 
 
 def test_too_much_in_flight_blocks(monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "_MAX_RECORDS", 2)
+    monkeypatch.setattr(module, "IN_FLIGHT_RECORDS", 2)
     producer = FakeProducer()
     log, _ = _log(producer)
     thread = threading.Thread(target=log.publish, args=([_record(uid) for uid in "abc"], position(1)))
@@ -91,7 +91,7 @@ def test_too_much_in_flight_blocks(monkeypatch: Any) -> None:
 
 
 def test_whoever_waits_for_room_is_let_go_at_the_end(monkeypatch: Any) -> None:
-    monkeypatch.setattr(module, "_MAX_RECORDS", 1)
+    monkeypatch.setattr(module, "IN_FLIGHT_RECORDS", 1)
     producer = FakeProducer()
     log, fatal = _log(producer)
     log.publish([_record("a")], position(1))
