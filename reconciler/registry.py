@@ -175,6 +175,23 @@ class Registry:
         if hides_end and owner is not None:
             self._wake(owner)
 
+    def listed(self, kind: tuple[str, str], version: str, keys: frozenset[tuple[str, str]]) -> None:
+        """A watch has listed the kind (apiVersion, kind) anew: what it should have held and does not is looked up.
+
+        Only our own answers told of such an object, and it may have gone before the watch could tell.
+        """
+        woken: set[NodeKey] = set()
+        with self._lock:
+            for ref, known in list(self._objects.items()):
+                if (ref.api_version, ref.kind) != kind or (ref.namespace, ref.name) in keys:
+                    continue
+                if isinstance(known, ObservedObject) and _is_older(known.resource_version, version):
+                    del self._objects[ref]
+                    if ref in self._owner:
+                        woken.add(self._owner[ref])
+        for owner in woken:
+            self._wake(owner)
+
     def forget(self, ref: ObjectRef) -> None:
         """What we know of the object is doubtful: look before deciding."""
         with self._lock:

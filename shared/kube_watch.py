@@ -32,6 +32,8 @@ class EventType(StrEnum):
 
 
 OnEvent = Callable[[EventType, dict[str, Any]], None]
+OnListed = Callable[[str, frozenset[tuple[str, str]]], None]
+"""resourceVersion of a complete list, and the (namespace, name) of all that is in it."""
 
 
 class Reflector:
@@ -62,6 +64,8 @@ class Reflector:
         self._watch: KubeWatch | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch-{kind.plural}", daemon=True)
         self._backoff = Backoff()
+        self.on_listed: OnListed | None = None
+        """Told of each complete list, after its events; to be set before `start`."""
         self.synced = threading.Event()
         """Set once the first list has been handed on."""
 
@@ -112,6 +116,8 @@ class Reflector:
             gone = self._known.pop(key)
             gone["metadata"]["resourceVersion"] = version  # it is known to be gone as of the list
             self._on_event(EventType.DELETED, gone)
+        if self.on_listed is not None:
+            self.on_listed(version, frozenset(seen))
         return version
 
     def _follow(self, version: str) -> str:

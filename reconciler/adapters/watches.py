@@ -52,10 +52,20 @@ class Watches:
             for key, resource in wanted.items():
                 if key not in self._running:
                     self._registry.forget_kind(key[0], key[1])
-                    on_event = self._on_node if resource == NODES else self._on_object
-                    reflector = Reflector(self._client, resource, on_event, label_selector=key[2])
+                    reflector = self._reflector(resource, key[2])
                     self._running[key] = reflector
                     reflector.start()
+
+    def _reflector(self, resource: ResourceType, selector: str) -> Reflector:
+        if resource == NODES:
+            return Reflector(self._client, resource, self._on_node, label_selector=selector)
+
+        def on_listed(version: str, keys: frozenset[tuple[str, str]]) -> None:
+            self._registry.listed((resource.api_version, resource.kind), version, keys)
+
+        reflector = Reflector(self._client, resource, self._on_object, label_selector=selector)
+        reflector.on_listed = on_listed
+        return reflector
 
     def _type(self, api_version: str, kind: str) -> ResourceType | None:
         if (api_version, kind) == (NODES.api_version, NODES.kind):

@@ -234,3 +234,27 @@ def test_an_older_answer_of_our_own_does_not_hide_that_an_object_is_gone(world: 
     assert world.woken == [KEY]
     world.registry.put(seen(10))
     assert world.known() == seen(10)
+
+
+def test_an_object_that_a_list_does_not_contain_is_looked_up(world: World) -> None:
+    """Written and deleted by hand before the watch of its kind had its first list: it was never made again."""
+    kind = REF.api_version, REF.kind
+    world.registry.put(seen(7))
+    world.registry.listed(kind, "9", frozenset([(REF.namespace, "another")]))
+    assert world.known() is None
+    assert world.woken == [KEY]
+    world.registry.put(seen(8))  # the answer to that look: an object that bears no label of ours is in no list
+    assert world.known() == seen(8)
+
+
+def test_what_a_list_contains_or_is_newer_than_it_stays(world: World) -> None:
+    kind = REF.api_version, REF.kind
+    world.registry.put(seen(7))
+    world.registry.listed(kind, "9", frozenset([(REF.namespace, REF.name)]))
+    assert world.known() == seen(7)
+    world.registry.put(seen(12))
+    world.registry.listed(kind, "11", frozenset())
+    assert world.known() == seen(12)
+    world.registry.listed(("v1", "Other"), "99", frozenset())
+    assert world.known() == seen(12)
+    assert world.woken == []
