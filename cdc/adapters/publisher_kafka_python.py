@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 import structlog
 from kafka.errors import (  # type: ignore[import-untyped]  # ships no types
@@ -24,6 +25,8 @@ from shared.settings import KafkaSettings
 __all__ = ["KafkaPythonProducer"]
 
 log = structlog.get_logger(__name__)
+
+_END_S: Final = 1.0
 
 
 class KafkaPythonProducer:
@@ -69,3 +72,4 @@ class KafkaPythonProducer:
             self._client.close(timeout=0)
         except KafkaTimeoutError:  # with records left the library closes nothing; there is no public way to make it
             self._client._sender.force_close()
+            self._client._sender.join(_END_S)
