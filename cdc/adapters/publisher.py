@@ -88,7 +88,9 @@ class KafkaChangeLog:
         self._clock = clock
         self._on_fatal = on_fatal
         self._on_oversized = on_oversized
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._stored = threading.Condition(self._lock)
         self._ledger: Ledger[Position] = Ledger()
         self._window = Window(IN_FLIGHT_RECORDS, _MAX_BYTES, BATCH_BYTES)
         self._is_abandoned = False
@@ -97,7 +99,7 @@ class KafkaChangeLog:
 
     def set_limit(self, topic: str, limit_bytes: int) -> None:
         """The topic's `max.message.bytes`."""
-        with self._changed:
+        with self._lock:
             self._window.set_limit(topic, limit_bytes)
 
     def publish(self, records: Sequence[Record], position: Position) -> int:
@@ -106,37 +108,38 @@ class KafkaChangeLog:
         Raises LogUnreachable after `abandon`; the entry then stays open for ever, and the floor below it.
         """
         fitting = [record for record in records if self._fits(record)]
-        with self._changed:
+        with self._lock:
             entry = self._ledger.add(position, len(fitting))
             if not fitting:
-                self._changed.notify_all()
+                self._stored.notify_all()
         for record in fitting:
-            self._reserve(record)
-            self._send(record, entry)
+            size_bytes = record.size_bytes
+            self._reserve(record.topic, size_bytes)
+            self._send(record, partial(self._done, record.topic, size_bytes, entry))
         return entry
 
     def wait_stored(self, entry: int, timeout_s: float) -> bool:
         """Whether the entry and all before it are stored, within the time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._ledger.is_complete(entry), timeout_s)
+        with self._stored:
+            return self._stored.wait_for(lambda: self._ledger.is_complete(entry), timeout_s)
 
     def floor(self) -> Position | None:
         """The last position that is stored together with all before it."""
-        with self._changed:
+        with self._lock:
             if not len(self._ledger):
                 metrics.DRAINED_TIMESTAMP.set(self._clock.wall_s())
             return self._ledger.floor
 
     def abandon(self) -> None:
         """The process ends: whoever waits for room gets LogUnreachable; what was sent may still be stored."""
-        with self._changed:
+        with self._lock:
             self._is_abandoned = True
-            self._changed.notify_all()
+            self._room.notify_all()
 
     def drain(self, timeout_s: float) -> bool:
         """Whether everything that was handed over is stored, within the time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: len(self._ledger) == 0, timeout_s)
+        with self._stored:
+            return self._stored.wait_for(lambda: len(self._ledger) == 0, timeout_s)
 
     # -- topics that are gone --------------------------------------------------------------------------------------
 
@@ -147,7 +150,7 @@ class KafkaChangeLog:
         """
         before: dict[str, int] = {}
         while not stop.wait(look_s):
-            with self._changed:
+            with self._lock:
                 now = self._window.waiting()
             for topic in (topic for topic, stored in now.items() if before.get(topic) == stored):
                 self._look_for(topic, exists)
@@ -187,17 +190,16 @@ class KafkaChangeLog:
         self._on_oversized(record, limit)
         return False
 
-    def _reserve(self, record: Record) -> None:
-        size_bytes = record.size_bytes
-        with self._changed:
-            while not (self._is_abandoned or self._window.has_room(record.topic, size_bytes)):
-                self._changed.wait()
+    def _reserve(self, topic: str, size_bytes: int) -> None:
+        with self._lock:
+            while not (self._is_abandoned or self._window.has_room(topic, size_bytes)):
+                self._room.wait()
             if self._is_abandoned:
                 raise LogUnreachable("records are still in flight while capture stops", reason="Stopping")
-            self._window.take(record.topic, size_bytes)
+            self._window.take(topic, size_bytes)
 
-    def _send(self, record: Record, entry: int) -> None:
-        on_done = partial(self._done, record, entry, self._clock.monotonic_s())
+    def _send(self, record: Record, done: Callable[[float, LogError | None], None]) -> None:
+        on_done = partial(done, self._clock.monotonic_s())
         while True:
             try:
                 return self._producer.send(record, on_done)
@@ -209,12 +211,14 @@ class KafkaChangeLog:
                 self._on_fatal(error)
                 raise
 
-    def _done(self, record: Record, entry: int, begun_s: float, error: LogError | None) -> None:
+    def _done(self, topic: str, size_bytes: int, entry: int, begun_s: float, error: LogError | None) -> None:
         if error is not None:
             self._on_fatal(error)
             return
         metrics.PUBLISH_S.observe(self._clock.monotonic_s() - begun_s)
-        with self._changed:
-            self._window.give(record.topic, record.size_bytes)
-            self._ledger.ack(entry)
-            self._changed.notify_all()
+        with self._lock:
+            self._window.give(topic, size_bytes)
+            if self._ledger.ack(entry):
+                self._stored.notify_all()
+            if self._window.is_roomy:  # not for each record of a full window: the threads would only take turns
+                self._room.notify_all()

@@ -110,6 +110,11 @@ class Window:
         in_flight[1] -= size_bytes
         in_flight[2] += 1
 
+    @property
+    def is_roomy(self) -> bool:
+        """Whether a quarter of the records is free: the time to let go on who found the window full."""
+        return self.records * 4 <= self._max_records * 3
+
     def waiting(self) -> dict[str, int]:
         """Topics with records in flight, and how many records of each were stored so far: the same number at a later
         look means that the topic has taken nothing meanwhile."""

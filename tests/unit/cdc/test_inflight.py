@@ -65,6 +65,7 @@ def test_the_window_holds_all_its_bounds(records: list[tuple[str, int]], random:
         assert len(in_flight) <= 5
         assert len(in_flight) == 1 or sum(size for _, size in in_flight) <= 400
         assert (window.records, window.bytes) == (len(in_flight), sum(size for _, size in in_flight))
+        assert window.is_roomy == (len(in_flight) <= 3)
         assert window.waiting() == {topic: stored[topic] for topic, _ in in_flight}
 
 
