@@ -79,6 +79,7 @@ class Keeper:
         with self._lock:
             state = self._replace(apply(self._state))
             self.remembered = None
+            self._created_s = {position.file: state.floor_created_s}  # names mean other files now
             change_log.publish((), position)
             return state
 

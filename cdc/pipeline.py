@@ -94,6 +94,7 @@ class Pipeline:
         parts, memory = self._parts, self._memory
         located = self._locate(assignment)
         state = located.state
+        parts.keeper.note_file(located.position.file, located.created_s)
         origin = Origin(parts.server, state.flavour, state.incarnation, state.epoch)
         order = StreamOrder(assignment.login, located.position, assignment.tables, state.replica_id)
         with parts.binlog.open(order) as stream:
@@ -206,10 +207,11 @@ class _Outside(StoredStates):
 
     async def facts(self, floor_file: str) -> ServerFacts:
         """Raises SourceError."""
-        facts = self._parts.source.facts(self._login, floor_file)
-        if facts.floor_file is not None:
-            self._parts.keeper.note_file(floor_file, facts.floor_file.created_s)
-        return facts
+        return self._parts.source.facts(self._login, floor_file)
+
+    async def created_s(self, file: str) -> int:
+        """Raises SourceError."""
+        return self._parts.source.created_s(self._login, file)
 
     async def quiesce(self) -> None:
         """Full publishes hand over through the shared state, which lets none through from here on."""
@@ -234,10 +236,6 @@ class _Outside(StoredStates):
     async def read_back(self, partitions: Iterable[Partition], take: TakeTail) -> None:
         """Raises LogError."""
         self._parts.tails.read_back(partitions, take)
-
-    async def log_end(self) -> tuple[int, int]:
-        """Raises SourceError."""
-        return self._parts.source.log_end(self._login)
 
     def _look_for_the_end(self) -> None:
         if self._parts.live.is_stopped:

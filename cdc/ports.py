@@ -83,10 +83,6 @@ class Server(Protocol):
         """When the binlog file was begun, seconds since 1970; 0 when it is not told. Raises SourceError."""
         ...
 
-    def log_end(self, login: Login) -> tuple[int, int]:
-        """(file number, offset) of the end of the server's log now. Raises SourceError."""
-        ...
-
 
 class Binlog(Protocol):
     """A server's binlog."""

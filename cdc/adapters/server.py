@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pymysql.constants.COMMAND import COM_BINLOG_DUMP
 
-from cdc.adapters.mysql import Connection, connect, is_mariadb, log_end, query, status
+from cdc.adapters.mysql import Connection, connect, is_mariadb, query, status
 from cdc.core.identity import FileFacts, ServerFacts
 from cdc.ports import Login
 from shared.model.gtid import Flavour, MariadbGtids, MysqlGtids
@@ -48,11 +48,6 @@ class SqlServer:
         """When the binlog file was begun, seconds since 1970; 0 when it is not told. Raises SourceError."""
         with connect(login) as connection:
             return _created_s(connection, file)
-
-    def log_end(self, login: Login) -> tuple[int, int]:
-        """(file number, offset) of the end of the server's log now. Raises SourceError."""
-        with connect(login) as connection:
-            return log_end(connection)
 
 
 def _created_s(connection: Connection, file: str) -> int:

@@ -92,7 +92,7 @@ def _between(
 def _hand_on(tp: Any, record: Any, take: TakeTail) -> bool:
     try:
         version = version_header(dict(record.headers), HEADER_VERSION)
-        is_change = version.kind == KIND_CHANGE and record.value is not None
+        is_change = version.kind == KIND_CHANGE and record.key is not None and record.value is not None
         gtid = decode(record.value).source.gtid if is_change else ""
     except InvalidError:
         return False

@@ -111,7 +111,7 @@ def decide(known: Known, facts: ServerFacts, accepted: Collection[str] = ()) -> 
     is_same = known.uuid == facts.uuid
     if not is_same and facts.uuid in accepted and _is_foreign(floor, facts):
         return Start(Answer.BEGIN_ANEW, fresh, "the database was accepted by a person")
-    if not (facts.has_gtid and _has_gtids(floor)):
+    if not (facts.has_gtid and _has_gtids(floor.gtids)):
         reason = _by_file(known, floor, facts, is_same=is_same)
         if reason:
             return Start(Answer.BEGIN_ANEW, fresh, reason, deletes=is_same)
@@ -149,16 +149,18 @@ def _gap(known: Known, floor: Position, facts: ServerFacts) -> str:
         return "the server's log was reset or lost its tail"
     if file_number(facts.file) < file_number(floor.file):
         return "the server's log files were numbered anew"
+    if facts.floor_file is None and file_number(floor.file):  # 0: of a failover, above which nothing was passed yet
+        return "the server has no log file of the position any more"
     if not _is_file_of(known, facts):
         return "the server's log was reset"
     return ""
 
 
 def _by_file(known: Known, floor: Position, facts: ServerFacts, *, is_same: bool) -> str:
-    """Without GTIDs only the same file of the same server proves anything."""
+    """Without GTIDs, or before the first one, only the same file of the same server proves anything."""
     if not is_same:
         return "another server answers at this address, and there are no GTIDs to compare"
-    if facts.floor_file is None:
+    if facts.floor_file is None or _has_gtids(facts.purged):
         return "the server has purged the log file of the position"
     if not _is_file_of(known, facts) or facts.floor_file.size_bytes < floor.end:
         return "the server's log was reset or lost its tail"
@@ -174,10 +176,8 @@ def _is_file_of(known: Known, facts: ServerFacts) -> bool:
 # -- sets ----------------------------------------------------------------------------------------------------------
 
 
-def _has_gtids(floor: Position) -> bool:
-    """A position of a server without GTIDs has offsets alone; one before the first transaction has nothing at all."""
-    gtids = floor.gtids
-    return bool(gtids.intervals if isinstance(gtids, MysqlGtids) else gtids.last) or floor.end == 0
+def _has_gtids(gtids: _Sets) -> bool:
+    return bool(gtids.intervals if isinstance(gtids, MysqlGtids) else gtids.last)
 
 
 def _contains(outer: _Sets, inner: _Sets) -> bool:

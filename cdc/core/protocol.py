@@ -18,12 +18,12 @@ from typing import Any, Protocol, TypeVar
 from cdc.core.identity import Answer, Known, ServerFacts, Start, decide
 from cdc.core.plan import TableSpec
 from cdc.core.records import ChangeSite, Origin, Record, change_record, change_version, control_record
-from cdc.core.resume import Partition, Remembered, place_of
+from cdc.core.resume import DEPTH_RECORDS, Partition, Remembered, place_of
 from cdc.core.transaction import Transaction
-from shared.errors import LogRefused, SourceRefused
+from shared.errors import LogRefused, SourceRefused, SourceUnreachable
 from shared.model.gtid import MysqlGtids
 from shared.model.names import ANNOTATION_POSITION_ACCEPTED, partition_of
-from shared.model.position import CaptureState, Position, TableId, settle
+from shared.model.position import CaptureState, Crossing, Position, TableId, file_number, settle
 from shared.model.version import Version
 
 __all__ = [
@@ -93,12 +93,16 @@ async def claim(log: StateLog, wish: Claim) -> CaptureState:
     Raises LogRefused (EpochLost) when another process won.
     """
     known = settle(await log.load()) or CaptureState(epoch=0, nonce="", replica_id=wish.replica_id)
-    wanted = replace(known, epoch=known.epoch + 1, nonce=wish.nonce, cluster_id=wish.cluster_id)
-    if known.cluster_id and wish.cluster_id and known.cluster_id != wish.cluster_id:
-        # a copied position may be ahead of the copied change topics
-        wanted = wanted.republish(dict.fromkeys(known.tables, "the Kafka cluster is another one"), deletes=True)
+    wanted = replace(known, epoch=known.epoch + 1, nonce=wish.nonce, is_claim=True)
     await log.append(wanted)
-    return await confirm(log, wanted)
+    settled = await confirm(log, wanted)  # with what the writer before has stored meanwhile
+    if settled.cluster_id and wish.cluster_id and settled.cluster_id != wish.cluster_id:
+        # a copied position may be ahead of the copied change topics
+        reasons = dict.fromkeys(settled.tables, "the Kafka cluster is another one")
+        settled = settled.republish(reasons, deletes=True)
+    state = replace(settled, cluster_id=wish.cluster_id)
+    await log.append(state)
+    return state
 
 
 async def confirm(log: StateLog, ours: CaptureState) -> CaptureState:
@@ -118,10 +122,10 @@ def floored(state: CaptureState, floor: Position, created_s: int, remembered: Re
 
     `created_s` is when the floor's file was begun, 0 when that is not known.
     """
-    crossed = state.crossed
-    if crossed is not None and remembered is not None and _is_behind(floor, remembered):
-        crossed = None
-    return replace(state, floor=floor, floor_created_s=created_s, crossed=crossed)
+    crossing = state.crossing
+    if crossing is not None and remembered is not None and _is_behind(floor, remembered):
+        crossing = None
+    return replace(state, floor=floor, floor_created_s=created_s, crossing=crossing)
 
 
 def _is_behind(floor: Position, remembered: Remembered) -> bool:
@@ -139,6 +143,10 @@ class Outside(StateLog, Protocol):
 
     async def facts(self, floor_file: str) -> ServerFacts:
         """Identity and sets, asked anew. Raises SourceError."""
+        ...
+
+    async def created_s(self, file: str) -> int:
+        """When the binlog file was begun, seconds since 1970; 0 when it is not told. Raises SourceError."""
         ...
 
     async def quiesce(self) -> None:
@@ -161,10 +169,6 @@ class Outside(StateLog, Protocol):
         """Read each partition from its end, newest first, until `take` says that it is enough."""
         ...
 
-    async def log_end(self) -> tuple[int, int]:
-        """(file number, offset) of the end of the server's log now."""
-        ...
-
 
 @dataclass(slots=True)
 class Memory:
@@ -185,6 +189,8 @@ class Located:
     """Where to stream from, in which state."""
 
     position: Position
+    created_s: int
+    """When the position's file was begun, seconds since 1970; 0 when not known."""
     state: CaptureState
     start: Start
 
@@ -197,9 +203,13 @@ async def locate(outside: Outside, ours: CaptureState, memory: Memory, accepted:
     """
     await confirm(outside, ours)
     floor = memory.position or ours.floor
+    if ours.anew or (floor is not None and not floor.file):  # a server that was only polled has a floor without a file
+        floor = None
     created_s = memory.position_created_s if memory.position else ours.floor_created_s
     facts = await outside.facts(floor.file if floor else "")
     start = decide(Known(ours.server_uuid, floor, created_s, ours.server_started_s), facts, accepted)
+    if ours.anew:
+        start = replace(start, reason=ours.anew)
     if start.answer is Answer.STOP:
         raise SourceRefused(
             start.reason,
@@ -208,12 +218,16 @@ async def locate(outside: Outside, ours: CaptureState, memory: Memory, accepted:
             reason="ServerChanged",
         )
     if start.answer is Answer.GO_ON:
-        return Located(start.position, await outside.change(lambda state: _went_on(state, start, facts)), start)
+        state = await outside.change(lambda state: _went_on(state, start, facts))
+        if facts.floor_file is not None:
+            created_s = facts.floor_file.created_s
+        return Located(start.position, created_s, state, start)
     await outside.quiesce()
-    state = await outside.renew(lambda old: _renewed(old, floor, start, facts), start.position)
+    created_s = await outside.created_s(start.position.file) if start.answer is Answer.BEGIN_ANEW else 0
+    state = await outside.renew(lambda old: _renewed(old, floor, start, facts, created_s), start.position)
     await confirm(outside, state)  # stored behind a successor's claim it does not count, and its number is not ours
-    memory.position, memory.remembered = start.position, None
-    return Located(start.position, state, start)
+    memory.position, memory.position_created_s, memory.remembered = start.position, created_s, None
+    return Located(start.position, created_s, state, start)
 
 
 def _went_on(state: CaptureState, start: Start, facts: ServerFacts) -> CaptureState:
@@ -223,11 +237,14 @@ def _went_on(state: CaptureState, start: Start, facts: ServerFacts) -> CaptureSt
     return went_on.republish(dict.fromkeys(state.tables, start.reason), deletes=True) if start.reason else went_on
 
 
-def _renewed(state: CaptureState, floor: Position | None, start: Start, facts: ServerFacts) -> CaptureState:
+def _renewed(
+    state: CaptureState, floor: Position | None, start: Start, facts: ServerFacts, created_s: int
+) -> CaptureState:
     """The state of a new incarnation: stored before its first record."""
-    crossed = None
+    crossing = None
     if start.answer is Answer.FAIL_OVER and floor is not None:
-        crossed = state.crossed or place_of(state.incarnation, floor)
+        place = state.crossing.place if state.crossing else place_of(state.incarnation, floor)
+        crossing = Crossing(place, facts.executed)
     renewed = replace(
         state,
         incarnation=state.incarnation + 1,
@@ -235,14 +252,19 @@ def _renewed(state: CaptureState, floor: Position | None, start: Start, facts: S
         server_started_s=facts.started_s,
         flavour=facts.flavour,
         floor=start.position,
-        floor_created_s=0,
-        crossed=crossed,
+        floor_created_s=created_s,
+        crossing=crossing,
+        anew="",
     )
     return renewed.republish(dict.fromkeys(state.tables, start.reason), deletes=start.deletes)
 
 
 async def catch_up(
-    outside: Outside, located: Located, memory: Memory, topics: Mapping[str, int]
+    outside: Outside,
+    located: Located,
+    memory: Memory,
+    topics: Mapping[str, int],
+    depth_records: int = DEPTH_RECORDS,
 ) -> tuple[Remembered, tuple[int, int]]:
     """After the connection is made, before its first event: what to leave out, and where rows may be read.
 
@@ -250,21 +272,25 @@ async def catch_up(
     (0, 0 for anywhere): behind it no earlier writer can have anything on its way, for the server has ended its stream.
     Rows read before the stream has passed it could be taken for old. After a failover every partition is marked first:
     what an earlier writer still appends behind the mark is old for every consumer, what lies before it is read here.
+    Raises SourceUnreachable when it is not the server, or the log, that was located: locate again.
     """
-    state = located.state
-    remembered = memory.remembered or Remembered(state.incarnation, state.crossed)
+    state, position = located.state, located.position
+    facts = await outside.facts(position.file)
+    known = Known(state.server_uuid, position, located.created_s)
+    if decide(known, facts).answer is not Answer.GO_ON:
+        raise SourceUnreachable("the database server has changed while its log was being opened")
+    remembered = memory.remembered or Remembered(state.incarnation, state.crossing, depth_records)
     partitions = [(topic, number) for topic, count in topics.items() for number in range(count)]
     new = [partition for partition in partitions if partition not in remembered.partitions]
-    if new and (state.crossed is not None or located.start.answer is Answer.GO_ON):
-        if state.crossed is not None:
+    if new and (state.crossing is not None or located.start.answer is Answer.GO_ON):
+        if state.crossing is not None:
             mark = Version(state.incarnation, 0, 0, 0, 0, 0)
             marks = [control_record(*partition, mark, "incarnation") for partition in new]
-            await outside.publish(marks, located.position)
+            await outside.publish(marks, position)
         await outside.read_back(new, remembered.take)
     remembered.partitions.update(new)
-    settled = (0, 0)
-    if not memory.is_settled and state.epoch > 1:
-        settled = await outside.log_end()
+    is_first = not memory.is_settled and state.epoch > 1
+    settled = (file_number(facts.file), facts.end) if is_first else (0, 0)
     memory.remembered, memory.is_settled = remembered, True
     return remembered, settled
 

@@ -98,9 +98,12 @@ def read_version(origin: Origin, passed: Position, counter: int) -> Version:
 
 
 def control_record(topic: str, partition: int, version: Version, reason: str) -> Record:
-    """A mark in a partition, without key and value: what follows, and with a version below it, is old."""
+    """A mark in a partition, without a key: what follows, and with a version below it, is old.
+
+    Its value is empty and not absent, since a client refuses to send a record that has neither.
+    """
     headers = ((HEADER_VERSION, version.text().encode("ascii")), (HEADER_CONTROL, reason.encode()))
-    return Record(topic=topic, partition=partition, key=None, value=None, headers=headers, uid="")
+    return Record(topic=topic, partition=partition, key=None, value=b"", headers=headers, uid="")
 
 
 def change_record(site: ChangeSite, change: Change) -> Record:

@@ -4,6 +4,7 @@ In each partition every writer appends in version order without holes. So within
 the highest version of a partition is in it, and a consumer that has read that far would drop a repeat. After a failover
 the same transactions come again under other versions, and would look like news to a consumer that has seen later
 ones: there they are recognised by their ids, in all that was published above the floor of the earlier incarnation.
+What the new server did not have yet at the failover is not left out: it is news there, to rows read before it too.
 Fed by: records, newest first, partition by partition. Feeds: the pipeline, which leaves out what is remembered.
 Never: reads a topic itself.
 """
@@ -13,14 +14,15 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from shared.model.gtid import MariadbGtids, MysqlGtids
-from shared.model.position import Position, file_number
+from shared.model.position import Crossing, Position, file_number
 from shared.model.version import KIND_CHANGE, Version
 
-__all__ = ["IN_FLIGHT_RECORDS", "Partition", "Remembered", "place_of"]
+__all__ = ["DEPTH_RECORDS", "IN_FLIGHT_RECORDS", "Partition", "Remembered", "place_of"]
 
 IN_FLIGHT_RECORDS: Final = 2_000
 """At most so many records has one writer on their way to Kafka: that many of an earlier writer can arrive late."""
-_LATE_WRITERS: Final = 2
+DEPTH_RECORDS: Final = 2 * IN_FLIGHT_RECORDS
+"""What two earlier writers can append out of turn. A third that is late at the same failover is not reckoned with."""
 _LOOK_RECORDS: Final = 100
 """Within one incarnation a highest version that is too low costs repeats, nothing else: a short look is enough."""
 
@@ -38,18 +40,13 @@ def place_of(incarnation: int, position: Position) -> Version:
 class Remembered:
     """The ends of the partitions, as far as they matter to a stream that begins at the floor."""
 
-    def __init__(
-        self,
-        incarnation: int,
-        crossed: Version | None = None,
-        depth: int = _LATE_WRITERS * IN_FLIGHT_RECORDS,
-    ) -> None:
-        """`crossed` is that of the state; `depth` bounds the records that earlier writers can append out of turn."""
+    def __init__(self, incarnation: int, crossing: Crossing | None, depth_records: int) -> None:
+        """`crossing` is that of the state; `depth_records` bounds what earlier writers can append out of turn."""
         self.partitions: set[Partition] = set()
         """Those whose ends have been read."""
         self._incarnation = incarnation
-        self._crossed = crossed
-        self._depth = depth
+        self._crossing = crossing
+        self._depth = depth_records
         self._seen: dict[Partition, int] = {}
         self._highest: dict[Partition, Version] = {}
         self._transactions: dict[Partition, dict[str, tuple[int, int]]] = {}
@@ -62,12 +59,13 @@ class Remembered:
         """
         if version.incarnation >= self._incarnation:
             self._highest[partition] = max(version, self._highest.get(partition, version))
-        crossed = self._crossed
-        if crossed is None:
-            return self._count(partition) >= _LOOK_RECORDS
-        if version <= crossed:
+        crossing = self._crossing
+        if crossing is None:
+            return self._count(partition) >= min(_LOOK_RECORDS, self._depth)
+        if version <= crossing.place:
             return self._count(partition) > self._depth
-        if version.incarnation < self._incarnation and version.kind == KIND_CHANGE and gtid:
+        is_earlier = version.incarnation < self._incarnation and version.kind == KIND_CHANGE
+        if is_earlier and gtid and _has(crossing.executed, gtid):
             known = self._transactions.setdefault(partition, {})
             known[gtid] = max((version.a, version.b), known.get(gtid, (-1, 0)))
         return False
@@ -90,6 +88,12 @@ class Remembered:
         for gtid in sorted({gtid for known in self._transactions.values() for gtid in known}, key=_number):
             found = found.add(gtid)
         return found
+
+
+def _has(gtids: MysqlGtids | MariadbGtids, gtid: str) -> bool:
+    if isinstance(gtids, MysqlGtids):
+        return gtids.contains(MysqlGtids().add(gtid))
+    return gtids.contains(MariadbGtids().add(gtid))
 
 
 def _number(gtid: str) -> int:

@@ -11,17 +11,20 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from shared.errors import InvalidError
 from shared.model.gtid import Flavour, Gtids, MariadbGtids, MysqlGtids, parse_gtids
 from shared.model.version import Version
 
 __all__ = [
+    "TRUNCATED",
     "CaptureState",
+    "Crossing",
     "Flavour",
     "Gtids",
     "MariadbGtids",
+    "Mode",
     "MysqlGtids",
     "Position",
     "Publish",
@@ -31,6 +34,10 @@ __all__ = [
     "parse_gtids",
     "settle",
 ]
+
+
+TRUNCATED: Final = "statement TRUNCATE"
+"""How the reason begins when the log has told that a table was emptied."""
 
 
 class TableId(NamedTuple):
@@ -76,10 +83,21 @@ class Position:
 
 
 class Publish(StrEnum):
-    """Whether all rows of a table have been published since its readers were last new."""
+    """Whether a table is being read, and why."""
 
     RUNNING = "running"
+    """All rows are to be published."""
+    DIFF = "diff"
+    """Rows that differ from what was published last are."""
     DONE = "done"
+
+
+class Mode(StrEnum):
+    """How changes of a table become known."""
+
+    STREAM = "stream"
+    POLL = "poll"
+    """By reading the table again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +116,23 @@ class TableState:
     """Why the last full publish ran."""
     deletes: bool = False
     """Whether that publish may delete keys of the topic that the table no longer holds."""
+    mode: Mode = Mode.STREAM
+    cursor: str = ""
+    """Key behind which the reading goes on in the same incarnation; empty: from the beginning."""
+    published_s: int = 0
+    """When all rows were last published, seconds since 1970; 0: never."""
+    topic_id: str = ""
+    """Kafka's, so that a topic that was deleted and made again is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A failover that is not behind the floor yet: transactions that are still to come may have been published."""
+
+    place: Version
+    """Records up to here were below the floor at the failover; those of earlier incarnations above it count."""
+    executed: MysqlGtids | MariadbGtids
+    """What the new server had at the failover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +158,25 @@ class CaptureState:
     """When the server was started, by its own clock, seconds since 1970; 0 when not known."""
     cluster_id: str = ""
     """Kafka's, so that a copy of this record in another cluster is noticed."""
-    crossed: Version | None = None
-    """After a failover, until all that was published before it has been streamed again: where the floor stood then.
-    Records of earlier incarnations above it may hold transactions that are still to come."""
+    anew: str = ""
+    """Why the next stream must begin at the end of the log, in a new incarnation; empty: it need not."""
+    crossing: Crossing | None = None
+    """After a failover, until all that was published before it has been streamed again."""
+    is_claim: bool = False
+    """Whether the record only claims its epoch: the writer before may have stored more than its claimant had read."""
 
     def with_table(self, table: TableId, state: TableState) -> CaptureState:
         """A copy with one table replaced."""
         return replace(self, tables={**self.tables, table: state})
 
     def republish(self, tables: Mapping[TableId, str], *, deletes: bool) -> CaptureState:
-        """A copy in which the named tables, as far as they are known, have all rows to be published again, and why."""
+        """A copy in which the named tables, as far as they are known, are to be read and compared again, and why.
+
+        A full publish that is not done stays one. A TRUNCATE that is not worked off stays the reason: only it lets an
+        empty read delete.
+        """
         changed = {
-            table: replace(self.tables[table], publish=Publish.RUNNING, reason=reason, deletes=deletes)
+            table: _again(self.tables[table], reason, deletes)
             for table, reason in tables.items()
             if table in self.tables
         }
@@ -153,7 +195,9 @@ class CaptureState:
             "floorCreated": self.floor_created_s,
             "serverStarted": self.server_started_s,
             "clusterId": self.cluster_id,
-            "crossed": None if self.crossed is None else self.crossed.text(),
+            "anew": self.anew,
+            "crossing": None,
+            "claim": self.is_claim,
             "tables": [
                 {
                     "database": table.database,
@@ -166,10 +210,16 @@ class CaptureState:
                     "publish": state.publish.value,
                     "reason": state.reason,
                     "deletes": state.deletes,
+                    "mode": state.mode.value,
+                    "cursor": state.cursor,
+                    "published": state.published_s,
+                    "topicId": state.topic_id,
                 }
                 for table, state in sorted(self.tables.items())
             ],
         }
+        if self.crossing is not None:
+            document["crossing"] = {"place": self.crossing.place.text(), "executed": self.crossing.executed.text()}
         if self.floor is not None:
             document["floor"] = {
                 "gtids": self.floor.gtids.text(),
@@ -185,7 +235,7 @@ class CaptureState:
         try:
             document = json.loads(data)
             flavour = Flavour(document["flavour"])
-            floor = document["floor"]
+            floor, crossing = document["floor"], document.get("crossing")
             return cls(
                 epoch=int(document["epoch"]),
                 nonce=str(document["nonce"]),
@@ -202,7 +252,11 @@ class CaptureState:
                 floor_created_s=int(document.get("floorCreated", 0)),
                 server_started_s=int(document.get("serverStarted", 0)),
                 cluster_id=str(document.get("clusterId", "")),
-                crossed=Version.parse(document["crossed"]) if document.get("crossed") else None,
+                anew=str(document.get("anew", "")),
+                is_claim=bool(document.get("claim", False)),
+                crossing=None
+                if crossing is None
+                else Crossing(Version.parse(crossing["place"]), parse_gtids(flavour, crossing["executed"])),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidError(f"state record is not readable: {type(error).__name__} {error}") from error
@@ -218,17 +272,36 @@ def _table_state(document: Mapping[str, Any]) -> TableState:
         publish=Publish(document["publish"]),
         reason=str(document["reason"]),
         deletes=bool(document["deletes"]),
+        mode=Mode(document.get("mode", Mode.STREAM)),
+        cursor=str(document.get("cursor", "")),
+        published_s=int(document.get("published", 0)),
+        topic_id=str(document.get("topicId", "")),
+    )
+
+
+def _again(state: TableState, reason: str, deletes: bool) -> TableState:
+    is_open = state.publish is not Publish.DONE
+    return replace(
+        state,
+        publish=Publish.RUNNING,
+        reason=state.reason if is_open and state.reason.startswith(TRUNCATED) else reason,
+        deletes=deletes or (is_open and state.deletes),
+        cursor="",
     )
 
 
 def settle(records: Iterable[CaptureState]) -> CaptureState | None:
     """The valid state among one server's records in log order: the last of the first claimant of the highest epoch.
 
-    Records of a lower epoch behind it, and of a second claimant of the same epoch, are ignored.
+    Records of a lower epoch behind it, and of a second claimant of the same epoch, are ignored. A claim takes over what
+    the writer before had stored up to there.
     """
     current: CaptureState | None = None
     for record in records:
-        is_higher = current is None or record.epoch > current.epoch
-        if is_higher or (current is not None and (record.epoch, record.nonce) == (current.epoch, current.nonce)):
+        if current is None:
+            current = replace(record, is_claim=False)
+        elif record.epoch > current.epoch and record.is_claim:
+            current = replace(current, epoch=record.epoch, nonce=record.nonce)
+        elif record.epoch > current.epoch or (record.epoch, record.nonce) == (current.epoch, current.nonce):
             current = record
     return current

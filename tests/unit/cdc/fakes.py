@@ -26,7 +26,6 @@ from shared.model.position import (
     Publish,
     TableId,
     TableState,
-    file_number,
 )
 from shared.model.version import Version
 
@@ -124,7 +123,7 @@ class MemoryLog:
 
     def envelopes(self) -> list[tuple[str, Envelope, str]]:
         """(uid, envelope, version text) of every record."""
-        rows = [(r, r.value) for r in self.records if r.value is not None]
+        rows = [(r, r.value) for r in self.records if r.key is not None and r.value is not None]
         return [(r.uid, decode(value), dict(r.headers)["rowplane-version"].decode()) for r, value in rows]
 
     def marks(self) -> list[Record]:
@@ -164,10 +163,6 @@ class ScriptedBinlog:
     def created_s(self, login: Login, file: str) -> int:
         """Not told."""
         return 0
-
-    def log_end(self, login: Login) -> tuple[int, int]:
-        """As set."""
-        return file_number(self.server_facts.file), self.server_facts.end
 
     @contextmanager
     def open(self, order: StreamOrder) -> Generator[ScriptedStream, None, None]:

@@ -16,14 +16,15 @@ V = "1c2aad49-ae92-409a-b4df-d05a03e4702e"
 
 
 def mysql(executed: str, purged: str = "", uuid: str = "one", file: str = "binlog.000005") -> ServerFacts:
-    """A server with GTIDs whose log ends at byte 999 of `file`."""
-    return ServerFacts(Flavour.MYSQL, uuid, MysqlGtids.parse(executed), MysqlGtids.parse(purged), file, 999)
+    """A server with GTIDs whose log ends at byte 999 of `file`, with the floor's file."""
+    sets = MysqlGtids.parse(executed), MysqlGtids.parse(purged)
+    return ServerFacts(Flavour.MYSQL, uuid, *sets, file, 999, floor_file=FileFacts(70, 500))
 
 
 def mariadb(executed: str, streams: dict[tuple[int, int], int], purged: str = "", uuid: str = "one") -> ServerFacts:
-    """A MariaDB whose log ends at byte 999 of its fifth file."""
-    sets = MariadbGtids.parse(executed), MariadbGtids.parse(purged)
-    return ServerFacts(Flavour.MARIADB, uuid, *sets, "binlog.000005", 999, streams=streams)
+    """A MariaDB whose log ends at byte 999 of its fifth file, with the floor's file."""
+    sets, floor = (MariadbGtids.parse(executed), MariadbGtids.parse(purged)), FileFacts(70, 500)
+    return ServerFacts(Flavour.MARIADB, uuid, *sets, "binlog.000005", 999, streams=streams, floor_file=floor)
 
 
 def known(gtids: str, uuid: str = "one", file: str = "binlog.000004", created_s: int = 70) -> Known:
@@ -46,6 +47,8 @@ GO_ON, FAIL_OVER, ANEW, STOP = Answer.GO_ON, Answer.FAIL_OVER, Answer.BEGIN_ANEW
         (known(f"{U}:1-5"), mysql(""), ANEW, "reset"),
         (known(f"{U}:1-5", file="binlog.000009"), mysql(f"{U}:1-9"), ANEW, "numbered anew"),
         (known(f"{U}:1-5"), replace(mysql(f"{U}:1-9"), floor_file=FileFacts(71, 500)), ANEW, "reset"),
+        (known(f"{U}:1-5"), replace(mysql(f"{U}:1-9"), floor_file=None), ANEW, "no log file of the position"),
+        (known(f"{U}:1-5", file="binlog.000000"), replace(mysql(f"{U}:1-9"), floor_file=None), GO_ON, ""),
         (known(f"{U}:1-5"), mysql(f"{U}:1-9", f"{U}:1-6"), ANEW, "purged"),
         (known(f"{U}:1-5"), mysql(f"{U}:1-9", f"{U}:1-6", uuid="two"), ANEW, "purged"),
         (known(f"{U}:1-5"), mysql(f"{U}:1-9:tag:1-4", f"{U}:1-3:tag:1-4"), ANEW, "purged"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cdc.core.events import Rows, Statement
-from cdc.core.identity import ServerFacts
+from cdc.core.identity import FileFacts, ServerFacts
 from cdc.core.protocol import Claim, TakeTail
 from cdc.core.resume import Partition
 from cdc.keeper import Keeper, claim
@@ -71,7 +71,7 @@ class Bench:
 
 
 OTHER = "1c2aad49-ae92-409a-b4df-d05a03e4702e"
-FACTS = ServerFacts(Flavour.MYSQL, "one", gtids(9), gtids(2), FILE, 1000)
+FACTS = ServerFacts(Flavour.MYSQL, "one", gtids(9), gtids(2), FILE, 1000, floor_file=FileFacts(0, 1000))
 BLUE: Row = {"id": "a", "color": "blue"}
 GREEN: Row = {"id": "a", "color": "green"}
 
@@ -162,9 +162,9 @@ def test_after_a_failover_what_was_published_is_not_published_again() -> None:
     ]
     assert marked == [4], "every partition is marked before it is read"
     assert {dict(mark.headers)["rowplane-version"].decode()[:6] for mark in bench.log.marks()} == {"000002"}
-    assert bench.keeper.state.crossed is not None
+    assert bench.keeper.state.crossing is not None
     bench.keeper.write_floor(bench.log)
-    assert bench.keeper.state.crossed is None, "the floor is behind all that was published before"
+    assert bench.keeper.state.crossing is None, "the floor is behind all that was published before"
 
 
 def test_a_restart_publishes_nothing_twice() -> None:
