@@ -10,7 +10,7 @@ import os
 import random
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from prometheus_client import start_http_server
 from cdc import metrics
 from cdc.adapters.binlog import MysqlBinlog
 from cdc.adapters.cluster import ClusterHubs
+from cdc.adapters.deadletters import DeadLetters
 from cdc.adapters.lease import Lease, lease_place
 from cdc.adapters.preflight import preflight
 from cdc.adapters.publisher import KafkaChangeLog, Producer, open_producer
@@ -29,8 +30,9 @@ from cdc.adapters.tails import KafkaTails, cluster_id
 from cdc.adapters.topics import KafkaStateStore, KafkaTopicKeys, KafkaTopics
 from cdc.control import Control, ControlParts
 from cdc.core import conditions
+from cdc.core.conditions import Report
+from cdc.core.diff import Held
 from cdc.core.protocol import Claim
-from cdc.core.records import Record
 from cdc.fullpublish import FullPublisher, FullPublisherParts
 from cdc.keeper import Keeper, claim
 from cdc.live import Live
@@ -61,6 +63,7 @@ class _Log:
     store: KafkaStateStore
     change_log: KafkaChangeLog
     keeper: Keeper
+    dead_letters: DeadLetters
 
 
 class _TopicsAndNodes:
@@ -70,9 +73,9 @@ class _TopicsAndNodes:
         self._topics = topics
         self._of_nodes = of_nodes
 
-    def live_keys(self, topic: str) -> set[str]:
+    def held(self, topic: str) -> Iterator[Held]:
         """See the port."""
-        return self._topics.live_keys(topic)
+        return self._topics.held(topic)
 
     def highest_incarnation(self, topic: str) -> int:
         """See the port. Raises LogError."""
@@ -87,7 +90,7 @@ class _Capture:
         self._kafka = kafka
         self._stop = stop
         self._clock = SystemClock()
-        self._live = Live()
+        self._live = Live(self._clock)
         self._control: Control | None = None
         self._keeper: Keeper | None = None
         client = KubeClient.connect(kube)
@@ -159,7 +162,7 @@ class _Capture:
                 log.warning("Kafka cannot be used", error=str(error), reason=error.reason)
                 for hub in self._hubs.hubs(self._server):
                     try:
-                        self._hubs.report(hub, conditions.failed(error))
+                        self._hubs.report(hub, Report(conditions.failed(error)))
                     except ClusterError as trouble:
                         log.warning("hub status not written", hub="/".join(hub.key), error=str(trouble))
                 self._stop.wait(backoff.delay_s(failures, random.random()))  # noqa: S311  # jitter
@@ -176,14 +179,15 @@ class _Capture:
             producer.close(0)
             raise
         log.info("epoch claimed", server=self._server, epoch=state.epoch, incarnation=state.incarnation)
-        change_log = KafkaChangeLog(producer, self._clock, on_oversized=self._on_oversized)
+        dead_letters = DeadLetters(admin, self._kafka, self._on_dead)
+        change_log = KafkaChangeLog(producer, self._clock, on_oversized=dead_letters.too_large)
         self._keeper = Keeper(store, state, self._clock)
-        return _Log(producer, admin, store, change_log, self._keeper)
+        return _Log(producer, admin, store, change_log, self._keeper, dead_letters)
 
-    def _on_oversized(self, record: Record, limit: int) -> None:
+    def _on_dead(self, topic: str, sentence: str) -> None:
         control = self._control
         if control is not None:
-            control.on_oversized(record.topic, record.uid, record.size_bytes, limit)
+            control.on_dead(topic, sentence)
 
     # -- threads ---------------------------------------------------------------------------------------------------
 
@@ -209,9 +213,7 @@ class _Capture:
                 on_publish=on_publish,
             )
         )
-        publisher = FullPublisher(
-            FullPublisherParts(SqlTables(), topic_keys, change_log, keeper, live, self._clock, control.on_table)
-        )
+        publisher = self._publisher(joined, topic_keys, control)
         pipeline = self._pipeline(joined, control)
         floor_stop = threading.Event()
         threads = [
@@ -233,6 +235,22 @@ class _Capture:
             thread.join(_DRAIN_S)
         if self._failure is None:
             keeper.write_floor(change_log)
+
+    def _publisher(self, joined: _Log, topic_keys: KafkaTopicKeys, control: Control) -> FullPublisher:
+        return FullPublisher(
+            FullPublisherParts(
+                server=self._server,
+                tables=SqlTables(),
+                topic_keys=topic_keys,
+                change_log=joined.change_log,
+                keeper=joined.keeper,
+                live=self._live,
+                clock=self._clock,
+                bury=joined.dead_letters.bury,
+                on_full=control.on_full,
+                on_result=control.on_table,
+            )
+        )
 
     def _pipeline(self, joined: _Log, control: Control) -> Pipeline:
         return Pipeline(

@@ -19,23 +19,29 @@ import structlog
 
 from cdc import metrics
 from cdc.core import conditions
-from cdc.core.conditions import Verdict
-from cdc.core.plan import ANNOTATION_RESYNC, Plan, TableSpec, next_state, plan_tables, table_of
+from cdc.core.advice import Fitness
+from cdc.core.conditions import Facts, Report
+from cdc.core.plan import Plan, TableSpec, in_mode, modes, next_state, plan_tables, resync_mark, table_of
+from cdc.core.schedule import ROUTINE, baseline_s
 from cdc.keeper import Keeper
-from cdc.live import Assignment, Live
-from cdc.ports import Login, TopicKeys, Topics
+from cdc.live import Assignment, Live, Polled, Schedule
+from cdc.ports import Login, TopicFacts, TopicKeys, Topics
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.errors import ClusterError, InvalidError, LogRefused, RowplaneError, SourceError
+from shared.errors import ClusterError, InvalidError, RowplaneError, SourceError
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.position import CaptureState, Publish, TableId
+from shared.model.names import ANNOTATION_RESYNC, dead_topic
+from shared.model.position import CaptureState, Mode, Publish, TableId, TableState
 
 __all__ = ["Control", "ControlParts", "Hubs"]
 
 log = structlog.get_logger(__name__)
 
 _Key = tuple[str, str]
+_LOOK_S = 10.0
+_POLLED_AGAIN_S = 15.0
+"""How often a hub that is polled is checked: what kept it from being streamed may have been mended."""
 
 
 class Hubs(Protocol):
@@ -53,8 +59,8 @@ class Hubs(Protocol):
         """Raises SourceRefused, ClusterError."""
         ...
 
-    def report(self, hub: Hub, verdicts: Iterable[Verdict]) -> None:
-        """Write the conditions that are news. Raises ClusterError."""
+    def report(self, hub: Hub, report: Report) -> None:
+        """Write the status when it is news. Raises ClusterError."""
         ...
 
 
@@ -66,8 +72,8 @@ class ControlParts:
     """`host:port`."""
     topic_prefix: str
     hubs: Hubs
-    preflight: Callable[[Login, TableId, str, Iterable[str]], None]
-    """(login, table, uid column, columns); raises SourceError."""
+    preflight: Callable[[Login, TableId, str, Iterable[str]], Fitness]
+    """(login, table, uid column, columns); raises SourceError when the table cannot be read."""
     topics: Topics
     topic_keys: TopicKeys
     keeper: Keeper
@@ -83,6 +89,7 @@ class _Check:
 
     mark: object
     login: Login | None = None
+    fitness: Fitness | None = None
     error: RowplaneError | None = None
     is_joined: bool = False
     """Whether its table is captured for it."""
@@ -97,6 +104,8 @@ class _Troubles:
     stream: SourceError | None = None
     is_streaming: bool = False
     tables: dict[TableId, RowplaneError] = field(default_factory=dict)
+    dead: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Change topic to the number of its dead letters since its last full publish began, and the last one's sentence."""
 
 
 class Control:
@@ -109,7 +118,8 @@ class Control:
         self._checks: dict[_Key, _Check] = {}
         self._troubles = _Troubles()
         self._recheck_all = False
-        self._topics: dict[str, int] = {}
+        self._topics: dict[str, TopicFacts] = {}
+        self._modes: dict[TableId, Mode] = {}
         self._backoff = Backoff(first_s=0.5, cap_s=15.0)
 
     # -- from other threads ----------------------------------------------------------------------------------------
@@ -141,16 +151,17 @@ class Control:
                 self._troubles.tables[table] = error
         self.poke()
 
-    def on_oversized(self, topic: str, uid: str, size_bytes: int, limit_bytes: int) -> None:
-        """A row could not be published; its hubs say so until the table has been published in full again."""
-        error = LogRefused(
-            f"row {uid} makes a record of {size_bytes} bytes, topic {topic} takes {limit_bytes}",
-            mend=f"Raise max.message.bytes of the topic or map fewer columns, then set annotation {ANNOTATION_RESYNC}",
-            reason="RecordTooLarge",
-        )
-        for table, state in self._parts.keeper.state.tables.items():
-            if state.topic == topic:
-                self.on_table(table, error)
+    def on_full(self, topic: str) -> None:
+        """All rows of the table are about to be published: what could not be before gets another try."""
+        with self._lock:
+            self._troubles.dead.pop(topic, None)
+
+    def on_dead(self, topic: str, sentence: str) -> None:
+        """A row could not be published; its hubs say so until all rows of the table are published again."""
+        with self._lock:
+            count = self._troubles.dead.get(topic, (0, ""))[0]
+            self._troubles.dead[topic] = count + 1, sentence
+        self.poke()
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -168,7 +179,7 @@ class Control:
     def _pause_s(self) -> float:
         now_s = self._parts.clock.monotonic_s()
         due = [check.again_at_s - now_s for check in self._checks.values() if check.again_at_s is not None]
-        return max(0.05, min([10.0, *due]))
+        return max(0.05, min([_LOOK_S, *due]))
 
     def _round(self) -> None:
         hubs = self._parts.hubs.hubs(self._parts.server)
@@ -176,8 +187,10 @@ class Control:
         joined = [hub for hub in hubs if self._checks[hub.key].is_joined]
         plan = plan_tables(joined, self._parts.hubs.forms(), self._parts.topic_prefix)
         plan = self._with_topics(plan)
+        fitness = {key: check.fitness for key, check in self._checks.items() if check.fitness is not None}
+        self._modes, streamer = modes(plan, fitness)
         self._store(plan, hubs)
-        self._assign(plan)
+        self._assign(plan, streamer)
         self._parts.on_publish()
         self._report(hubs, plan)
 
@@ -204,7 +217,7 @@ class Control:
             return
         try:
             login = Login(source.host, source.port, source.username, self._parts.hubs.password(hub))
-            self._parts.preflight(login, table_of(source), hub.spec.value_mappings.uid, hub.columns())
+            fitness = self._parts.preflight(login, table_of(source), hub.spec.value_mappings.uid, hub.columns())
         except RowplaneError as error:
             if not isinstance(error, SourceError | ClusterError):
                 raise
@@ -216,7 +229,9 @@ class Control:
             check.failures += 1
             check.again_at_s = self._parts.clock.monotonic_s() + delay_s
             return
-        check.login, check.error, check.is_joined, check.failures, check.again_at_s = login, None, True, 0, None
+        check.login, check.fitness, check.error, check.is_joined, check.failures = login, fitness, None, True, 0
+        now_s = self._parts.clock.monotonic_s()
+        check.again_at_s = None if fitness.obstacle is None else now_s + _POLLED_AGAIN_S
 
     # -- plan ------------------------------------------------------------------------------------------------------
 
@@ -228,7 +243,7 @@ class Control:
             if spec.topic not in self._topics:
                 self._topics[spec.topic] = self._parts.topics.ensure_table_topic(spec.topic)
             known = self._parts.keeper.state.tables.get(table)
-            count = self._topics[spec.topic]
+            count = self._topics[spec.topic].partitions
             if known is not None and known.topic == spec.topic and known.partitions != count:
                 text = f"topic {spec.topic} has {count} partitions, capture wrote {known.partitions}"
                 refused |= dict.fromkeys(spec.hubs, f"{text}. Restore the topic, or delete it and its state")
@@ -240,74 +255,111 @@ class Control:
         named = {table_of(hub.spec.source.mysql) for hub in hubs if hub.spec.source.mysql}
         if not plan.tables and named:
             return
-        lowest = 0
-        if self._parts.keeper.state.floor is None:
-            lowest = max((self._parts.topic_keys.highest_incarnation(s.topic) for s in plan.tables.values()), default=0)
-        self._parts.keeper.change(lambda state: self._next(state, plan, named, lowest))
-
-    def _next(self, state: CaptureState, plan: Plan, named: set[TableId], lowest: int) -> CaptureState:
-        tables = {
-            table: next_state(spec, state.tables.get(table), self._topics[spec.topic])
+        known = self._parts.keeper.state
+        new = {
+            table: self._parts.topic_keys.highest_incarnation(spec.topic)
             for table, spec in plan.tables.items()
+            if known.floor is None or (table not in known.tables and self._modes[table] is Mode.POLL)
         }
-        for table in named - tables.keys():
-            if table in state.tables:
-                tables[table] = replace(
-                    state.tables[table], publish=Publish.RUNNING, reason="table was not captured", deletes=True
-                )
-        return replace(state, tables=tables, incarnation=max(state.incarnation, lowest))
+        self._parts.keeper.change(lambda state: self._next(state, plan, named, new))
 
-    def _assign(self, plan: Plan) -> None:
-        if not plan.tables:
-            self._parts.live.assign(None)
-            return
+    def _next(
+        self, state: CaptureState, plan: Plan, named: set[TableId], incarnations: dict[TableId, int]
+    ) -> CaptureState:
+        tables: dict[TableId, TableState] = {}
+        for table, spec in plan.tables.items():
+            facts = self._topics[spec.topic]
+            tables[table] = next_state(spec, state.tables.get(table), facts.partitions, facts.topic_id)
+        left_out = {table: "table was not captured" for table in named - tables.keys() if table in state.tables}
+        tables |= {table: state.tables[table] for table in left_out}
+        lowest = max(incarnations.values(), default=0) if state.floor is None else 0
+        following = replace(state, tables=tables, incarnation=max(state.incarnation, lowest))
+        for table, mode in self._modes.items():
+            following = in_mode(following, table, mode, state.tables.get(table), incarnations.get(table, 0))
+        return following.republish(left_out, deletes=True)
+
+    def _assign(self, plan: Plan, streamer: _Key | None) -> None:
+        live = self._parts.live
         logins: dict[TableId, Login] = {}
         for table, spec in plan.tables.items():
             login = next((self._checks[key].login for key in spec.hubs if self._checks[key].login), None)
             if login is not None:
                 logins[table] = login
-        first = next(iter(plan.tables))
-        tables = {table: replace(spec, hubs=(), readers=()) for table, spec in plan.tables.items()}
-        self._parts.live.assign(
-            Assignment(
-                login=logins[first],
-                tables=tables,
-                partitions={table: self._topics[spec.topic] for table, spec in plan.tables.items()},
-                logins=logins,
-            )
+        live.poll(
+            {table: self._polled(plan.tables[table], logins[table]) for table in self._in_mode(plan, Mode.POLL)},
+            {
+                table: Schedule(spec.sync_interval_s, baseline_s(self._topics[spec.topic].retention_s))
+                for table, spec in plan.tables.items()
+            },
         )
+        streamed = {table: plan.tables[table].bare for table in self._in_mode(plan, Mode.STREAM)}
+        login = self._checks[streamer].login if streamer is not None else None
+        if not streamed or login is None:
+            live.assign(None)
+            return
+        partitions = {table: self._topics[spec.topic].partitions for table, spec in streamed.items()}
+        live.assign(Assignment(login, streamed, partitions, {table: logins[table] for table in streamed}))
 
-    # -- conditions ------------------------------------------------------------------------------------------------
+    def _in_mode(self, plan: Plan, mode: Mode) -> list[TableId]:
+        return [table for table in plan.tables if self._modes[table] is mode]
+
+    def _polled(self, spec: TableSpec, login: Login) -> Polled:
+        fitness = next(f for key in spec.hubs if (f := self._checks[key].fitness) is not None)
+        return Polled(spec.bare, self._topics[spec.topic].partitions, login, fitness.flavour)
+
+    # -- status ----------------------------------------------------------------------------------------------------
 
     def _report(self, hubs: list[Hub], plan: Plan) -> None:
         with self._lock:
-            troubles = replace(self._troubles, tables=dict(self._troubles.tables))
+            known = self._troubles
+            troubles = replace(known, tables=dict(known.tables), dead=dict(known.dead))
         failing = 0
         for hub in hubs:
-            verdicts = self._verdicts(hub, plan, troubles)
-            failing += any(not verdict.status for verdict in verdicts)
+            report = self._said(hub, plan, troubles)
+            failing += any(not verdict.status for verdict in report.verdicts)
             try:
-                self._parts.hubs.report(hub, verdicts)
+                self._parts.hubs.report(hub, report)
             except ClusterError as error:
                 log.warning("hub status not written", hub="/".join(hub.key), error=str(error))
         metrics.HUBS.labels("served").set(len(hubs) - failing)
         metrics.HUBS.labels("failing").set(failing)
 
-    def _verdicts(self, hub: Hub, plan: Plan, troubles: _Troubles) -> tuple[Verdict, ...]:
+    def _said(self, hub: Hub, plan: Plan, troubles: _Troubles) -> Report:
         check = self._checks[hub.key]
         source = hub.spec.source.mysql
         if source is None:
-            return ()
+            return Report(())
         table = table_of(source)
+        name, is_polled = str(table), self._modes.get(table) is Mode.POLL
         state = self._parts.keeper.state.tables.get(table)
+        facts = self._facts(hub, state, is_streaming=troubles.is_streaming and not is_polled)
         error = (
             check.error
             or (InvalidError(plan.refused[hub.key], reason="MappingRefused") if hub.key in plan.refused else None)
-            or troubles.stream
+            or (None if is_polled else troubles.stream)
             or troubles.tables.get(table)
         )
         if error is not None:
-            return conditions.failed(error)
-        if state is None or state.publish is Publish.RUNNING or not troubles.is_streaming:
-            return conditions.snapshotting(str(table), state.reason if state else "table is new")
-        return conditions.streaming(str(table))
+            return Report(conditions.failed(error), facts)
+        is_reading = state is None or (state.publish is not Publish.DONE and state.reason not in ROUTINE)
+        if is_reading or not (is_polled or troubles.is_streaming):
+            return Report(conditions.snapshotting(name, state.reason if state else "table is new"), facts)
+        if state is not None and (dead := troubles.dead.get(state.topic)) is not None:
+            return Report(conditions.dead_letters(name, *dead, dead_topic(self._parts.topic_prefix)), facts)
+        if is_polled:
+            every_s = plan.tables[table].sync_interval_s
+            obstacle = check.fitness.obstacle if check.fitness else None
+            return Report(conditions.polling(name, every_s, obstacle), replace(facts, mode="Polling"))
+        return Report(conditions.streaming(name), replace(facts, mode="Streaming"))
+
+    def _facts(self, hub: Hub, state: TableState | None, *, is_streaming: bool) -> Facts:
+        live, request = self._parts.live, hub.metadata.annotations.get(ANNOTATION_RESYNC, "")
+        phase = "Pending"
+        if state is not None and resync_mark(hub) in state.readers:
+            phase = "Done" if state.publish is Publish.DONE else "Running"
+        return Facts(
+            lag_s=int(live.lag_s) if is_streaming and live.last_gtid else None,
+            last_gtid=live.last_gtid if is_streaming else "",
+            resync=request,
+            resync_phase=phase if request else "",
+        )

@@ -1,67 +1,88 @@
-"""Publish all rows of a table while its stream goes on, without ever stepping back.
+"""Read a table while its stream goes on, and publish what the topic does not hold yet, without ever stepping back.
 
-    note the keys that the stream publishes from now on, and how far it is: P
+    what does the topic hold? (once a start) -> note the keys that the stream publishes from now on: P, the low mark
       -> wait until a SELECT sees everything up to P -> read a chunk in key order -> ask for the end of the log: H
-      -> wait until the stream has passed H -> publish the chunk's rows whose key was not noted, as `r`; next chunk
-    at the end, keys that the topic still holds and the table does not are deleted (`d`), where the reason allows it
+      -> wait until the stream has passed H -> publish the rows that differ, or all (cdc.core.diff); next chunk
+    at the end, what the topic holds and the read did not meet is looked for by key, and deleted where it is absent
 
-A row read by SELECT is at least as new as P, and whatever changed it since has been noted by H: so a row that is not
-noted is the row as of the stream's position, and its version says so. An empty read deletes nothing, except behind a
-TRUNCATE. Limits: the topic must still hold a record of a key for its deletion to be seen.
-Fed by: the state record (which tables, why). Feeds: the change log. Never: runs two tables at once.
+One low mark serves the whole read: it costs a set of the keys that change meanwhile, and saves a question a chunk. A
+full publish is opened by a control record in each partition. A read that broke off or found nothing deletes nothing; a
+TRUNCATE in the log excepts the latter. Tables whose changes cannot be streamed are read here, too, again and again.
+Fed by: the state record (which tables, why), schedules. Feeds: the change log. Never: reads two tables at once.
 """
 
 from __future__ import annotations
 
+import math
 import random
-import threading
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from threading import Event
 
 import structlog
 
 from cdc import metrics
+from cdc.core import schedule
+from cdc.core.diff import Image, TableImage, image_of
 from cdc.core.plan import TableSpec
-from cdc.core.records import ReadSite, Record, read_record, read_version
+from cdc.core.records import Origin, ReadSite, Record, control_record, polled_version, read_record, read_version
 from cdc.keeper import Keeper
 from cdc.live import Live, MovedOn, Watch
-from cdc.ports import ChangeLog, Login, Row, TableReader, Tables, TopicKeys
+from cdc.ports import ChangeLog, TableReader, Tables, TopicKeys
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import InvalidError, RowplaneError, SourceError
-from shared.model.position import CaptureState, Position, Publish, TableId, TableState
+from shared.model.envelope import encode_key
+from shared.model.names import HEADER_VERSION, partition_of
+from shared.model.position import TRUNCATED, CaptureState, Mode, Position, Publish, TableId, TableState
+from shared.model.version import Version
 
 __all__ = ["FullPublisher", "FullPublisherParts"]
 
 log = structlog.get_logger(__name__)
 
 _CHUNK_ROWS = 500
-_TRUNCATED = "statement TRUNCATE"
+_LOOK_S = 0.5
+_CURSOR_S = 2.0
+"""At most so often the state record says how far a read has come."""
+_REST_SHARE = 0.3
+"""Of the time that a chunk took: live changes come first, and the interpreter runs one thread at a time."""
+_SWITCH_S = 0.0005
+"""A live change waits so long for the interpreter while rows are converted, not the 5 ms of the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class FullPublisherParts:
-    """What a full publish works with."""
+    """What reads of tables work with."""
 
+    server: str
+    """`host:port`."""
     tables: Tables
     topic_keys: TopicKeys
     change_log: ChangeLog
     keeper: Keeper
     live: Live
     clock: Clock
+    bury: Callable[[Record, str], Sequence[Record]]
+    """(record, reason): what is published in place of a record that cannot be."""
+    on_full: Callable[[str], None]
+    """All rows are about to be published to this topic."""
     on_result: Callable[[TableId, RowplaneError | None], None]
     """A table is done (None), or why it is not yet."""
 
 
 class FullPublisher:
-    """A thread that works off the tables whose state says `running`."""
+    """A thread that works off the tables whose state, or whose schedule, says that they are to be read."""
 
     def __init__(self, parts: FullPublisherParts) -> None:
         self._parts = parts
-        self._kick = threading.Event()
+        self._kick = Event()
         self._backoff = Backoff(first_s=0.2, cap_s=15.0)
         self._failures: dict[TableId, int] = {}
         self._not_before_s: dict[TableId, float] = {}
+        self._next_s: dict[TableId, float] = {}
 
     def kick(self) -> None:
         """Look at the state again."""
@@ -69,139 +90,264 @@ class FullPublisher:
 
     def run(self) -> None:
         """Until the shared state is stopped. Raises LogError."""
+        sys.setswitchinterval(_SWITCH_S)
         live = self._parts.live
         while not live.is_stopped:
             self._kick.clear()
-            due = self._due()
-            if due is None:
-                self._kick.wait(0.5)
-                continue
-            self._attempt(*due)
+            unloaded = live.unloaded()
+            if unloaded is not None:
+                self._load(*unloaded)
+            elif (due := self._due()) is not None:
+                self._attempt(*due)
+            else:
+                self._kick.wait(_LOOK_S)
+
+    def _load(self, table: TableId, spec: TableSpec, image: TableImage) -> None:
+        """Learn what the topic holds. Raises LogError."""
+        held = self._parts.topic_keys.held(spec.topic)
+        while batch := list(islice(held, _CHUNK_ROWS)):
+            if self._parts.live.is_stopped:
+                return
+            self._parts.live.load(image, batch)
+        self._parts.live.loaded(image)
+        log.info("topic is known", table=str(table), keys=len(image.keys))
+
+    # -- which table -----------------------------------------------------------------------------------------------
 
     def _due(self) -> tuple[TableId, Watch] | None:
         now_s = self._parts.clock.monotonic_s()
-        for table, state in self._parts.keeper.state.tables.items():
-            if state.publish is Publish.RUNNING and self._not_before_s.get(table, 0.0) <= now_s:
-                watch = self._parts.live.watch(table)
-                if watch is None:
-                    continue
-                spec = watch.assignment.tables[table]
-                if (spec.topic, spec.uid_column, spec.columns) == (state.topic, state.uid_column, state.columns):
-                    return table, watch
-                self._parts.live.unwatch(watch)
+        for table in self._parts.keeper.state.tables:
+            if self._not_before_s.get(table, 0.0) > now_s or not self._wants(table, now_s):
+                continue
+            watch = self._watch(table)
+            if watch is None:
+                continue
+            state, spec = self._parts.keeper.state.tables[table], watch.spec
+            if (spec.topic, spec.uid_column, spec.columns) == (state.topic, state.uid_column, state.columns):
+                return table, watch
+            self._parts.live.unwatch(watch)
         return None
+
+    def _wants(self, table: TableId, now_s: float) -> bool:
+        """Whether the table is to be read now; what the schedule asks for is in the state before it is begun."""
+        known = self._parts.keeper.state.tables.get(table)
+        times = self._parts.live.schedule(table)
+        if known is None:
+            return False
+        if known.publish is not Publish.DONE or times is None:
+            return known.publish is not Publish.DONE
+        is_polled = known.mode is Mode.POLL
+        due_s = self._next_s.setdefault(
+            table, now_s + (0.0 if is_polled else schedule.interval_s(times.sync_interval_s))
+        )
+        reason = schedule.due(known, self._parts.clock.wall_s(), times.baseline_s, is_time=now_s >= due_s)
+        if reason == schedule.BASELINE or (reason and not is_polled):
+            self._parts.keeper.change(lambda state: schedule.opened(state, table, reason))
+        return bool(reason)
+
+    def _watch(self, table: TableId) -> Watch | None:
+        live, state = self._parts.live, self._parts.keeper.state
+        known = state.tables[table]
+        publishes_all = known.publish is Publish.RUNNING
+        if known.mode is Mode.STREAM:
+            return live.watch(table, publishes_all=publishes_all)
+        origin = Origin(self._parts.server, state.flavour, state.incarnation, state.epoch)
+        return live.watch_polled(table, origin, publishes_all=publishes_all)
 
     def _attempt(self, table: TableId, watch: Watch) -> None:
         parts = self._parts
+        begun_s = parts.clock.monotonic_s()
         try:
-            self._publish(watch)
+            _Read(parts, watch).run()
         except MovedOn:
-            log.info("full publish starts over", table=str(table))
+            log.info("read of a table starts over", table=str(table))
         except (SourceError, InvalidError) as error:
             failures = self._failures[table] = self._failures.get(table, 0) + 1
             delay_s = self._backoff.delay_s(failures, random.random())  # noqa: S311  # jitter
             self._not_before_s[table] = parts.clock.monotonic_s() + delay_s
-            log.warning("full publish failed", table=str(table), error=str(error), retry_in_s=round(delay_s, 1))
+            log.warning("read of a table failed", table=str(table), error=str(error), retry_in_s=round(delay_s, 1))
             parts.on_result(table, error)
         else:
             self._failures.pop(table, None)
+            times = parts.live.schedule(table)
+            interval_s = math.inf if times is None else times.sync_interval_s
+            now_s = parts.clock.monotonic_s()
+            is_polled = watch.since is None
+            self._next_s[table] = schedule.next_s(begun_s, now_s, interval_s, is_polled=is_polled)
             parts.on_result(table, None)
         finally:
             parts.live.unwatch(watch)
 
-    # -- one table -------------------------------------------------------------------------------------------------
 
-    def _publish(self, watch: Watch) -> None:
-        parts = self._parts
-        spec = watch.assignment.tables[watch.table]
-        state = parts.keeper.state.tables[watch.table]
-        login: Login = watch.assignment.logins[watch.table]
-        metrics.SNAPSHOTS.labels(str(watch.table)).inc()
-        log.info("full publish begins", table=str(watch.table), reason=state.reason)
-        with parts.tables.open(login, spec) as reader:
-            reader.wait_visible(watch.since)
-            seen, entry = self._rows(watch, spec, reader)
-            if state.deletes:
-                gone = self._gone(state, spec, seen)
-                entry = self._deletes(watch, spec, gone, reader) if gone else entry
-        if entry is not None:
-            while not parts.change_log.wait_stored(entry, timeout_s=0.5):
-                if parts.live.is_stopped:
-                    raise MovedOn
-        parts.keeper.change(lambda old: _done(old, watch, state))
-        log.info("full publish done", table=str(watch.table), rows=len(seen), reason=state.reason)
+class _Read:
+    """One read of one table."""
 
-    def _rows(self, watch: Watch, spec: TableSpec, reader: TableReader) -> tuple[set[str], int | None]:
-        seen: set[str] = set()
-        entry: int | None = None
-        after: object | None = None
+    def __init__(self, parts: FullPublisherParts, watch: Watch) -> None:
+        self._parts = parts
+        self._watch = watch
+        self._spec = watch.spec
+        self._begun: TableState = parts.keeper.state.tables[watch.table]
+        self._is_full = self._begun.publish is Publish.RUNNING
+        self._is_polled = watch.since is None
+        self._entry: int | None = None
+        self._noted_s = parts.clock.monotonic_s()
+        self._reading = watch.reading
+
+    def run(self) -> None:
+        """Raises MovedOn, SourceError, InvalidError."""
+        parts, watch, begun = self._parts, self._watch, self._begun
+        kind = "full" if self._is_full else "poll" if self._is_polled else "diff"
+        metrics.SNAPSHOTS.labels(str(watch.table), kind).inc()
+        began_s = parts.clock.monotonic_s()
+        tell = log.debug if begun.publish is Publish.DONE else log.info
+        tell("read of a table begins", table=str(watch.table), kind=kind, reason=begun.reason)
+        with parts.tables.open(watch.login, self._spec) as reader:
+            if watch.since is not None:
+                reader.wait_visible(watch.since)
+            if self._is_full and not begun.cursor:
+                self._open(begun.reason)
+            published = self._rows(reader)
+            gone = self._deletes(reader) if begun.deletes or not self._is_full else 0
+        self._wait_stored()
+        parts.keeper.change(self._done)
+        metrics.READ_S.labels(kind).observe(parts.clock.monotonic_s() - began_s)
+        tell(
+            "read of a table done",
+            table=str(watch.table),
+            kind=kind,
+            rows=self._reading.rows,
+            published=published,
+            deleted=gone,
+        )
+
+    def _open(self, reason: str) -> None:
+        """A control record in each partition: all rows follow."""
+
+        def records(position: Position, counter: Callable[[], int]) -> list[Record]:
+            topic, number = self._spec.topic, self._watch.partitions
+            return [control_record(topic, p, self._version(position, counter()), reason) for p in range(number)]
+
+        self._parts.on_full(self._spec.topic)
+        self._step((0, 0), records)
+
+    def _rows(self, reader: TableReader) -> int:
+        clock, published = self._parts.clock, 0
+        after: object | None = self._begun.cursor or None
         while True:
+            begun_s = clock.monotonic_s()
             rows, after = reader.chunk(after, _CHUNK_ROWS)
-            seen.update(uid for uid, _ in rows)
-            if rows:
-                metrics.SNAPSHOT_ROWS.labels(str(spec.id)).inc(len(rows))
-                entry = self._step(watch, spec, rows, reader.log_end())
+            images = [image_of(self._spec.columns, uid, row) for uid, row in rows]
+            metrics.SNAPSHOT_ROWS.labels(str(self._watch.table)).inc(len(rows))
+            published += self._publish(images, self._high(reader)) if images else 0
             if after is None:
-                return seen, entry
+                return published
+            self._note(after)
+            self._parts.live.rest(_REST_SHARE * (clock.monotonic_s() - begun_s))
 
-    def _deletes(self, watch: Watch, spec: TableSpec, gone: set[str], reader: TableReader) -> int | None:
-        ordered = sorted(gone)
-        entry: int | None = None
-        for first in range(0, len(ordered), _CHUNK_ROWS):
-            part = ordered[first : first + _CHUNK_ROWS]
-            absent = sorted(set(part) - reader.holds(part))
-            entry = self._step(watch, spec, [(uid, None) for uid in absent], reader.log_end())
-        return entry
+    def _publish(self, images: Sequence[Image], high: tuple[int, int]) -> int:
+        published = 0
 
-    def _gone(self, state: TableState, spec: TableSpec, seen: set[str]) -> set[str]:
-        gone = self._parts.topic_keys.live_keys(spec.topic) - seen
-        if gone and not seen and not state.reason.startswith(_TRUNCATED):
-            log.warning("empty read deletes nothing", table=str(spec.id), keys=len(gone), reason=state.reason)
-            metrics.SKIPPED.labels(str(spec.id), "empty-read").inc(len(gone))
-            return set()
-        return gone
+        def records(position: Position, counter: Callable[[], int]) -> list[Record]:
+            nonlocal published
+            news = self._reading.take(images)
+            published = len(news)
+            now_ms = int(self._parts.clock.wall_s() * 1000)
+            return [r for image in news for r in self._row(image, self._version(position, counter()), position, now_ms)]
 
-    def _step(
-        self, watch: Watch, spec: TableSpec, rows: Sequence[tuple[str, Row | None]], high: tuple[int, int]
-    ) -> int:
-        """Publish rows (None: the key is gone) when the stream has passed `high`; the log entry of the step."""
-        parts = self._parts
-        entries: list[int] = []
+        self._step(high, records)
+        return published
+
+    def _row(self, image: Image, version: Version, position: Position, now_ms: int) -> Sequence[Record]:
+        watch, spec = self._watch, self._spec
+        if isinstance(image.row, InvalidError):
+            headers = ((HEADER_VERSION, version.text().encode("ascii")),)
+            partition = partition_of(image.uid, watch.partitions)
+            unsent = Record(spec.topic, partition, encode_key(spec.uid_column, image.uid), None, headers, image.uid)
+            return self._parts.bury(unsent, image.row.text)
+        metrics.RECORDS.labels(str(spec.id), "r").inc()
+        site = ReadSite(watch.origin, spec, watch.partitions, position.file, now_ms)
+        return (read_record(site, image.uid, image.row, version),)
+
+    def _deletes(self, reader: TableReader) -> int:
+        if not self._reading.rows and not self._begun.reason.startswith(TRUNCATED):
+            keys = len(self._watch.image.keys)
+            if keys:
+                log.warning("empty read deletes nothing", table=str(self._spec.id), keys=keys)
+                metrics.SKIPPED.labels(str(self._spec.id), "empty-read").inc(keys)
+            return 0
+        return sum(self._delete(reader, uids) for uids in self._missing())
+
+    def _missing(self) -> list[list[str]]:
+        """Looked for before any is deleted: the read is complete, and no stream waits meanwhile."""
+        with self._parts.live.changed:
+            found = [uid for uids in self._reading.missing() for uid in uids]
+        return [found[first : first + _CHUNK_ROWS] for first in range(0, len(found), _CHUNK_ROWS)]
+
+    def _delete(self, reader: TableReader, uids: Sequence[str]) -> int:
+        absent = sorted(set(uids) - reader.holds(uids))
+        gone: list[str] = []
+
+        def records(position: Position, counter: Callable[[], int]) -> list[Record]:
+            gone.extend(self._reading.take_absent(absent))
+            site = ReadSite(
+                self._watch.origin,
+                self._spec,
+                self._watch.partitions,
+                position.file,
+                int(self._parts.clock.wall_s() * 1000),
+            )
+            return [read_record(site, uid, None, self._version(position, counter())) for uid in gone]
+
+        if absent:
+            self._step(self._high(reader), records)
+            metrics.RECORDS.labels(str(self._spec.id), "d").inc(len(gone))
+        return len(gone)
+
+    # -- steps of the log ------------------------------------------------------------------------------------------
+
+    def _high(self, reader: TableReader) -> tuple[int, int]:
+        return (0, 0) if self._is_polled else reader.log_end()
+
+    def _version(self, position: Position, counter: int) -> Version:
+        origin = self._watch.origin
+        return polled_version(origin, counter) if self._is_polled else read_version(origin, position, counter)
+
+    def _step(self, high: tuple[int, int], records: Callable[[Position, Callable[[], int]], list[Record]]) -> None:
+        """Publish when the stream has passed `high`, between two transactions."""
 
         def publish(position: Position, counter: Callable[[], int]) -> None:
-            records = self._records(watch, spec, rows, position, counter)
-            entries.append(parts.change_log.publish(records, position))
+            made = records(position, counter)
+            if made:
+                self._entry = self._parts.change_log.publish(made, position)
 
-        parts.live.step(watch, high, publish)
-        return entries[0]
+        self._parts.live.step(self._watch, high, publish)
 
-    def _records(
-        self,
-        watch: Watch,
-        spec: TableSpec,
-        rows: Sequence[tuple[str, Row | None]],
-        position: Position,
-        counter: Callable[[], int],
-    ) -> list[Record]:
-        partitions = watch.assignment.partitions[watch.table]
-        now_ms = int(self._parts.clock.wall_s() * 1000)
-        records: list[Record] = []
-        for uid, row in rows:
-            if uid in watch.touched:
-                continue
-            version = read_version(watch.origin, position, counter())
-            records.append(
-                read_record(ReadSite(watch.origin, spec, partitions, position.file, now_ms), uid, row, version)
-            )
-            metrics.RECORDS.labels(str(spec.id), "d" if row is None else "r").inc()
-        return records
+    def _note(self, after: object) -> None:
+        """Store how far everything is published, so that a restart goes on from there."""
+        now_s = self._parts.clock.monotonic_s()
+        if self._is_polled or not isinstance(after, str) or now_s - self._noted_s < _CURSOR_S:
+            return
+        self._wait_stored()
+        self._noted_s = now_s
+        self._parts.keeper.change(lambda state: self._moved(state, cursor=after))
+        self._begun = replace(self._begun, cursor=after)
 
+    def _wait_stored(self) -> None:
+        if self._entry is None:
+            return
+        while not self._parts.change_log.wait_stored(self._entry, timeout_s=0.5):
+            if self._parts.live.is_stopped:
+                raise MovedOn
 
-def _done(state: CaptureState, watch: Watch, begun: TableState) -> CaptureState:
-    """Mark the table done, unless it was asked for again since."""
-    if watch.is_void:
-        raise MovedOn
-    known = state.tables.get(watch.table)
-    if known != begun:
-        return state
-    return state.with_table(watch.table, replace(begun, publish=Publish.DONE))
+    def _done(self, state: CaptureState) -> CaptureState:
+        published_s = int(self._parts.clock.wall_s()) if self._is_full else self._begun.published_s
+        return self._moved(state, publish=Publish.DONE, cursor="", published_s=published_s)
+
+    def _moved(self, state: CaptureState, **changes: object) -> CaptureState:
+        """The state with what was reached, unless the table was asked for again since. Raises MovedOn."""
+        if self._watch.is_void:
+            raise MovedOn
+        known = state.tables.get(self._watch.table)
+        if known != self._begun:
+            return state
+        return state.with_table(self._watch.table, replace(self._begun, **changes))  # type: ignore[arg-type]  # fields

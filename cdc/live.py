@@ -1,7 +1,8 @@
-"""What the stream, the full publish and the control thread share: where the stream is, and for which tables.
+"""What the stream, the reads of tables and the control thread share: where the stream is, for which tables, and what
+the topics hold.
 
 The lock is held for the time of one transaction's publishing, so that whoever holds it stands between transactions.
-Fed by: the pipeline (position), the control thread (assignment), the full publish (keys to watch). Feeds: all three.
+Fed by: the pipeline (position), the control thread (assignment), reads of tables (keys to watch). Feeds: all three.
 Never: performs I/O, except through the function that it is given to publish with.
 """
 
@@ -11,16 +12,20 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from cdc.core.diff import Held, Reading, TableImage
 from cdc.core.plan import TableSpec
 from cdc.core.records import Origin
 from cdc.core.transaction import Transaction
 from cdc.ports import Login
-from shared.model.position import Position, TableId, file_number
+from shared.clock import Clock, SystemClock
+from shared.model.position import Flavour, MysqlGtids, Position, TableId, file_number
 
-__all__ = ["Assignment", "Live", "MovedOn", "Watch"]
+__all__ = ["Assignment", "Live", "MovedOn", "Polled", "Schedule", "Watch"]
 
 
 _NEVER = (2**63, 0)
+_NOWHERE = Position(MysqlGtids(), "", 0, 0)
+"""Of a server whose log nobody follows."""
 
 
 class MovedOn(Exception):
@@ -39,17 +44,40 @@ class Assignment:
     """Whose SELECT reads a table: its oldest hub's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A table that is read again and again because its changes cannot be streamed."""
+
+    spec: TableSpec
+    partitions: int
+    login: Login
+    flavour: Flavour
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a table is read without another reason."""
+
+    sync_interval_s: float
+    """Shortest syncInterval of its hubs."""
+    baseline_s: float
+    """All its rows are published at least so often: the topic forgets what is older than its retention."""
+
+
 @dataclass(slots=True)
 class Watch:
-    """A table under full publish."""
+    """A table that is being read."""
 
     table: TableId
-    assignment: Assignment
+    spec: TableSpec
+    partitions: int
+    login: Login
     origin: Origin
-    since: Position
-    """The stream had passed this when the watch began."""
-    touched: set[str] = field(default_factory=set)
-    """Keys of records that the stream has published since."""
+    image: TableImage
+    reading: Reading
+    """From its low mark on."""
+    since: Position | None
+    """The stream had passed this when the watch began; None for a table that is polled."""
     is_void: bool = False
     """Something could not be understood since; read again."""
 
@@ -57,14 +85,22 @@ class Watch:
 class Live:
     """Shared state under one condition variable."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.changed = threading.Condition()
         self.position: Position | None = None
         self.origin: Origin | None = None
+        self.last_gtid = ""
+        """Of the last transaction that the stream has passed."""
+        self.lag_s = 0.0
+        """How old it was then, by the server's clock."""
+        self._clock = clock or SystemClock()
         self._reached = (0, 0)
         self._reads_from = (0, 0)
         self._wanted: Assignment | None = None
         self._active: Assignment | None = None
+        self._polled: Mapping[TableId, Polled] = {}
+        self._schedules: Mapping[TableId, Schedule] = {}
+        self._images: dict[TableId, tuple[TableSpec, TableImage]] = {}
         self._watches: dict[TableId, Watch] = {}
         self._wake: Callable[[], None] | None = None
         self._counter = 0
@@ -83,9 +119,27 @@ class Live:
         if wake is not None:
             wake()
 
+    def poll(self, tables: Mapping[TableId, Polled], schedules: Mapping[TableId, Schedule]) -> None:
+        """Set which tables are polled, and when each table is read."""
+        with self.changed:
+            for table, watch in self._watches.items():
+                if watch.since is None and self._polled.get(table) != tables.get(table):
+                    watch.is_void = True
+            self._polled, self._schedules = tables, schedules
+            for table, polled in tables.items():
+                self._image(table, polled.spec)
+            self.changed.notify_all()
+
+    def schedule(self, table: TableId) -> Schedule | None:
+        """When the table is read without another reason; None while nobody wants it."""
+        return self._schedules.get(table)
+
     def wait_assignment(self) -> Assignment | None:
         """The assignment, as soon as there is one; None when stopped."""
         with self.changed:
+            if self._wanted is None:
+                self._active = None  # asked by the pipeline: nothing is streamed any more
+                self.changed.notify_all()
             self.changed.wait_for(lambda: self._is_stopped or self._wanted is not None)
             return None if self._is_stopped else self._wanted
 
@@ -122,13 +176,27 @@ class Live:
         """A stream begins behind `position`. Watches of tables that changed hands are void."""
         with self.changed:
             for watch in self._watches.values():
-                same = assignment.tables.get(watch.table) == watch.assignment.tables.get(watch.table)
-                watch.is_void = watch.is_void or not same or origin != watch.origin
+                is_same = watch.since is None or assignment.tables.get(watch.table) == watch.spec
+                watch.is_void = watch.is_void or not is_same or (watch.since is not None and origin != watch.origin)
+            for table, spec in assignment.tables.items():
+                self._image(table, spec)
+            self._forget_images(assignment)
             self._active, self.origin, self.position, self._wake = assignment, origin, position, wake
             self._reached = position.reached
             self.changed.notify_all()
         if not self.is_current(assignment):
             wake()
+
+    def _image(self, table: TableId, spec: TableSpec) -> TableImage:
+        """What the topic holds; begun anew when the topic or the columns are others."""
+        known = self._images.get(table)
+        if known is None or known[0] != spec:
+            known = self._images[table] = spec, TableImage(spec.columns)
+        return known[1]
+
+    def _forget_images(self, assignment: Assignment) -> None:
+        for table in self._images.keys() - assignment.tables.keys() - self._polled.keys():
+            del self._images[table]
 
     def disconnected(self) -> None:
         """The stream ended."""
@@ -148,7 +216,7 @@ class Live:
         with self.changed:
             self._active = None
             for watch in self._watches.values():
-                watch.is_void = True
+                watch.is_void = watch.is_void or watch.since is not None
             self.changed.notify_all()
 
     def passed(self, transaction: Transaction, publish: Callable[[Position], None]) -> None:
@@ -160,10 +228,14 @@ class Live:
             publish(position)
             self.position = position
             self._reached = position.reached
+            self.last_gtid, self.lag_s = transaction.gtid, max(0.0, self._clock.wall_s() - transaction.ts_s)
             for change in transaction.changes:
+                known = self._images.get(change.table)
+                if known is not None:
+                    known[1].stream(change)
                 watch = self._watches.get(change.table)
                 if watch is not None:
-                    watch.touched.add(change.uid)
+                    watch.reading.touch(change.uid)
             if self._watches:
                 self.changed.notify_all()
 
@@ -179,22 +251,64 @@ class Live:
                     self.position = replace(self.position, end=max(self.position.end, end))
                 self.changed.notify_all()
 
-    # -- full publish ----------------------------------------------------------------------------------------------
+    def rest(self, seconds: float) -> None:
+        """Do nothing for a while, unless everything stops."""
+        with self.changed:
+            self.changed.wait_for(lambda: self._is_stopped, seconds)
+
+    # -- reads of tables -------------------------------------------------------------------------------------------
 
     def allow_reads(self, reached: tuple[int, int] | None) -> None:
         """No watch begins before the stream has passed this log position; None: before this is called again."""
         with self.changed:
             self._reads_from = _NEVER if reached is None else reached
 
-    def watch(self, table: TableId) -> Watch | None:
-        """Begin to note the table's keys; None when the stream does not read the table."""
+    def unloaded(self) -> tuple[TableId, TableSpec, TableImage] | None:
+        """A streamed table of whose topic it is not known what it held before the stream began."""
+        with self.changed:
+            for table, (spec, image) in self._images.items():
+                if not image.is_loaded:
+                    return table, spec, image
+        return None
+
+    def load(self, image: TableImage, held: list[Held]) -> None:
+        """Some records of the topic from before the stream began."""
+        with self.changed:
+            image.load(held)
+
+    def loaded(self, image: TableImage) -> None:
+        """That was all of them."""
+        with self.changed:
+            image.loaded()
+
+    def watch(self, table: TableId, *, publishes_all: bool) -> Watch | None:
+        """Begin to note the table's keys; None when the stream does not read the table, or its topic is not loaded."""
         with self.changed:
             active, origin, position = self._active, self.origin, self.position
             if active is None or origin is None or position is None or table not in active.tables:
                 return None
-            if self._reached < self._reads_from:
+            spec = active.tables[table]
+            image = self._image(table, spec)
+            if self._reached < self._reads_from or not image.is_loaded:
                 return None
-            watch = Watch(table, active, origin, position)
+            login = active.logins.get(table, active.login)
+            reading = Reading(image, publishes_all=publishes_all)
+            watch = Watch(table, spec, active.partitions[table], login, origin, image, reading, position)
+            self._watches[table] = watch
+            return watch
+
+    def watch_polled(self, table: TableId, origin: Origin, *, publishes_all: bool) -> Watch | None:
+        """A table that is polled; None when it is not, when the stream still reads it, or its topic is not loaded."""
+        with self.changed:
+            polled, active = self._polled.get(table), self._active
+            if polled is None or (active is not None and table in active.tables):
+                return None
+            image = self._image(table, polled.spec)
+            if not image.is_loaded:
+                return None
+            origin = replace(origin, flavour=polled.flavour)
+            reading = Reading(image, publishes_all=publishes_all, is_alone=True)
+            watch = Watch(table, polled.spec, polled.partitions, polled.login, origin, image, reading, None)
             self._watches[table] = watch
             return watch
 
@@ -206,13 +320,19 @@ class Live:
     def step(self, watch: Watch, high: tuple[int, int], publish: Callable[[Position, Callable[[], int]], None]) -> None:
         """Wait until the stream has passed `high`, then publish between transactions.
 
+        A table that is polled waits for no stream, only for one that is about to begin: it may set the floor back.
         `publish` gets the position and a function that hands out the next counter. Raises MovedOn.
         """
         with self.changed:
-            self.changed.wait_for(lambda: self._is_stopped or watch.is_void or self._reached >= high)
-            if self._is_stopped or watch.is_void or self.position is None:
+            self.changed.wait_for(lambda: self._is_stopped or watch.is_void or self._may_step(watch, high))
+            if self._is_stopped or watch.is_void:
                 raise MovedOn
-            publish(self.position, self._next_counter)
+            publish(self.position or _NOWHERE, self._next_counter)
+
+    def _may_step(self, watch: Watch, high: tuple[int, int]) -> bool:
+        if watch.since is None:
+            return self._wanted is None or self._active is not None
+        return self._reached >= high
 
     def _next_counter(self) -> int:
         self._counter += 1

@@ -10,8 +10,19 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 EVENTS = Counter("rowplane_capture_events_total", "Binlog events read", ["kind"])
 TRANSACTIONS = Counter("rowplane_capture_transactions_total", "Transactions passed, with and without published rows")
 RECORDS = Counter("rowplane_capture_records_total", "Records handed to Kafka", ["table", "op"])
-SNAPSHOT_ROWS = Counter("rowplane_capture_snapshot_rows_total", "Rows read by full publishes", ["table"])
-SNAPSHOTS = Counter("rowplane_capture_snapshots_total", "Full publishes begun", ["table"])
+SNAPSHOT_ROWS = Counter("rowplane_capture_snapshot_rows_total", "Rows read by SELECT", ["table"])
+SNAPSHOTS = Counter(
+    "rowplane_capture_snapshots_total",
+    "Reads of a table begun: full (all rows published), diff (those that differ), poll (likewise, without a stream)",
+    ["table", "kind"],
+)
+READ_S = Histogram(
+    "rowplane_capture_snapshot_seconds",
+    "Reads of a table that came to their end",
+    ["kind"],
+    buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0),
+)
+DEAD = Counter("rowplane_capture_dead_letters_total", "Rows that could not be published", ["topic"])
 UNREAD = Counter(
     "rowplane_capture_unread_total", "Changes that the binlog did not tell; the table was read instead", ["table"]
 )

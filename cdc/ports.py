@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cdc.core.diff import Held
 from cdc.core.events import Event
 from cdc.core.identity import ServerFacts
 from cdc.core.plan import TableSpec
@@ -18,6 +19,7 @@ from cdc.core.protocol import TakeTail
 from cdc.core.records import Record
 from cdc.core.resume import Partition
 from cdc.core.values import Value
+from shared.errors import InvalidError
 from shared.model.position import CaptureState, Position, TableId
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "StreamOrder",
     "TableReader",
     "Tables",
+    "TopicFacts",
     "TopicKeys",
     "TopicTails",
     "Topics",
@@ -99,8 +102,11 @@ class TableReader(Protocol):
         """Return when a SELECT sees every transaction of `passed`. Raises SourceError."""
         ...
 
-    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row]], object | None]:
-        """Up to `limit` (uid text, row) behind the key `after`, and the last key (None: nothing is left)."""
+    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row | InvalidError]], object | None]:
+        """Up to `limit` (uid text, row) behind the key `after`, and the last key (None: nothing is left).
+
+        In place of a row that cannot be told as it is stands the error. Raises SourceError, InvalidError.
+        """
         ...
 
     def log_end(self) -> tuple[int, int]:
@@ -151,8 +157,8 @@ class TopicTails(Protocol):
 class TopicKeys(Protocol):
     """The change topics, for reading back."""
 
-    def live_keys(self, topic: str) -> set[str]:
-        """uid texts whose last record in the topic is not a delete. Raises LogError."""
+    def held(self, topic: str) -> Iterator[Held]:
+        """Every record of the topic up to now that a consumer would not drop as old, in order. Raises LogError."""
         ...
 
     def highest_incarnation(self, topic: str) -> int:
@@ -160,11 +166,22 @@ class TopicKeys(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """A change topic as Kafka knows it."""
+
+    partitions: int
+    topic_id: str
+    """Another one when the topic was deleted and made again."""
+    retention_s: float
+    """How long it keeps a record; infinite when it keeps all."""
+
+
 class Topics(Protocol):
     """Creation of topics."""
 
-    def ensure_table_topic(self, topic: str) -> int:
-        """Create the topic unless it exists; its number of partitions. Raises LogError."""
+    def ensure_table_topic(self, topic: str) -> TopicFacts:
+        """Create the topic unless it exists. Raises LogError."""
         ...
 
 

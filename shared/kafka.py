@@ -6,6 +6,7 @@ or creates anything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -43,7 +44,9 @@ __all__ = [
     "partition_count",
     "read_all",
     "topic_exists",
+    "topic_id",
     "topic_limit_bytes",
+    "topic_retention_s",
     "translated",
 ]
 
@@ -243,12 +246,28 @@ def topic_exists(admin: Any, name: str) -> bool:
         return all(topic["error_code"] != missing for topic in admin.describe_topics([name]))
 
 
+def topic_id(admin: Any, name: str) -> str:
+    """Kafka's id of the topic: another one when it was deleted and made again; empty from brokers before 2.8."""
+    with translated(f"topic {name}"):
+        return "".join(str(topic.get("topic_id") or "") for topic in admin.describe_topics([name]))
+
+
 def topic_limit_bytes(admin: Any, name: str) -> int:
     """`max.message.bytes` of the topic: the largest batch it takes. Raises LogError."""
+    return int(_topic_config(admin, name, "max.message.bytes"))
+
+
+def topic_retention_s(admin: Any, name: str) -> float:
+    """`retention.ms` of the topic in seconds; infinite when it keeps records for ever. Raises LogError."""
+    retention_ms = int(_topic_config(admin, name, "retention.ms"))
+    return math.inf if retention_ms < 0 else retention_ms / 1000
+
+
+def _topic_config(admin: Any, name: str, config: str) -> str:
     with translated(f"topic {name}"):
-        resource = ConfigResource(ConfigResourceType.TOPIC, name, configs=["max.message.bytes"])
+        resource = ConfigResource(ConfigResourceType.TOPIC, name, configs=[config])
         answer = admin.describe_configs([resource], config_filter="all")
-        return int(answer["topic"][name]["max.message.bytes"]["value"])
+        return str(answer["topic"][name][config]["value"])
 
 
 def read_all(consumer: Any, topic: str, partitions: Sequence[int]) -> Generator[Any, None, None]:

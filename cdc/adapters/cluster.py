@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import structlog
 
-from cdc.core.conditions import Verdict, merged
+from cdc.core.conditions import Report, news
 from cdc.core.plan import by_age
 from shared.clock import Clock, rfc3339
 from shared.errors import InvalidError, ObjectNotFound, SourceRefused
@@ -28,6 +28,9 @@ from shared.model.version import Version
 __all__ = ["ClusterHubs"]
 
 log = structlog.get_logger(__name__)
+
+_SETTLED_S = 10.0
+"""What moves with every transaction is written at most so often."""
 
 _Key = tuple[str, str]
 _M = TypeVar("_M", bound=ApiModel)
@@ -44,7 +47,8 @@ class ClusterHubs:
         self._on_change = on_change
         self._lock = threading.Lock()
         self._hubs: dict[_Key, Hub] = {}
-        self._conditions: dict[_Key, list[dict[str, Any]]] = {}
+        self._statuses: dict[_Key, dict[str, Any]] = {}
+        self._written_at_s: dict[_Key, float] = {}
         self._forms: dict[_Key, Form] = {}
         self._reflectors = [Reflector(client, HUBS, self._on_hub, namespace=client.namespace)]
         if with_forms:
@@ -107,19 +111,21 @@ class ClusterHubs:
                 f"Secret {namespace}/{ref.name}, key {ref.key} is not UTF-8 text", mend=mend, reason="SecretMissing"
             ) from error
 
-    def report(self, hub: Hub, verdicts: Iterable[Verdict]) -> None:
-        """Write the conditions that are news. Raises ClusterError."""
+    def report(self, hub: Hub, report: Report) -> None:
+        """Write the status when it is news. Raises ClusterError."""
+        now_s = self._clock.monotonic_s()
         with self._lock:
-            present = self._conditions.get(hub.key, [])
+            present = self._statuses.get(hub.key, {})
+            is_settled = now_s - self._written_at_s.get(hub.key, now_s - _SETTLED_S) >= _SETTLED_S
         now = rfc3339(self._clock.wall_s())
-        conditions = merged(present, verdicts, hub.metadata.generation, now)
-        if conditions is None:
+        status = news(present, report, hub.metadata.generation, now, is_settled=is_settled)
+        if status is None:
             return
         body = {
             "apiVersion": API_VERSION,
             "kind": HUBS.kind,
             "metadata": {"namespace": hub.metadata.namespace, "name": hub.metadata.name},
-            "status": {"conditions": conditions},
+            "status": status,
         }
         try:
             live = self._client.apply(HUBS, body, manager=CAPTURE_MANAGER, subresource="status")
@@ -127,7 +133,8 @@ class ClusterHubs:
             return
         with self._lock:
             if hub.key in self._hubs:
-                self._conditions[hub.key] = (live.get("status") or {}).get("conditions") or []
+                self._statuses[hub.key] = live.get("status") or {}
+                self._written_at_s[hub.key] = now_s
 
     def highest_incarnation(self, server: str) -> int:
         """Of any row that a LynqNode of the server's hubs holds; 0 when there is none. Raises ClusterError.
@@ -156,10 +163,11 @@ class ClusterHubs:
             old = self._hubs.get(key)
             if hub is None:
                 self._hubs.pop(key, None)
-                self._conditions.pop(key, None)
+                self._statuses.pop(key, None)
+                self._written_at_s.pop(key, None)
             else:
                 self._hubs[key] = hub
-                self._conditions[key] = (document.get("status") or {}).get("conditions") or []
+                self._statuses[key] = document.get("status") or {}
         if _essence(old) != _essence(hub):
             self._on_change()
 

@@ -11,38 +11,52 @@ from collections.abc import Iterable
 from cdc.adapters.mysql import Connection, connect, is_mariadb, query, quoted
 from cdc.core.advice import (
     ColumnFacts,
+    Fitness,
     check_columns,
     check_grants,
     check_uid,
     check_variables,
     missing_table,
+    view,
     wanted_variables,
 )
 from cdc.ports import Login
-from shared.errors import SourceRefused
+from shared.errors import SourceRefused, SourceUnfit
 from shared.model.position import Flavour, TableId
 
 __all__ = ["preflight"]
 
 
-def preflight(login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> None:
-    """Return when the table can be captured. Raises SourceError whose reason and mend fit a condition."""
+def preflight(login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> Fitness:
+    """Return when the table can be read, and whether its changes can be streamed.
+
+    Raises SourceError whose reason and mend fit a condition.
+    """
     with connect(login) as connection:
         flavour = Flavour.MARIADB if is_mariadb(connection) else Flavour.MYSQL
-        names = tuple(wanted_variables(flavour))
-        marks = ", ".join(["%s"] * len(names))
-        found = query(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", names)
-        check_variables(f"{login.host}:{login.port}", flavour, {str(n).lower(): str(v) for n, v in found})
-        check_grants(login.user, (str(row[0]) for row in query(connection, "SHOW GRANTS")))
-        _check_table(connection, table)
+        is_view = _is_view(connection, table)
         facts = _columns(connection, table)
         check_columns(table, facts.keys(), columns)
-        check_uid(table, facts[uid_column])
+        if not is_view:
+            check_uid(table, facts[uid_column])
         selected = ", ".join(quoted(column) for column in columns)
         query(connection, f"SELECT {selected} FROM {quoted(table.database)}.{quoted(table.table)} LIMIT 0")  # noqa: S608  # names are quoted
+        try:
+            _check_log(connection, login, flavour)
+        except (SourceRefused, SourceUnfit) as obstacle:
+            return Fitness(flavour, obstacle, is_view=is_view)
+        return Fitness(flavour, view(table) if is_view else None, is_view=is_view)
 
 
-def _check_table(connection: Connection, table: TableId) -> None:
+def _check_log(connection: Connection, login: Login, flavour: Flavour) -> None:
+    names = tuple(wanted_variables(flavour))
+    marks = ", ".join(["%s"] * len(names))
+    found = query(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", names)
+    check_variables(f"{login.host}:{login.port}", flavour, {str(n).lower(): str(v) for n, v in found})
+    check_grants(login.user, (str(row[0]) for row in query(connection, "SHOW GRANTS")))
+
+
+def _is_view(connection: Connection, table: TableId) -> bool:
     rows = query(
         connection,
         "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s",
@@ -51,12 +65,7 @@ def _check_table(connection: Connection, table: TableId) -> None:
     kinds = {str(name): str(kind) for name, kind in rows}
     if table.table not in kinds:
         raise missing_table(table, kinds.keys())
-    if kinds[table.table] != "BASE TABLE":
-        raise SourceRefused(
-            f"{table} is a {kinds[table.table].lower()}, whose changes are not in the binlog",
-            mend="Name its base table in source.mysql.table",
-            reason="TableMissing",
-        )
+    return "VIEW" in kinds[table.table]
 
 
 def _columns(connection: Connection, table: TableId) -> dict[str, ColumnFacts]:

@@ -3,7 +3,7 @@
 In flight are at most so many records and bytes; more block the caller. The first record that Kafka refuses for good
 ends the process from inside the callback: whatever was sent behind it must not look like the next record of the log.
 Fed by: the pipeline and the full publish, one step of the log at a time. Feeds: the change topics, the ledger.
-Never: drops a record without a log line, a metric and a word to the hubs.
+Never: drops a record without a metric and a word to whoever answers for it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class KafkaChangeLog:
         producer: Producer,
         clock: Clock,
         on_fatal: Callable[[BaseException], None] = end_process,
-        on_oversized: Callable[[Record, int], None] = lambda _record, _limit: None,
+        on_oversized: Callable[[Record, int], Sequence[Record]] = lambda _record, _limit: (),
     ) -> None:
         self._producer = producer
         self._clock = clock
@@ -107,7 +107,7 @@ class KafkaChangeLog:
 
         Raises LogUnreachable after `abandon`; the entry then stays open for ever, and the floor below it.
         """
-        fitting = [record for record in records if self._fits(record)]
+        fitting = [fit for record in records for fit in self._fitting(record)]
         with self._lock:
             entry = self._ledger.add(position, len(fitting))
             if not fitting:
@@ -175,20 +175,18 @@ class KafkaChangeLog:
 
     # -- one record ------------------------------------------------------------------------------------------------
 
+    def _fitting(self, record: Record) -> Sequence[Record]:
+        """The record, or what is sent in place of one that its topic does not take: the floor waits for that, too."""
+        if self._fits(record):
+            return (record,)
+        metrics.SKIPPED.labels(record.topic, "too-large").inc()
+        return [
+            instead for instead in self._on_oversized(record, self._window.limit(record.topic)) if self._fits(instead)
+        ]
+
     def _fits(self, record: Record) -> bool:
         limit = self._window.limit(record.topic)
-        if not limit or record.size_bytes <= limit:
-            return True
-        metrics.SKIPPED.labels(record.topic, "too-large").inc()
-        log.error(
-            "record is larger than its topic takes",
-            topic=record.topic,
-            uid=record.uid,
-            bytes=record.size_bytes,
-            limit=limit,
-        )
-        self._on_oversized(record, limit)
-        return False
+        return not limit or record.size_bytes <= limit
 
     def _reserve(self, topic: str, size_bytes: int) -> None:
         with self._lock:

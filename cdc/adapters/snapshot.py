@@ -1,21 +1,27 @@
 """Read a table by SELECT, in key order, a chunk at a time; values as the binlog would tell them.
 
-Each chunk is one statement of its own: memory and the server's undo log stay small however large the table is.
-Fed by: full publishes. Feeds: rows as cdc.core.values writes them. Never: writes, or locks a row.
+Each chunk is one statement of its own: memory and the server's undo log stay small however large the table is. The
+order is that of the column's own index; since the column is unique, it has no two keys that it holds for equal. A view
+has no index and may hold a key twice: it is read by one statement, whose rows are fetched a chunk at a time.
+Fed by: reads of tables. Feeds: rows as cdc.core.values writes them. Never: writes, or locks a row.
 """
 
 from __future__ import annotations
 
+import base64
 import time
-from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
+
+import pymysql
+from pymysql.cursors import SSCursor
 
 from cdc.adapters.mysql import Connection, connect, is_mariadb, log_end, query, quoted
 from cdc.core.columns import declared
 from cdc.core.plan import TableSpec
 from cdc.core.values import Kind, from_select, key_text
 from cdc.ports import Login, Row
-from shared.errors import SourceRefused, SourceUnreachable
+from shared.errors import InvalidError, SourceRefused, SourceUnreachable
 from shared.model.position import MysqlGtids, Position, file_number
 
 __all__ = ["SqlTableReader", "SqlTables", "column_types"]
@@ -54,6 +60,9 @@ class SqlTableReader:
         self._select = ", ".join(_expression(column, self._types[column]) for column in spec.columns)
         self._from = f"{quoted(spec.id.database)}.{quoted(spec.id.table)}"
         self._uid = quoted(spec.uid_column)
+        self._uid_at = spec.columns.index(spec.uid_column)
+        self._is_view = _is_view(connection, *spec.id)
+        self._cursor: SSCursor | None = None
 
     def wait_visible(self, passed: Position) -> None:
         """Return when a SELECT sees every transaction of `passed`; raises SourceUnreachable after 30 s.
@@ -78,29 +87,53 @@ class SqlTableReader:
         file = str(status.get("Binlog_snapshot_file", ""))
         return bool(file) and (file_number(file), int(status["Binlog_snapshot_position"])) >= passed.reached
 
-    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row]], object | None]:
+    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row | InvalidError]], object | None]:
         """Up to `limit` (uid text, row) behind the key `after`, and the last key (None: nothing is left)."""
-        where = f" WHERE {self._uid} > %s" if after is not None else ""
-        sql = f"SELECT {self._uid}, {self._select} FROM {self._from}{where} ORDER BY {self._uid} LIMIT {limit}"  # noqa: S608  # names are quoted
-        raw = query(self._connection, sql, () if after is None else (after,))
+        if self._is_view:
+            raw: Sequence[Sequence[str | bytes | None]] = self._fetch(limit)
+        else:
+            where = f" WHERE {self._uid} > %s" if after is not None else ""
+            sql = f"SELECT {self._uid}, {self._select} FROM {self._from}{where} ORDER BY {self._uid} LIMIT {limit}"  # noqa: S608  # names are quoted
+            raw = query(self._connection, sql, () if after is None else (after,))
         rows = [self._row(cells[1:]) for cells in raw]
         return rows, raw[-1][0] if len(raw) == limit else None
+
+    def _fetch(self, limit: int) -> Sequence[Sequence[str | bytes | None]]:
+        if self._cursor is None:
+            self._cursor = SSCursor(self._connection)
+            self._cursor.execute(f"SELECT {self._uid}, {self._select} FROM {self._from}")  # noqa: S608  # names are quoted
+        return list(self._cursor.fetchmany(limit))
+
+    def close(self) -> None:
+        """Let go of what was not fetched."""
+        if self._cursor is not None:
+            with suppress(pymysql.err.Error, OSError):
+                self._cursor.close()
 
     def holds(self, uids: Collection[str]) -> set[str]:
         """Those of the uid texts that the table holds now."""
         if not uids:
             return set()
         marks = ", ".join(["%s"] * len(uids))
-        sql = f"SELECT {self._select} FROM {self._from} WHERE {self._uid} IN ({marks})"  # noqa: S608  # names are quoted
-        return {self._row(cells)[0] for cells in query(self._connection, sql, tuple(uids))}
+        kind = self._types[self._spec.uid_column]
+        column = _expression(self._spec.uid_column, kind)
+        native = _NATIVE.get(kind, str)
+        sql = f"SELECT {self._select} FROM {self._from} WHERE {column} IN ({marks})"  # noqa: S608  # names are quoted
+        return {self._row(cells)[0] for cells in query(self._connection, sql, tuple(native(uid) for uid in uids))}
 
     def log_end(self) -> tuple[int, int]:
         """(file number, offset) of the end of the server's log now."""
         return log_end(self._connection)
 
-    def _row(self, cells: Sequence[str | bytes | None]) -> tuple[str, Row]:
-        row = {column: from_select(kind, cell) for (column, kind), cell in zip(self._types.items(), cells, strict=True)}
-        return key_text(row[self._spec.uid_column]), row
+    def _row(self, cells: Sequence[str | bytes | None]) -> tuple[str, Row | InvalidError]:
+        """Raises InvalidError when not even the key can be told."""
+        uid = key_text(from_select(self._types[self._spec.uid_column], cells[self._uid_at]))
+        try:
+            return uid, {
+                column: from_select(kind, cell) for (column, kind), cell in zip(self._types.items(), cells, strict=True)
+            }
+        except InvalidError as error:
+            return uid, error
 
 
 class SqlTables:
@@ -110,7 +143,30 @@ class SqlTables:
     def open(self, login: Login, spec: TableSpec) -> Generator[SqlTableReader, None, None]:
         """A reader with a connection of its own. Raises SourceError."""
         with connect(login) as connection:
-            yield SqlTableReader(connection, spec)
+            reader = SqlTableReader(connection, spec)
+            try:
+                yield reader
+            finally:
+                reader.close()
+
+
+def _is_view(connection: Connection, database: str, table: str) -> bool:
+    rows = query(
+        connection,
+        "SELECT table_type FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+        (database, table),
+    )
+    return bool(rows) and "VIEW" in str(rows[0][0])
+
+
+_NATIVE: dict[Kind, Callable[[str], object]] = {
+    Kind.BINARY: base64.b64decode,
+    Kind.BIT: int,
+    Kind.DATE: lambda text: text[:10],
+    Kind.DATETIME: lambda text: text.rstrip("Z").replace("T", " "),
+    Kind.TIMESTAMP: lambda text: text.rstrip("Z").replace("T", " "),
+}
+"""A key's text as the server compares it with its column."""
 
 
 def _expression(column: str, kind: Kind) -> str:

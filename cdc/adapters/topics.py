@@ -12,7 +12,9 @@ from typing import Any
 import structlog
 
 from cdc.adapters.publisher import KafkaChangeLog, Producer
+from cdc.core.diff import Held
 from cdc.core.records import Record
+from cdc.ports import TopicFacts
 from shared.errors import InvalidError, LogError, LogUnreachable
 from shared.kafka import (
     TABLE_PARTITIONS,
@@ -20,12 +22,15 @@ from shared.kafka import (
     ensure_topic,
     read_all,
     topic_exists,
+    topic_id,
     topic_limit_bytes,
+    topic_retention_s,
     translated,
 )
-from shared.model.envelope import decode_key, version_header
-from shared.model.names import HEADER_VERSION, position_topic
+from shared.model.envelope import decode, decode_key, version_header
+from shared.model.names import HEADER_DEAD, HEADER_VERSION, position_topic
 from shared.model.position import CaptureState
+from shared.model.version import Version
 from shared.settings import KafkaSettings
 
 __all__ = ["KafkaStateStore", "KafkaTopicKeys", "KafkaTopics"]
@@ -33,7 +38,6 @@ __all__ = ["KafkaStateStore", "KafkaTopicKeys", "KafkaTopics"]
 log = structlog.get_logger(__name__)
 
 _STORE_TIMEOUT_S = 30.0
-_DELETE_MARK = b'"op":"d"'
 
 
 class KafkaTopics:
@@ -45,8 +49,8 @@ class KafkaTopics:
         self._change_log = change_log
         self._lock = threading.Lock()
 
-    def ensure_table_topic(self, topic: str) -> int:
-        """Create the topic unless it exists; its number of partitions. Raises LogError."""
+    def ensure_table_topic(self, topic: str) -> TopicFacts:
+        """Create the topic unless it exists. Raises LogError."""
         with self._lock:
             count = ensure_topic(
                 self._admin,
@@ -56,7 +60,7 @@ class KafkaTopics:
                 configs={"cleanup.policy": "delete"},
             )
             self._change_log.set_limit(topic, topic_limit_bytes(self._admin, topic))
-            return count
+            return TopicFacts(count, topic_id(self._admin, topic), topic_retention_s(self._admin, topic))
 
     def exists(self, topic: str) -> bool:
         """False when Kafka knows that there is no such topic. Raises LogError."""
@@ -120,18 +124,22 @@ class KafkaTopicKeys:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
 
-    def live_keys(self, topic: str) -> set[str]:
-        """uid texts whose last record in the topic is not a delete. Raises LogError."""
-        live: set[str] = set()
+    def held(self, topic: str) -> Iterator[Held]:
+        """Every record of the topic up to now that a consumer would not drop as old, in order. Raises LogError."""
+        highest: dict[int, Version] = {}
         for record in self._read(topic):
-            if record.key is None or record.value is None:
-                continue
-            uid = decode_key(record.key)[1]
-            if _DELETE_MARK in record.value[-64:]:
-                live.discard(uid)
-            else:
-                live.add(uid)
-        return live
+            try:
+                if record.key is None:
+                    continue
+                headers = dict(record.headers)
+                version = version_header(headers, HEADER_VERSION)
+                if version <= highest.get(record.partition, version) and record.partition in highest:
+                    continue
+                highest[record.partition] = version
+                uid = decode_key(record.key)[1]
+                yield Held(uid, None if record.value is None else decode(record.value).after, HEADER_DEAD in headers)
+            except InvalidError as error:
+                log.warning("record of the topic left out", topic=topic, offset=record.offset, error=str(error))
 
     def highest_incarnation(self, topic: str) -> int:
         """Of any record of the topic; 0 for an empty or missing one. Raises LogError."""

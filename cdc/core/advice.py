@@ -13,11 +13,31 @@ from dataclasses import dataclass
 from shared.errors import SourceError, SourceRefused, SourceUnfit
 from shared.model.position import Flavour, TableId
 
-__all__ = ["ColumnFacts", "check_columns", "check_grants", "check_uid", "check_variables", "wanted_variables"]
+__all__ = [
+    "ColumnFacts",
+    "Fitness",
+    "check_columns",
+    "check_grants",
+    "check_uid",
+    "check_variables",
+    "missing_table",
+    "view",
+    "wanted_variables",
+]
 
 _COMMON = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
-_OFF = {Flavour.MYSQL: "binlog_transaction_compression", Flavour.MARIADB: "log_bin_compress"}
 _RESTART = {"log_bin", "gtid_mode"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fitness:
+    """A table that can be read, and whether its changes can be streamed."""
+
+    flavour: Flavour
+    obstacle: SourceError | None = None
+    """Why its changes cannot be streamed by this login; None when they can."""
+    is_view: bool = False
+    """Whether no login can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +52,13 @@ class ColumnFacts:
 
 def wanted_variables(flavour: Flavour) -> Mapping[str, str]:
     """Global variables and the values that capture needs."""
-    wanted = {**_COMMON, _OFF[flavour]: "OFF"}
-    return {**wanted, "gtid_mode": "ON"} if flavour is Flavour.MYSQL else wanted
+    return {**_COMMON, "gtid_mode": "ON"} if flavour is Flavour.MYSQL else _COMMON
 
 
 def check_variables(server: str, flavour: Flavour, found: Mapping[str, str]) -> None:
-    """Raises SourceUnfit that names the variable and its mend. A variable that the server does not know is fine if it
-    should be OFF."""
+    """Raises SourceUnfit that names the variable and its mend."""
     for name, wanted in wanted_variables(flavour).items():
-        value = _switch(found.get(name, "OFF" if wanted == "OFF" else "missing"))
+        value = _switch(found.get(name, "missing"))
         if value == wanted:
             continue
         how = "in the server's configuration and restart it" if name in _RESTART else "now, and in its configuration"
@@ -95,6 +113,15 @@ def check_uid(table: TableId, column: ColumnFacts) -> None:
         raise SourceRefused(
             f"uid column {column.name} of {table} is not {' and not '.join(lacks)}", mend=mend, reason="UidNotUnique"
         )
+
+
+def view(table: TableId) -> SourceError:
+    """Why a view is not streamed."""
+    return SourceUnfit(
+        f"{table} is a view, whose changes are not in the binlog",
+        mend="To have changes at once, name its base table in source.mysql.table",
+        reason="BinlogUnfit",
+    )
 
 
 def missing_table(table: TableId, present: Collection[str]) -> SourceError:

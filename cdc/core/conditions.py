@@ -12,9 +12,22 @@ from typing import Any
 
 from shared.errors import RowplaneError, SourceError
 
-__all__ = ["Verdict", "failed", "merged", "snapshotting", "streaming"]
+__all__ = [
+    "Facts",
+    "Report",
+    "Verdict",
+    "dead_letters",
+    "failed",
+    "merged",
+    "news",
+    "polling",
+    "snapshotting",
+    "streaming",
+]
 
 _MAX_MESSAGE = 1024
+_MOVING = frozenset({"lagSeconds", "lastGtid"})
+_FIELDS = (*_MOVING, "mode", "resync")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +40,62 @@ class Verdict:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a hub's status tells besides conditions."""
+
+    mode: str = ""
+    """`Streaming` or `Polling`; empty while it is neither."""
+    lag_s: int | None = None
+    """Age of the last transaction when it was read; None without a stream."""
+    last_gtid: str = ""
+    """Of the last transaction that was read."""
+    resync: str = ""
+    """The hub's resync request, as it stands in the annotation."""
+    resync_phase: str = ""
+    """`Pending`, `Running` or `Done`."""
+
+    def fields(self) -> dict[str, Any]:
+        """As they stand in the status."""
+        found: dict[str, Any] = {"mode": self.mode, "lagSeconds": self.lag_s, "lastGtid": self.last_gtid}
+        if self.resync:
+            found["resync"] = {"request": self.resync, "phase": self.resync_phase}
+        return {name: value for name, value in found.items() if value not in ("", None)}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that capture says of a hub."""
+
+    verdicts: tuple[Verdict, ...]
+    facts: Facts = Facts()
+
+
+def _ready(table: str) -> Verdict:
+    return Verdict("Ready", True, "DatabaseConnected", f"Connected, reading {table}")
+
+
 def streaming(table: str) -> tuple[Verdict, ...]:
     """All rows are published and changes follow."""
-    return (
-        Verdict("Ready", True, "DatabaseConnected", f"Connected, reading {table}"),
-        Verdict("Synced", True, "Streaming", f"Changes of {table} are streamed"),
-    )
+    return (_ready(table), Verdict("Synced", True, "Streaming", f"Changes of {table} are streamed"))
+
+
+def polling(table: str, every_s: float, obstacle: SourceError | None) -> tuple[Verdict, ...]:
+    """All rows are published; changes are found by reading the table again, and that is why."""
+    why = f": {obstacle}" if obstacle is not None else ""
+    message = f"{table} is read every {every_s:.0f} s{why}"[:_MAX_MESSAGE]
+    return (_ready(table), Verdict("Synced", True, "Polling", message))
 
 
 def snapshotting(table: str, reason: str) -> tuple[Verdict, ...]:
     """Rows that exist already are being published."""
-    return (
-        Verdict("Ready", True, "DatabaseConnected", f"Connected, reading {table}"),
-        Verdict("Synced", False, "Snapshotting", f"All rows of {table} are being published: {reason}"),
-    )
+    return (_ready(table), Verdict("Synced", False, "Snapshotting", f"Rows of {table} are being read: {reason}"))
+
+
+def dead_letters(table: str, count: int, last: str, topic: str) -> tuple[Verdict, ...]:
+    """The table is followed but for some rows that could not be published."""
+    message = f"{count} records of {table} could not be published, the last: {last}. They are told in topic {topic}"
+    return (_ready(table), Verdict("Synced", False, "DeadLetters", message[:_MAX_MESSAGE]))
 
 
 def failed(error: RowplaneError) -> tuple[Verdict, ...]:
@@ -73,3 +128,22 @@ def merged(
         is_news = is_news or condition != dict(old)
         written.append(condition)
     return written if is_news else None
+
+
+def news(
+    present: Mapping[str, Any], report: Report, generation: int, now: str, *, is_settled: bool
+) -> dict[str, Any] | None:
+    """The status to write (capture's fields alone), or None when the object says the same already.
+
+    What moves with every transaction is news only when the last write is some seconds old (`is_settled`).
+    """
+    old = present.get("conditions") or []
+    conditions = merged(old, report.verdicts, generation, now)
+    fields = report.facts.fields()
+    changed = {name for name in _FIELDS if present.get(name) != fields.get(name)}
+    if conditions is None and not changed - _MOVING and not (changed and is_settled):
+        return None
+    if conditions is None:
+        types = {verdict.type for verdict in report.verdicts}
+        conditions = [dict(condition) for condition in old if condition.get("type") in types]
+    return {"conditions": conditions, **fields}

@@ -11,15 +11,27 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from cdc.core.advice import Fitness
 from shared.model.form import Form
 from shared.model.hub import Hub, MysqlSource
-from shared.model.position import Publish, TableId, TableState
+from shared.model.names import ANNOTATION_RESYNC
+from shared.model.position import CaptureState, Mode, Publish, TableId, TableState
 
-__all__ = ["ANNOTATION_RESYNC", "Plan", "TableSpec", "by_age", "next_state", "plan_tables", "table_of"]
+__all__ = [
+    "Plan",
+    "TableSpec",
+    "by_age",
+    "in_mode",
+    "modes",
+    "next_state",
+    "plan_tables",
+    "resync_mark",
+    "table_of",
+]
 
-ANNOTATION_RESYNC = "lynq.sh/resync-requested"
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 HubKey = tuple[str, str]
 
@@ -37,6 +49,13 @@ class TableSpec:
     """(namespace, name), oldest first."""
     readers: tuple[str, ...] = ()
     """Marks of who reads it, sorted."""
+    sync_interval_s: float = 30.0
+    """Shortest one of its hubs."""
+
+    @property
+    def bare(self) -> TableSpec:
+        """What a reader of the table needs: that hubs come and go, or want it oftener, is nothing to it."""
+        return replace(self, hubs=(), readers=(), sync_interval_s=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +106,8 @@ def _spec(table: TableId, hubs: list[Hub], forms_of: Mapping[HubKey, list[str]],
     for hub in hubs:
         marks.append(f"hub:{hub.metadata.uid}:{_mapping_hash(hub)}")
         marks += [f"form:{uid}:{hub.metadata.uid}" for uid in forms_of.get(hub.key, ())]
-        wish = hub.metadata.annotations.get(ANNOTATION_RESYNC)
-        if wish:
-            marks.append(f"resync:{hub.metadata.uid}:{wish}")
+        if wish := resync_mark(hub):
+            marks.append(wish)
     return TableSpec(
         id=table,
         topic=hubs[0].topic(prefix),
@@ -97,7 +115,12 @@ def _spec(table: TableId, hubs: list[Hub], forms_of: Mapping[HubKey, list[str]],
         columns=tuple(sorted({column for hub in hubs for column in hub.columns()})),
         hubs=tuple(hub.key for hub in hubs),
         readers=tuple(sorted(marks)),
+        sync_interval_s=min(_seconds(hub.spec.source.sync_interval) for hub in hubs),
     )
+
+
+def _seconds(duration: str) -> float:
+    return float(duration[:-1]) * _UNITS_S[duration[-1]]
 
 
 def _mapping_hash(hub: Hub) -> str:
@@ -105,31 +128,90 @@ def _mapping_hash(hub: Hub) -> str:
     return f"{zlib.crc32(json.dumps(mapping, sort_keys=True).encode()):08x}"
 
 
-def next_state(spec: TableSpec, known: TableState | None, partitions: int) -> TableState:
-    """The table's state under `spec`: publish again when a reader is new or the columns differ, else as it was."""
-    reason = _publish_reason(spec, known)
-    if known is not None and not reason:
-        publish, reason, deletes = known.publish, known.reason, known.deletes
-    else:
-        publish, deletes = Publish.RUNNING, known is not None
-    return TableState(
+def next_state(spec: TableSpec, known: TableState | None, partitions: int, topic_id: str = "") -> TableState:
+    """The table's state under `spec`: read again when a reader is new or the columns or the topic differ."""
+    if known is None:
+        return TableState(
+            topic=spec.topic,
+            partitions=partitions,
+            uid_column=spec.uid_column,
+            columns=spec.columns,
+            readers=spec.readers,
+            publish=Publish.RUNNING,
+            reason="table is new",
+            topic_id=topic_id,
+        )
+    current = replace(
+        known,
         topic=spec.topic,
         partitions=partitions,
         uid_column=spec.uid_column,
         columns=spec.columns,
         readers=spec.readers,
-        publish=publish,
-        reason=reason,
-        deletes=deletes,
+        topic_id=topic_id or known.topic_id,
+    )
+    reason, is_full = _why_read(spec, known, topic_id)
+    if not reason:
+        return current
+    is_full = is_full or known.publish is Publish.RUNNING
+    return replace(
+        current, publish=Publish.RUNNING if is_full else Publish.DIFF, reason=reason, deletes=True, cursor=""
     )
 
 
-def _publish_reason(spec: TableSpec, known: TableState | None) -> str:
-    if known is None:
-        return "table is new"
+def _why_read(spec: TableSpec, known: TableState, topic_id: str) -> tuple[str, bool]:
+    """(reason, whether all rows must be published); empty when the table need not be read."""
     if known.topic != spec.topic or known.uid_column != spec.uid_column:
-        return "uid column changed"
+        return "uid column changed", True
     if known.columns != spec.columns:
-        return "columns changed"
+        return "columns changed", True
+    if topic_id and known.topic_id and topic_id != known.topic_id:
+        return "topic was made anew", True
     new = sorted(set(spec.readers) - set(known.readers))
-    return f"{new[0].partition(':')[0]} is new" if new else ""
+    if not new:
+        return "", False
+    comparisons = [mark for mark in new if mark.startswith("resync:") and _wish_of(mark).startswith("diff/")]
+    rest = [mark for mark in new if mark not in comparisons]
+    first = (rest or comparisons)[0]
+    return f"{first.partition(':')[0]} is new", bool(rest)
+
+
+def _wish_of(mark: str) -> str:
+    return mark.split(":", 2)[2]
+
+
+def resync_mark(hub: Hub) -> str:
+    """The mark of a hub's resync request; empty without one. `diff/<id>` asks for a comparison, others for all rows."""
+    wish = hub.metadata.annotations.get(ANNOTATION_RESYNC)
+    return f"resync:{hub.metadata.uid}:{wish}" if wish else ""
+
+
+def modes(plan: Plan, fitness: Mapping[HubKey, Fitness]) -> tuple[dict[TableId, Mode], HubKey | None]:
+    """How each table is followed, and the hub whose login streams: the first one that may.
+
+    One login is enough for all tables of a server; a view is polled whoever reads it.
+    """
+    found = [(key, fitness[key]) for spec in plan.tables.values() for key in spec.hubs if key in fitness]
+    streamer = next((key for key, fit in found if fit.obstacle is None), None)
+    views = {
+        table for table, spec in plan.tables.items() if any(fitness[key].is_view for key in spec.hubs if key in fitness)
+    }
+    polled = {table for table in plan.tables if streamer is None or table in views}
+    return {table: Mode.POLL if table in polled else Mode.STREAM for table in plan.tables}, streamer
+
+
+def in_mode(state: CaptureState, table: TableId, mode: Mode, known: TableState | None, in_topic: int) -> CaptureState:
+    """The state with the table, which was `known` before, followed in that mode.
+
+    A change of mode is a new incarnation of the server: polled rows carry no position, and after polling the log must
+    not be told from where it was left. `in_topic` is the highest incarnation in the topic of a table that is new.
+    """
+    changed = state.with_table(table, replace(state.tables[table], mode=mode))
+    if known is not None and known.mode is mode:
+        return changed
+    if known is None and (mode is Mode.STREAM or in_topic < state.incarnation):
+        return changed
+    reason = f"{table} is {'polled' if mode is Mode.POLL else 'streamed'} from now on"
+    if known is not None:
+        changed = changed.republish({table: reason}, deletes=True)
+    return replace(changed, incarnation=max(state.incarnation, in_topic) + 1, anew=reason)

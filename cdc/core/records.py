@@ -5,16 +5,19 @@ Fed by: folded changes, rows of a full publish. Feeds: the publisher. Never: pic
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Final
 
 from cdc.core.plan import TableSpec
 from cdc.core.transaction import Change, Transaction
 from shared.model.envelope import Envelope, Op, Row, Source, encode_key
-from shared.model.names import HEADER_BULK, HEADER_CONTROL, HEADER_VERSION, partition_of
+from shared.model.names import HEADER_BULK, HEADER_CONTROL, HEADER_DEAD, HEADER_VERSION, partition_of
 from shared.model.position import Flavour, Position, file_number
 from shared.model.version import KIND_CHANGE, KIND_READ, Version
 
 __all__ = [
+    "DEAD_PARTITIONS",
     "ChangeSite",
     "Origin",
     "ReadSite",
@@ -22,10 +25,14 @@ __all__ = [
     "change_record",
     "change_version",
     "control_record",
+    "dead_records",
+    "polled_version",
     "read_record",
     "read_version",
 ]
 
+DEAD_PARTITIONS: Final = 256
+"""Of the topic of dead letters."""
 _OVERHEAD_BYTES = 100
 """Batch header and record framing, rounded up (Kafka documentation, "Message Format")."""
 
@@ -39,7 +46,7 @@ class Record:
     key: bytes | None
     """None for a control record."""
     value: bytes | None
-    """None for a control record."""
+    """None for the mark of a dead letter."""
     headers: tuple[tuple[str, bytes], ...]
     uid: str
     """For messages about the record."""
@@ -97,6 +104,11 @@ def read_version(origin: Origin, passed: Position, counter: int) -> Version:
     return Version(origin.incarnation, file_number(passed.file), passed.offset, KIND_READ, origin.epoch, counter)
 
 
+def polled_version(origin: Origin, counter: int) -> Version:
+    """Version of a row of a table that is polled: below every version that a stream of the same incarnation gives."""
+    return Version(origin.incarnation, 0, 0, KIND_READ, origin.epoch, counter)
+
+
 def control_record(topic: str, partition: int, version: Version, reason: str) -> Record:
     """A mark in a partition, without a key: what follows, and with a version below it, is old.
 
@@ -146,6 +158,30 @@ def read_record(site: ReadSite, uid: str, row: Row | None, version: Version) -> 
     before: Row | None = {spec.uid_column: uid} if row is None else None
     headers = [(HEADER_VERSION, version.text().encode("ascii"))]
     return _record(spec, site.partitions, uid, Envelope(op, before, row, source, site.now_ms), headers)
+
+
+def dead_records(record: Record, reason: str, topic: str) -> tuple[Record, Record]:
+    """In place of a record that cannot be published: a letter for the topic of dead letters, and a mark of its version.
+
+    The letter says what is known but the row; the mark has no value, so a consumer that does not know it passes it by.
+    """
+    version = dict(record.headers)[HEADER_VERSION].decode("ascii")
+    source = {} if record.value is None else json.loads(record.value)["source"]
+    letter = {
+        "reason": reason,
+        "topic": record.topic,
+        "partition": record.partition,
+        "version": version,
+        "bytes": record.size_bytes,
+        "source": source,
+    }
+    value = json.dumps(letter, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    headers = ((HEADER_VERSION, version.encode("ascii")), (HEADER_DEAD, reason.encode("utf-8", "surrogatepass")))
+    partition = partition_of(record.uid, DEAD_PARTITIONS)
+    return (
+        Record(topic, partition, record.key, value, headers, record.uid),
+        Record(record.topic, record.partition, record.key, None, headers, record.uid),
+    )
 
 
 def _record(spec: TableSpec, partitions: int, uid: str, envelope: Envelope, headers: list[tuple[str, bytes]]) -> Record:

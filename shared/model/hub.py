@@ -13,7 +13,7 @@ from pydantic import Field
 from shared.model.api import ApiModel, Condition, Int32, Int64, Metadata
 from shared.model.names import server_id_of, table_topic
 
-__all__ = ["Hub", "HubSpec", "HubStatus", "MysqlSource", "SecretKeyRef", "ValueMappings"]
+__all__ = ["Hub", "HubSpec", "HubStatus", "MysqlSource", "ResyncStatus", "SecretKeyRef", "ValueMappings"]
 
 
 class SecretKeyRef(ApiModel):
@@ -60,6 +60,14 @@ class HubSpec(ApiModel):
     extra_value_mappings: dict[str, str] = Field(default_factory=dict)
 
 
+class ResyncStatus(ApiModel):
+    """What became of the hub's last request to read its table."""
+
+    request: str
+    """Value of the annotation `lynq.sh/resync-requested`."""
+    phase: Annotated[str, Field(json_schema_extra={"enum": ["Pending", "Running", "Done"]})]
+
+
 class HubStatus(ApiModel):
     """What rowplane reports."""
 
@@ -68,6 +76,10 @@ class HubStatus(ApiModel):
     desired: Int32 | None = None
     ready: Int32 | None = None
     failed: Int32 | None = None
+    mode: Annotated[str, Field(json_schema_extra={"enum": ["Streaming", "Polling"]})] | None = None
+    lag_seconds: Int32 | None = None
+    last_gtid: str | None = None
+    resync: ResyncStatus | None = None
     conditions: list[Condition] = Field(default_factory=list)
 
 

@@ -39,6 +39,8 @@ ANNOTATION_ROW_VERSION: Final = "lynq.sh/row-version"
 ANNOTATION_SOURCE_POSITION: Final = "lynq.sh/source-position"
 ANNOTATION_POSITION_ACCEPTED: Final = "lynq.sh/position-accepted"
 """On a hub: the uuid of the database server that a person has accepted in place of the one that was followed."""
+ANNOTATION_RESYNC: Final = "lynq.sh/resync-requested"
+"""On a hub: `diff/<id>` asks for a comparison of its table, `full/<id>` for all rows."""
 
 # Record headers.
 HEADER_VERSION: Final = "rowplane-version"
@@ -47,6 +49,7 @@ HEADER_DEAD: Final = "rowplane-dead"
 HEADER_CONTROL: Final = "rowplane-control"
 
 POSITION_SUFFIX: Final = "position"
+DEAD_SUFFIX: Final = "dead"
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9-]")
 _TOPIC_MAX_LENGTH = 249
@@ -80,6 +83,11 @@ def table_topic(prefix: str, server_id: str, database: str, table: str) -> str:
 def position_topic(prefix: str) -> str:
     """The compacted topic that holds each server's capture state."""
     return f"{prefix}.{POSITION_SUFFIX}"
+
+
+def dead_topic(prefix: str) -> str:
+    """The topic of rows that could not be published."""
+    return f"{prefix}.{DEAD_SUFFIX}"
 
 
 def partition_of(uid: str, count: int) -> int:

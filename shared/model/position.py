@@ -283,7 +283,7 @@ def _again(state: TableState, reason: str, deletes: bool) -> TableState:
     is_open = state.publish is not Publish.DONE
     return replace(
         state,
-        publish=Publish.RUNNING,
+        publish=Publish.RUNNING if state.publish is Publish.RUNNING else Publish.DIFF,
         reason=state.reason if is_open and state.reason.startswith(TRUNCATED) else reason,
         deletes=deletes or (is_open and state.deletes),
         cursor="",

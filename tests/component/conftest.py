@@ -199,7 +199,8 @@ class CaptureWorld:
         consumer = connect_consumer(self.kafka)
         try:
             partitions = consumer.partitions_for_topic(topic) or set()
-            return [_seen(record) for record in read_all(consumer, topic, sorted(partitions))] if partitions else []
+            found = read_all(consumer, topic, sorted(partitions)) if partitions else ()
+            return [_seen(record) for record in found if record.key is not None and record.value is not None]
         finally:
             consumer.close()
 

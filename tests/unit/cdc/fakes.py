@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from cdc.core.diff import Held
 from cdc.core.events import Begin, End, Event, Image, Rows
 from cdc.core.identity import ServerFacts
 from cdc.core.inflight import Ledger
@@ -16,7 +17,7 @@ from cdc.core.records import Record
 from cdc.core.resume import Partition
 from cdc.live import Assignment
 from cdc.ports import Login, Row, StreamOrder
-from shared.errors import SourceUnreachable
+from shared.errors import InvalidError, SourceUnreachable
 from shared.model.envelope import Envelope, decode
 from shared.model.position import (
     CaptureState,
@@ -195,6 +196,7 @@ class MemoryTable:
     def __init__(self, rows: dict[str, Row]) -> None:
         self.rows = rows
         self.end = (1, 0)
+        self.flaws: dict[str, InvalidError] = {}
         self.on_chunk: Callable[[], None] = lambda: None
 
     @contextmanager
@@ -205,10 +207,10 @@ class MemoryTable:
     def wait_visible(self, passed: Position) -> None:
         """Everything is visible at once."""
 
-    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row]], object | None]:
-        """In key order."""
+    def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row | InvalidError]], object | None]:
+        """In key order; a row of `flaws` is one that cannot be told."""
         uids = sorted(uid for uid in self.rows if after is None or uid > str(after))[:limit]
-        rows = [(uid, self.rows[uid]) for uid in uids]
+        rows = [(uid, self.flaws.get(uid, self.rows[uid])) for uid in uids]
         self.on_chunk()
         return rows, uids[-1] if len(uids) == limit else None
 
@@ -222,14 +224,14 @@ class MemoryTable:
 
 
 class MemoryKeys:
-    """Live keys of a topic."""
+    """What a topic holds: rows of SPEC, or None where a key was deleted."""
 
-    def __init__(self, *live: str) -> None:
-        self.live = set(live)
+    def __init__(self, **rows: Row | None) -> None:
+        self.rows = rows
 
-    def live_keys(self, topic: str) -> set[str]:
+    def held(self, topic: str) -> Iterator[Held]:
         """As set."""
-        return set(self.live)
+        return iter([Held(uid, row) for uid, row in self.rows.items()])
 
     def highest_incarnation(self, topic: str) -> int:
         """None."""

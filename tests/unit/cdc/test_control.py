@@ -7,27 +7,34 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cdc.control import Control, ControlParts
-from cdc.core.conditions import Verdict
+from cdc.core.advice import Fitness, view
+from cdc.core.conditions import Facts, Report, Verdict
 from cdc.keeper import Keeper
 from cdc.live import Live
-from cdc.ports import Login
-from shared.errors import SourceError, SourceRefused, SourceUnreachable
+from cdc.ports import Login, TopicFacts
+from shared.errors import SourceError, SourceRefused, SourceUnfit, SourceUnreachable
 from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.position import CaptureState, Publish, TableId
+from shared.model.position import CaptureState, Flavour, Mode, Publish, TableId
 from tests.unit.cdc.fakes import ManualClock, MemoryKeys, MemoryStore
 
 GOOD, BAD = TableId("shop", "good"), TableId("shop", "bad")
 
 
-def _hub(table: str, generation: int = 1) -> Hub:
+def _hub(table: str, generation: int = 1, wish: str = "") -> Hub:
     mysql = {"host": "db", "port": 3306, "username": "u", "database": "shop", "table": table}
     return parse_object(
         Hub,
         {
             "kind": "LynqHub",
-            "metadata": {"name": table, "namespace": "ns", "uid": f"uid-{table}", "generation": generation},
+            "metadata": {
+                "name": table,
+                "namespace": "ns",
+                "uid": f"uid-{table}",
+                "generation": generation,
+                "annotations": {"lynq.sh/resync-requested": wish} if wish else {},
+            },
             "spec": {
                 "source": {"type": "mysql", "mysql": mysql},
                 "valueMappings": {"uid": "id", "activate": "active"},
@@ -43,7 +50,10 @@ class Bench:
         self.cluster = list(hubs)
         self.trouble: dict[TableId, SourceError] = {}
         self.status: dict[str, dict[str, Verdict]] = {}
+        self.facts: dict[str, Facts] = {}
+        self.fitness: dict[TableId, Fitness] = {}
         self.partitions = 8
+        self.topic_id = "one"
         self.clock = ManualClock()
         self.store = MemoryStore()
         self.live = Live()
@@ -75,20 +85,22 @@ class Bench:
         """Always the same."""
         return f"of-{hub.metadata.name}"
 
-    def report(self, hub: Hub, verdicts: Iterable[Verdict]) -> None:
+    def report(self, hub: Hub, report: Report) -> None:
         """Remember."""
-        self.status[hub.metadata.name] = {verdict.type: verdict for verdict in verdicts}
+        self.status[hub.metadata.name] = {verdict.type: verdict for verdict in report.verdicts}
+        self.facts[hub.metadata.name] = report.facts
         if hub == self.cluster[-1]:
             self.live.stop()
             self.control.stop()
 
-    def ensure_table_topic(self, topic: str) -> int:
+    def ensure_table_topic(self, topic: str) -> TopicFacts:
         """As set."""
-        return self.partitions if topic else 0
+        return TopicFacts(self.partitions if topic else 0, self.topic_id, 604_800.0)
 
-    def _preflight(self, login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> None:
+    def _preflight(self, login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> Fitness:
         if table in self.trouble:
             raise self.trouble[table]
+        return self.fitness.get(table, Fitness(Flavour.MYSQL))
 
     def look(self) -> None:
         """One round."""
@@ -129,7 +141,7 @@ def test_a_table_that_was_left_out_is_read_anew() -> None:
     bench.control.on_republish()
     bench.look()
     table = bench.keeper.state.tables[BAD]
-    assert (table.publish, table.deletes) == (Publish.RUNNING, True)
+    assert (table.publish, table.deletes) == (Publish.DIFF, True)
     assert bench.keeper.state.tables[GOOD].publish is Publish.DONE
 
 
@@ -169,3 +181,110 @@ def test_no_hub_that_can_be_served_means_nothing_to_stream() -> None:
     bench.look()
     assert bench.wanted() == set()
     assert bench.keeper.state.tables.keys() == {GOOD}, "the floor stays where it is, so nothing of the table is missed"
+
+
+def _all_done(bench: Bench) -> None:
+    bench.keeper.change(
+        lambda state: replace(
+            state, tables={table: replace(known, publish=Publish.DONE) for table, known in state.tables.items()}
+        )
+    )
+
+
+UNFIT = Fitness(Flavour.MYSQL, SourceUnfit("binlog_format is MIXED", mend="SET GLOBAL binlog_format = 'ROW';"))
+
+
+def test_a_server_whose_log_is_unfit_is_polled_and_says_what_mends_it() -> None:
+    bench = Bench(_hub("good"))
+    bench.fitness[GOOD] = UNFIT
+    bench.look()
+    assert bench.wanted() == set()
+    assert bench.live._polled.keys() == {GOOD}
+    state = bench.keeper.state
+    assert (state.tables[GOOD].mode, state.incarnation) == (Mode.POLL, 1)
+    _all_done(bench)
+    bench.look()
+    synced = bench.status["good"]["Synced"]
+    assert (synced.status, synced.reason) == (True, "Polling")
+    assert "SET GLOBAL binlog_format = 'ROW';" in synced.message
+    assert bench.facts["good"].mode == "Polling"
+
+
+def test_a_change_of_mode_begins_the_log_anew_in_another_incarnation() -> None:
+    bench = Bench(_hub("good"))
+    bench.look()
+    _all_done(bench)
+    streamed = bench.keeper.state
+    bench.fitness[GOOD] = UNFIT
+    bench.control.on_republish()
+    bench.look()
+    polled = bench.keeper.state
+    assert (polled.tables[GOOD].mode, polled.tables[GOOD].publish) == (Mode.POLL, Publish.DIFF)
+    assert polled.incarnation == streamed.incarnation + 1
+    assert polled.anew
+    bench.fitness.clear()
+    bench.clock.now_s += 60
+    bench.look()
+    again = bench.keeper.state
+    assert (again.tables[GOOD].mode, again.incarnation) == (Mode.STREAM, polled.incarnation + 1)
+    assert again.anew
+    assert bench.wanted() == {GOOD}
+
+
+def test_a_view_is_polled_beside_a_table_that_is_streamed() -> None:
+    bench = Bench(_hub("good"), _hub("bad"))
+    bench.fitness[BAD] = Fitness(Flavour.MYSQL, view(BAD), is_view=True)
+    bench.look()
+    assert (bench.wanted(), set(bench.live._polled)) == ({GOOD}, {BAD})
+
+
+def test_one_login_that_may_stream_is_enough() -> None:
+    bench = Bench(_hub("good"), _hub("bad"))
+    bench.fitness[GOOD] = Fitness(Flavour.MYSQL, SourceRefused("user u lacks REPLICATION SLAVE"))
+    bench.look()
+    assert bench.wanted() == {GOOD, BAD}
+
+
+def test_a_request_is_answered() -> None:
+    bench = Bench(_hub("good"))
+    bench.look()
+    _all_done(bench)
+    bench.cluster = [_hub("good", wish="diff/7")]
+    bench.look()
+    assert bench.keeper.state.tables[GOOD].publish is Publish.DIFF
+    assert (bench.facts["good"].resync, bench.facts["good"].resync_phase) == ("diff/7", "Running")
+    _all_done(bench)
+    bench.look()
+    assert bench.facts["good"].resync_phase == "Done"
+    bench.cluster = [_hub("good", wish="full/8")]
+    bench.look()
+    assert bench.keeper.state.tables[GOOD].publish is Publish.RUNNING
+
+
+def test_a_topic_that_was_made_anew_gets_all_rows() -> None:
+    bench = Bench(_hub("good"))
+    bench.look()
+    _all_done(bench)
+    again = Bench(_hub("good"))
+    again.keeper.change(lambda _state: bench.keeper.state)
+    again.topic_id = "two"
+    again.look()
+    table = again.keeper.state.tables[GOOD]
+    assert (table.publish, table.reason) == (Publish.RUNNING, "topic was made anew")
+
+
+def test_dead_letters_are_counted_until_all_rows_are_published_again() -> None:
+    bench = Bench(_hub("good"))
+    bench.look()
+    _all_done(bench)
+    bench.control.on_stream(None)
+    topic = bench.keeper.state.tables[GOOD].topic
+    bench.control.on_dead(topic, "row a: too large")
+    bench.control.on_dead(topic, "row b: too large")
+    bench.look()
+    synced = bench.status["good"]["Synced"]
+    assert (synced.status, synced.reason) == (False, "DeadLetters")
+    assert synced.message.startswith("2 records of shop.good could not be published, the last: row b: too large.")
+    bench.control.on_full(topic)
+    bench.look()
+    assert bench.synced("good") == "Streaming"

@@ -109,7 +109,7 @@ def test_a_new_incarnation_is_stored_before_its_first_record() -> None:
     assert renewed.incarnation == 2
     assert renewed.floor is not None
     assert renewed.floor.gtids == gtids(9)
-    assert renewed.tables[NODES].publish is Publish.RUNNING
+    assert renewed.tables[NODES].publish is Publish.DIFF
     assert renewed.tables[NODES].deletes
     assert bench.republished == 1
     assert bench.log.envelopes()[0][2].startswith("000002.")
@@ -129,7 +129,7 @@ def test_another_database_stops_the_stream_until_a_person_accepts_it() -> None:
     again.run()
     table = again.store.records[-1].tables[NODES]
     assert (table.publish, table.deletes, table.reason) == (
-        Publish.RUNNING,
+        Publish.DIFF,
         True,
         "the database was accepted by a person",
     )
@@ -195,7 +195,7 @@ def test_what_is_not_understood_is_in_the_state_before_the_position_moves(odd: S
     bench.store.before_append = lambda: positions.append(bench.live.position)
     bench.run()
     assert positions == [position(5)]
-    assert bench.store.records[-1].tables[NODES].publish is Publish.RUNNING
+    assert bench.store.records[-1].tables[NODES].publish is Publish.DIFF
     assert bench.live.position == position(6)
     assert bench.republished == 1
 

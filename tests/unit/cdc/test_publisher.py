@@ -103,14 +103,21 @@ def test_whoever_waits_for_room_is_let_go_at_the_end(monkeypatch: Any) -> None:
     assert fatal == []
 
 
-def test_a_record_that_the_topic_would_refuse_is_told_and_not_sent() -> None:
+def test_in_place_of_a_record_that_the_topic_would_refuse_goes_what_tells_of_it() -> None:
     producer = FakeProducer()
     told: list[tuple[str, int]] = []
-    log, _ = _log(producer, on_oversized=lambda record, limit: told.append((record.uid, limit)))
+
+    def instead(record: Record, limit: int) -> list[Record]:
+        told.append((record.uid, limit))
+        return [_record("letter", 10), _record("mark", 950)]
+
+    log, _ = _log(producer, on_oversized=instead)
     log.set_limit("topic", 1000)
     log.publish([_record("big", 950), _record("small", 10)], position(1))
     assert told == [("big", 1000)]
-    assert [key for key, _ in producer.sent] == ["small"]
+    assert [key for key, _ in producer.sent] == ["letter", "small"], "nothing that is too large itself"
+    producer.store(1)
+    assert log.floor() is None, "the floor waits for the letter"
     producer.store(0)
     assert log.floor() == position(1)
 

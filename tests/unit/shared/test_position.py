@@ -103,7 +103,7 @@ def test_republish_names_only_known_tables() -> None:
     state = CaptureState(1, "n", tables={known: TableState("topic", 8, "id", ("id",), (), Publish.DONE)})
     again = state.republish({known: "reason", unknown: "reason"}, deletes=True)
     assert again.tables.keys() == {known}
-    assert again.tables[known].publish is Publish.RUNNING
+    assert again.tables[known].publish is Publish.DIFF
     assert again.tables[known].deletes
 
 
