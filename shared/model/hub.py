@@ -13,7 +13,19 @@ from pydantic import Field
 from shared.model.api import ApiModel, Condition, Int32, Int64, Metadata
 from shared.model.names import server_id_of, table_topic
 
-__all__ = ["Hub", "HubSpec", "HubStatus", "MysqlSource", "ResyncStatus", "SecretKeyRef", "ValueMappings"]
+__all__ = [
+    "Capture",
+    "DebeziumSource",
+    "Hub",
+    "HubSpec",
+    "HubStatus",
+    "MysqlSource",
+    "MysqlTls",
+    "ResyncStatus",
+    "SecretKeyRef",
+    "SecretRef",
+    "ValueMappings",
+]
 
 
 class SecretKeyRef(ApiModel):
@@ -21,6 +33,24 @@ class SecretKeyRef(ApiModel):
 
     name: str
     key: str
+
+
+class SecretRef(ApiModel):
+    """A Secret in the hub's namespace."""
+
+    name: str
+
+
+class MysqlTls(ApiModel):
+    """How the connection to the server is encrypted."""
+
+    mode: Annotated[str, Field(json_schema_extra={"enum": ["Disabled", "Required", "VerifyCA", "VerifyIdentity"]})] = (
+        "VerifyIdentity"
+    )
+    ca_ref: SecretKeyRef | None = None
+    """PEM of the authorities that are trusted; without it the system's."""
+    cert_ref: SecretRef | None = None
+    """Client certificate: a Secret of type kubernetes.io/tls."""
 
 
 class MysqlSource(ApiModel):
@@ -32,14 +62,29 @@ class MysqlSource(ApiModel):
     password_ref: SecretKeyRef | None = None
     database: str
     table: str
+    tls: MysqlTls | None = None
+
+
+class DebeziumSource(ApiModel):
+    """A topic that a Debezium connector for MySQL or MariaDB writes, on rowplane's Kafka."""
+
+    topic: str
 
 
 class HubSource(ApiModel):
     """Where the rows come from."""
 
-    type: Literal["mysql"] = Field(json_schema_extra={"enum": ["mysql"]})
+    type: Literal["mysql", "debezium"] = Field(json_schema_extra={"enum": ["mysql", "debezium"]})
     sync_interval: Annotated[str, Field(pattern=r"^[0-9]+(s|m|h)$")] = "30s"
     mysql: MysqlSource | None = None
+    debezium: DebeziumSource | None = None
+
+
+class Capture(ApiModel):
+    """How the table's changes are published."""
+
+    partitions: Annotated[Int32, Field(ge=1, le=256)] | None = None
+    """Of the change topic, fixed when it is made; the oldest hub of a table decides."""
 
 
 class ValueMappings(ApiModel):
@@ -58,6 +103,7 @@ class HubSpec(ApiModel):
     source: HubSource
     value_mappings: ValueMappings
     extra_value_mappings: dict[str, str] = Field(default_factory=dict)
+    capture: Capture | None = None
 
 
 class ResyncStatus(ApiModel):

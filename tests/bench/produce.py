@@ -1,8 +1,8 @@
 """`python -m tests.bench.produce`: how fast records get into Kafka and to a consumer, by each client, in one run.
 
 Latency: a record every 50 ms through the client, read by librdkafka's consumer in a process of its own; both read the
-machine's monotonic clock. Ceiling: records of 500 B into 8 partitions, idempotent, acknowledged by all replicas, at most
-2,000 in flight, as fast as the client takes them; then the same through the change log with its ledger, bounds and
+machine's monotonic clock. Ceiling: records of 500 B into 8 partitions, idempotent, acknowledged by all, at most 2,000
+in flight, as fast as the client takes them; then the same through the change log with its ledger, bounds and
 metrics.
 Fed by: the local stack. Feeds: a table, or JSON. Never: asserts anything.
 """

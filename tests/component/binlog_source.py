@@ -119,7 +119,7 @@ class BinlogSource:
         (spec,) = order.tables.values()
         with SqlTables().open(self.login, spec) as reader:
             rows = reader.chunk(None, 1_000_000)[0]
-        return dict(rows)
+        return {uid: row for uid, row in rows if isinstance(row, dict)}
 
     def close(self) -> None:
         """Remove the database."""
