@@ -36,7 +36,7 @@ from shared.clock import Clock
 from shared.errors import InvalidError, RowplaneError, SourceError
 from shared.model.envelope import encode_key
 from shared.model.names import HEADER_VERSION, partition_of
-from shared.model.position import TRUNCATED, CaptureState, Mode, Position, Publish, TableId, TableState
+from shared.model.position import EMPTIED, TRUNCATED, CaptureState, Mode, Position, Publish, TableId, TableState
 from shared.model.version import Version
 
 __all__ = ["FullPublisher", "FullPublisherParts"]
@@ -158,7 +158,7 @@ class FullPublisher:
         parts = self._parts
         begun_s = parts.clock.monotonic_s()
         try:
-            _Read(parts, watch).run()
+            trouble = _Read(parts, watch).run()
         except MovedOn:
             log.info("read of a table starts over", table=str(table))
         except (SourceError, InvalidError) as error:
@@ -174,7 +174,7 @@ class FullPublisher:
             now_s = parts.clock.monotonic_s()
             is_polled = watch.since is None
             self._next_s[table] = schedule.next_s(begun_s, now_s, interval_s, is_polled=is_polled)
-            parts.on_result(table, None)
+            parts.on_result(table, trouble)
         finally:
             parts.live.unwatch(watch)
 
@@ -192,9 +192,13 @@ class _Read:
         self._entry: int | None = None
         self._noted_s = parts.clock.monotonic_s()
         self._reading = watch.reading
+        self._kept: InvalidError | None = None
 
-    def run(self) -> None:
-        """Raises MovedOn, SourceError, InvalidError."""
+    def run(self) -> InvalidError | None:
+        """What the table's hubs should know although it was read to its end.
+
+        Raises MovedOn, SourceError, InvalidError.
+        """
         parts, watch, begun = self._parts, self._watch, self._begun
         kind = "full" if self._is_full else "poll" if self._is_polled else "diff"
         metrics.SNAPSHOTS.labels(str(watch.table), kind).inc()
@@ -219,6 +223,7 @@ class _Read:
             published=published,
             deleted=gone,
         )
+        return self._kept
 
     def _open(self, reason: str) -> None:
         """A control record in each partition: all rows follow."""
@@ -269,11 +274,10 @@ class _Read:
         return (read_record(site, image.uid, image.row, version),)
 
     def _deletes(self, reader: TableReader) -> int:
-        if not self._reading.rows and not self._begun.reason.startswith(TRUNCATED):
-            keys = len(self._watch.image.keys)
-            if keys:
-                log.warning("empty read deletes nothing", table=str(self._spec.id), keys=keys)
-                metrics.SKIPPED.labels(str(self._spec.id), "empty-read").inc(keys)
+        keys = len(self._watch.image.keys)
+        if keys and not self._reading.rows and not self._begun.reason.startswith((TRUNCATED, EMPTIED)):
+            metrics.SKIPPED.labels(str(self._spec.id), "empty-read").inc(keys)
+            self._kept = _empty_read(self._spec.id, keys)
             return 0
         return sum(self._delete(reader, uids) for uids in self._missing())
 
@@ -351,3 +355,11 @@ class _Read:
         if known != self._begun:
             return state
         return state.with_table(self._watch.table, replace(self._begun, **changes))  # type: ignore[arg-type]  # fields
+
+
+def _empty_read(table: TableId, keys: int) -> InvalidError:
+    return InvalidError(
+        f"{table} was read and has no row, {keys} rows that were published before are kept",
+        mend="If it is meant to be empty: rowplane resync --allow-empty",
+        reason="EmptyRead",
+    )

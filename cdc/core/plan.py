@@ -17,7 +17,7 @@ from cdc.core.advice import Fitness
 from shared.model.form import Form
 from shared.model.hub import Hub, MysqlSource
 from shared.model.names import ANNOTATION_RESYNC
-from shared.model.position import CaptureState, Mode, Publish, TableId, TableState
+from shared.model.position import EMPTIED, CaptureState, Mode, Publish, TableId, TableState
 
 __all__ = [
     "Plan",
@@ -170,10 +170,11 @@ def _why_read(spec: TableSpec, known: TableState, topic_id: str) -> tuple[str, b
     new = sorted(set(spec.readers) - set(known.readers))
     if not new:
         return "", False
-    comparisons = [mark for mark in new if mark.startswith("resync:") and _wish_of(mark).startswith("diff/")]
-    rest = [mark for mark in new if mark not in comparisons]
-    first = (rest or comparisons)[0]
-    return f"{first.partition(':')[0]} is new", bool(rest)
+    kinds = {mark: _wish_of(mark).partition("/")[0] for mark in new if mark.startswith("resync:")}
+    rest = [mark for mark in new if kinds.get(mark) not in ("diff", "empty")]
+    if "empty" in kinds.values():
+        return EMPTIED, bool(rest)
+    return f"{(rest or new)[0].partition(':')[0]} is new", bool(rest)
 
 
 def _wish_of(mark: str) -> str:
@@ -181,7 +182,10 @@ def _wish_of(mark: str) -> str:
 
 
 def resync_mark(hub: Hub) -> str:
-    """The mark of a hub's resync request; empty without one. `diff/<id>` asks for a comparison, others for all rows."""
+    """The mark of a hub's resync request; empty without one.
+
+    `diff/<id>` asks for a comparison, `empty/<id>` for one that deletes even when it finds no row, others for all rows.
+    """
     wish = hub.metadata.annotations.get(ANNOTATION_RESYNC)
     return f"resync:{hub.metadata.uid}:{wish}" if wish else ""
 

@@ -18,6 +18,7 @@ from shared.model.gtid import Flavour, Gtids, MariadbGtids, MysqlGtids, parse_gt
 from shared.model.version import Version
 
 __all__ = [
+    "EMPTIED",
     "TRUNCATED",
     "CaptureState",
     "Crossing",
@@ -37,6 +38,8 @@ __all__ = [
 
 
 TRUNCATED: Final = "statement TRUNCATE"
+EMPTIED: Final = "request that lets the table be empty"
+"""Reasons that begin so let a read that finds no row delete what the topic holds."""
 """How the reason begins when the log has told that a table was emptied."""
 
 
@@ -284,7 +287,7 @@ def _again(state: TableState, reason: str, deletes: bool) -> TableState:
     return replace(
         state,
         publish=Publish.RUNNING if state.publish is Publish.RUNNING else Publish.DIFF,
-        reason=state.reason if is_open and state.reason.startswith(TRUNCATED) else reason,
+        reason=state.reason if is_open and state.reason.startswith((TRUNCATED, EMPTIED)) else reason,
         deletes=deletes or (is_open and state.deletes),
         cursor="",
     )

@@ -118,6 +118,7 @@ class CaptureWorld:
         """A hub on the test's server; `changes` replace parts of source.mysql or, by name, the mappings."""
         extras = changes.pop("extras", {"activeColor": "color"})
         uid = changes.pop("uid", "node_id")
+        interval = changes.pop("sync_interval", "30s")
         mysql = {
             "host": "127.0.0.1",
             "port": self.proxy.port,
@@ -128,7 +129,7 @@ class CaptureWorld:
             **changes,
         }
         spec = {
-            "source": {"type": "mysql", "syncInterval": "30s", "mysql": mysql},
+            "source": {"type": "mysql", "syncInterval": interval, "mysql": mysql},
             "valueMappings": {"uid": uid, "activate": "active"},
             "extraValueMappings": extras,
         }

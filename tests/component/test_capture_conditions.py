@@ -69,31 +69,6 @@ def test_missing_column_and_unfit_uid(mysql_world: CaptureWorld) -> None:
     world.wait_reason("Streaming", "uid")
 
 
-def test_missing_grants_are_named_as_sql(world: CaptureWorld) -> None:
-    world.make_table()
-    user = f"'{world.name}'@'%'"
-    world.users.append(user)
-    world.sql(f"CREATE USER {user} IDENTIFIED BY 'secret-4711'", f"GRANT SELECT ON DB.* TO {user}")
-    world.kube.merge_patch(SECRETS, world.name, "database", {"stringData": {"password": "secret-4711"}})
-    world.make_hub(username=world.name)
-    world.start()
-    assert "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.*" in _message(world, "DatabaseRefused")
-    world.sql(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {user}")
-    world.fill(["acme"])
-    world.wait_reason("Streaming")
-    world.wait_rows({"acme": "blue"})
-    assert "secret-4711" not in str(world.kube.get(HUBS, world.name, "hub"))
-
-
-def test_a_view_cannot_be_streamed(mysql_world: CaptureWorld) -> None:
-    world = mysql_world
-    world.make_table()
-    world.sql("CREATE VIEW DB.active_nodes AS SELECT * FROM DB.nodes")
-    world.make_hub(table="active_nodes")
-    world.start()
-    assert "is a view" in _message(world, "TableMissing")
-
-
 def test_equal_status_is_not_written_again(mysql_world: CaptureWorld) -> None:
     world = mysql_world
     world.make_table()
