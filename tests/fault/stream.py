@@ -60,7 +60,7 @@ class Stream:
     def published(self) -> dict[str, list[str]]:
         """What the topic holds of each row's updates, ordered by version, repeats left out."""
         found: dict[str, dict[str, str]] = {uid: {} for uid in UIDS}
-        for record in self._stage.published():
+        for record in (record for record in self._stage.published() if record.key is not None):  # no control records
             envelope = decode(record.value)
             if envelope.op is Op.UPDATE and envelope.after is not None:
                 _, uid = decode_key(record.key)
