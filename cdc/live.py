@@ -9,7 +9,7 @@ Never: performs I/O, except through the function that it is given to publish wit
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cdc.core.diff import Held, Reading, TableImage
@@ -219,24 +219,27 @@ class Live:
                 watch.is_void = watch.is_void or watch.since is not None
             self.changed.notify_all()
 
-    def passed(self, transaction: Transaction, publish: Callable[[Position], None]) -> None:
-        """A transaction ended: publish its records and move the position behind it."""
+    def passed(self, transactions: Sequence[Transaction], publish: Callable[[Position], None]) -> None:
+        """Transactions ended, one behind the other: publish their records and move the position behind them."""
+        last = transactions[-1]
         with self.changed:
             if self.position is None:
                 return
-            position = self.position.passed(transaction.gtid, transaction.file, transaction.offset, transaction.end)
+            gtids = (transaction.gtid for transaction in transactions)
+            position = self.position.passed(gtids, last.file, last.offset, last.end)
             publish(position)
             self.position = position
             self._reached = position.reached
-            self.last_gtid, self.lag_s = transaction.gtid, max(0.0, self._clock.wall_s() - transaction.ts_s)
-            for change in transaction.changes:
-                known = self._images.get(change.table)
-                if known is not None:
-                    known[1].stream(change)
-                watch = self._watches.get(change.table)
-                if watch is not None:
-                    watch.reading.touch(change.uid)
-            if self._watches:
+            self.last_gtid, self.lag_s = last.gtid, max(0.0, self._clock.wall_s() - last.ts_s)
+            images, watches = self._images, self._watches
+            for transaction in transactions:
+                for change in transaction.changes:
+                    known = images.get(change.table)
+                    if known is not None:
+                        known[1].stream(change)
+                    if watches and change.table in watches:
+                        watches[change.table].reading.touch(change.uid)
+            if watches:
                 self.changed.notify_all()
 
     def beat(self, file: str, end: int) -> None:

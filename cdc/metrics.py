@@ -37,7 +37,7 @@ CONNECTED = Gauge("rowplane_capture_connected", "1 while the binlog stream is op
 LAG_S = Gauge("rowplane_capture_lag_seconds", "Age of the last transaction when it was read (the server's clock)")
 PUBLISH_S = Histogram(
     "rowplane_capture_store_seconds",
-    "From handing a record to Kafka until it is stored",
+    "From handing a step of the log to Kafka until it is stored with all before it",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0),
 )
 IN_FLIGHT = Gauge("rowplane_capture_in_flight_records", "Records handed to Kafka and not stored yet")

@@ -1,7 +1,7 @@
 """The loop of capture, from connecting to the binlog to handing records to Kafka.
 
     wait for an assignment -> locate: at the floor, or in a new incarnation -> connect -> catch up with the topics
-      -> for every event: fold -> at each commit: publish, move the position -> until the connection breaks; again
+      -> for every event: fold -> publish what was committed, move the position -> until the connection breaks; again
 
 Fed by: a binlog port, an assignment. Feeds: the change log, the shared position. Never: names a client library.
 """
@@ -9,6 +9,7 @@ Fed by: a binlog port, an assignment. Feeds: the change log, the shared position
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from cdc.ports import Binlog, ChangeLog, ChangeStream, Server, StateStore, Strea
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import SourceError, SourceUnreachable
+from shared.model.envelope import Op
 from shared.model.position import CaptureState, Position, TableId
 
 __all__ = ["Pipeline", "PipelineHooks", "PipelineParts"]
@@ -61,6 +63,16 @@ class PipelineHooks:
     """Tables must be published again; the state says which."""
     accepted: Callable[[], Collection[str]]
     """Server uuids that a person has accepted as this database from now on."""
+
+
+class _Site:
+    """What all transactions of a connection share."""
+
+    def __init__(self, assignment: Assignment, origin: Origin, remembered: Remembered) -> None:
+        self.assignment = assignment
+        self.origin = origin
+        self.remembered = remembered
+        self.tables = {table: (spec, assignment.partitions[table]) for table, spec in assignment.tables.items()}
 
 
 class Pipeline:
@@ -111,16 +123,37 @@ class Pipeline:
     def _follow(self, stream: ChangeStream, assignment: Assignment, located: Located, origin: Origin) -> None:
         fold = TransactionFold({table: spec.uid_column for table, spec in assignment.tables.items()})
         remembered: Remembered | None = None
-        for event in stream:
+        for events in stream:
             if remembered is None:  # the server has sent something: it has ended the stream of whoever was before us
                 remembered = self._catch_up(assignment, located)
             self._failures = 0
-            metrics.EVENTS.labels(type(event).__name__).inc()
-            transaction = fold.feed(event)
-            if transaction is not None:
-                self._commit(transaction, assignment, origin, remembered)
-            elif not fold.is_open:
-                self._between(event, assignment)
+            self._take(events, fold, _Site(assignment, origin, remembered))
+
+    def _take(self, events: Iterable[Event], fold: TransactionFold, site: _Site) -> None:
+        """Events that came together: what they commit is published in one step, and at once."""
+        committed: list[Transaction] = []
+        counts: Counter[type[Event]] = Counter()
+        try:
+            for event in events:
+                counts[type(event)] += 1
+                transaction = fold.feed(event)
+                if transaction is None:
+                    if isinstance(event, Beat | Rotate) and not fold.is_open:
+                        self._commit(committed, site)
+                        self._between(event, site.assignment)
+                elif transaction.unread:
+                    self._commit(committed, site)
+                    self._republish(transaction.unread)
+                    self._commit([transaction], site)
+                    self._hooks.on_republish()
+                else:
+                    committed.append(transaction)
+        except SourceError:
+            self._commit(committed, site)  # they came before what is wrong, which may stay so
+            raise
+        self._commit(committed, site)
+        for kind, count in counts.items():
+            metrics.EVENTS.labels(kind.__name__).inc(count)
 
     def _between(self, event: Event, assignment: Assignment) -> None:
         parts = self._parts
@@ -134,25 +167,29 @@ class Pipeline:
             case _:
                 pass
 
-    def _commit(self, transaction: Transaction, assignment: Assignment, origin: Origin, remembered: Remembered) -> None:
+    def _commit(self, committed: list[Transaction], site: _Site) -> None:
+        """Publish what has been committed, in one step, and empty the list."""
+        if not committed:
+            return
         parts = self._parts
-        if transaction.unread:
-            self._republish(transaction.unread)
         now_s = parts.clock.wall_s()
-        tables = {table: (spec, assignment.partitions[table]) for table, spec in assignment.tables.items()}
-        records = protocol.outgoing(transaction, origin, tables, remembered, int(now_s * 1000))
-        metrics.REPEATS.inc(len(transaction.changes) - len(records))
+        now_ms = int(now_s * 1000)
+        records: list[Record] = []
+        counts: Counter[tuple[TableId, Op]] = Counter()
+        for transaction in committed:
+            records += protocol.outgoing(transaction, site.origin, site.tables, site.remembered, now_ms)
+            counts.update((change.table, change.op) for change in transaction.changes)
 
         def publish(position: Position) -> None:
             parts.change_log.publish(records, position)
 
-        parts.live.passed(transaction, publish)
-        metrics.TRANSACTIONS.inc()
-        metrics.LAG_S.set(now_s - transaction.ts_s)
-        for change in transaction.changes:
-            metrics.RECORDS.labels(str(change.table), change.op.value).inc()
-        if transaction.unread:
-            self._hooks.on_republish()
+        parts.live.passed(committed, publish)
+        metrics.TRANSACTIONS.inc(len(committed))
+        metrics.REPEATS.inc(counts.total() - len(records))
+        metrics.LAG_S.set(now_s - committed[-1].ts_s)
+        for (table, op), count in counts.items():
+            metrics.RECORDS.labels(str(table), op.value).inc(count)
+        committed.clear()
 
     def _republish(self, unread: Mapping[TableId, str]) -> None:
         """Before the position moves past what was not understood, the state must know it."""

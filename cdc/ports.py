@@ -66,8 +66,11 @@ class StreamOrder:
 class ChangeStream(Protocol):
     """An open binlog stream; iterating blocks, and ends only by an error or by `wake`."""
 
-    def __iter__(self) -> Iterator[Event]:
-        """Events in log order. Raises SourceUnreachable when the connection is lost, SourceError otherwise."""
+    def __iter__(self) -> Iterator[Iterable[Event]]:
+        """Events in log order, those that came together; each lot is to be used up before the next.
+
+        Raises SourceUnreachable when the connection is lost, SourceError otherwise; so do the lots.
+        """
         ...
 
     def wake(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -75,18 +75,22 @@ class BinlogStream:
             self._connection = _dumping(order)
         self._socket: socket.socket = self._connection._sock
 
-    def __iter__(self) -> Iterator[Event]:
-        """Events in log order. Raises SourceUnreachable when the connection is lost, SourceError otherwise."""
-        packets, decoder = PacketReader(), self._decoder
+    def __iter__(self) -> Iterator[Iterable[Event]]:
+        """Events in log order, those of one read of the socket together; see the port `ChangeStream`."""
+        packets = PacketReader()
+        for chunk in self.chunks():
+            yield self._events(packets, chunk)
+
+    def _events(self, packets: PacketReader, chunk: bytes) -> Iterator[Event]:
+        decoder = self._decoder
         try:
-            for chunk in self.chunks():
-                if not self._is_mariadb:
-                    yield from packets.feed(chunk, decoder.decode)
-                    continue
-                for event in packets.feed(chunk, decoder.decode):
-                    yield event
-                    if isinstance(event, Statement):
-                        self._look_again(event)
+            if not self._is_mariadb:
+                yield from packets.feed(chunk, decoder.decode)
+                return
+            for event in packets.feed(chunk, decoder.decode):
+                yield event
+                if isinstance(event, Statement):
+                    self._look_again(event)
         except ServerError as error:
             with translated(self._login):
                 raise pymysql.err.OperationalError(error.code, error.text) from error

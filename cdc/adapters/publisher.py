@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -74,6 +74,13 @@ def end_process(error: BaseException) -> None:
         os._exit(_EXIT_FATAL)
 
 
+class _Step(NamedTuple):
+    """One step of the log, on its way."""
+
+    position: Position
+    begun_s: float
+
+
 class KafkaChangeLog:
     """The change topics, for writing; used by several threads, one step at a time."""
 
@@ -91,7 +98,7 @@ class KafkaChangeLog:
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._stored = threading.Condition(self._lock)
-        self._ledger: Ledger[Position] = Ledger()
+        self._ledger: Ledger[_Step] = Ledger()
         self._window = Window(IN_FLIGHT_RECORDS, _MAX_BYTES, BATCH_BYTES)
         self._is_abandoned = False
         metrics.IN_FLIGHT.set_function(lambda: self._window.records)
@@ -107,15 +114,17 @@ class KafkaChangeLog:
 
         Raises LogUnreachable after `abandon`; the entry then stays open for ever, and the floor below it.
         """
-        fitting = [fit for record in records for fit in self._fitting(record)]
+        sized = [(fit, fit.size_bytes) for record in records for fit in self._fitting(record)]
         with self._lock:
-            entry = self._ledger.add(position, len(fitting))
-            if not fitting:
+            entry = self._ledger.add(_Step(position, self._clock.monotonic_s()), len(sized))
+            if not sized:
                 self._stored.notify_all()
-        for record in fitting:
-            size_bytes = record.size_bytes
-            self._reserve(record.topic, size_bytes)
-            self._send(record, partial(self._done, record.topic, size_bytes, entry))
+        sent = 0
+        while sent < len(sized):
+            room = self._reserve(sized, sent)
+            for record, size_bytes in sized[sent:room]:
+                self._send(record, partial(self._done, record.topic, size_bytes, entry))
+            sent = room
         return entry
 
     def wait_stored(self, entry: int, timeout_s: float) -> bool:
@@ -128,7 +137,8 @@ class KafkaChangeLog:
         with self._lock:
             if not len(self._ledger):
                 metrics.DRAINED_TIMESTAMP.set(self._clock.wall_s())
-            return self._ledger.floor
+            last = self._ledger.floor
+            return last.position if last is not None else None
 
     def abandon(self) -> None:
         """The process ends: whoever waits for room gets LogUnreachable; what was sent may still be stored."""
@@ -188,16 +198,23 @@ class KafkaChangeLog:
         limit = self._window.limit(record.topic)
         return not limit or record.size_bytes <= limit
 
-    def _reserve(self, topic: str, size_bytes: int) -> None:
+    def _reserve(self, sized: Sequence[tuple[Record, int]], sent: int) -> int:
+        """Wait until the record behind those that are sent may go; how many may have gone by then."""
+        window = self._window
         with self._lock:
-            while not (self._is_abandoned or self._window.has_room(topic, size_bytes)):
+            first, size_bytes = sized[sent]
+            while not (self._is_abandoned or window.has_room(first.topic, size_bytes)):
                 self._room.wait()
             if self._is_abandoned:
                 raise LogUnreachable("records are still in flight while capture stops", reason="Stopping")
-            self._window.take(topic, size_bytes)
+            for number in range(sent, len(sized)):
+                record, size_bytes = sized[number]
+                if not window.has_room(record.topic, size_bytes):
+                    return number
+                window.take(record.topic, size_bytes)
+        return len(sized)
 
-    def _send(self, record: Record, done: Callable[[float, LogError | None], None]) -> None:
-        on_done = partial(done, self._clock.monotonic_s())
+    def _send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
         while True:
             try:
                 return self._producer.send(record, on_done)
@@ -209,14 +226,14 @@ class KafkaChangeLog:
                 self._on_fatal(error)
                 raise
 
-    def _done(self, topic: str, size_bytes: int, entry: int, begun_s: float, error: LogError | None) -> None:
+    def _done(self, topic: str, size_bytes: int, entry: int, error: LogError | None) -> None:
         if error is not None:
             self._on_fatal(error)
             return
-        metrics.PUBLISH_S.observe(self._clock.monotonic_s() - begun_s)
         with self._lock:
             self._window.give(topic, size_bytes)
-            if self._ledger.ack(entry):
+            if self._ledger.ack(entry) and (last := self._ledger.floor) is not None:
+                metrics.PUBLISH_S.observe(self._clock.monotonic_s() - last.begun_s)
                 self._stored.notify_all()
             if self._window.is_roomy:  # not for each record of a full window: the threads would only take turns
                 self._room.notify_all()

@@ -306,13 +306,14 @@ def outgoing(
     now_ms: int,
 ) -> list[Record]:
     """The records of a transaction that the topics do not hold yet; `tables` names specifications and partitions."""
-    sites = {
-        table: ChangeSite(origin, spec, partitions, transaction, now_ms) for table, (spec, partitions) in tables.items()
-    }
+    sites: dict[TableId, ChangeSite] = {}
     records: list[Record] = []
     for change in transaction.changes:
-        site = sites[change.table]
-        partition = (site.spec.topic, partition_of(change.uid, site.partitions))
-        if not remembered.holds(partition, change_version(origin, transaction, change), transaction.gtid):
-            records.append(change_record(site, change))
+        site = sites.get(change.table)
+        if site is None:
+            site = sites[change.table] = ChangeSite(origin, *tables[change.table], transaction, now_ms)
+        partition = partition_of(change.uid, site.partitions)
+        version = change_version(origin, transaction, change)
+        if not remembered.holds((site.spec.topic, partition), version, transaction.gtid):
+            records.append(change_record(site, change, partition, version))
     return records

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cdc.core.plan import TableSpec
 from cdc.core.transaction import Change, Transaction
@@ -37,8 +37,7 @@ _OVERHEAD_BYTES = 100
 """Batch header and record framing, rounded up (Kafka documentation, "Message Format")."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record, ready to be sent."""
 
     topic: str
@@ -54,8 +53,10 @@ class Record:
     @property
     def size_bytes(self) -> int:
         """Bytes of a batch that holds this record alone, rounded up."""
-        payload_bytes = len(self.key or b"") + len(self.value or b"")
-        return _OVERHEAD_BYTES + payload_bytes + sum(len(n) + len(v) + 10 for n, v in self.headers)
+        size = _OVERHEAD_BYTES + len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value) + 10
+        return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,8 @@ def control_record(topic: str, partition: int, version: Version, reason: str) ->
     return Record(topic=topic, partition=partition, key=None, value=b"", headers=headers, uid="")
 
 
-def change_record(site: ChangeSite, change: Change) -> Record:
-    """The record of one folded change."""
+def change_record(site: ChangeSite, change: Change, partition: int, version: Version) -> Record:
+    """The record of one folded change, which has that version and goes to that partition."""
     origin, transaction = site.origin, site.transaction
     source = Source(
         connector=origin.flavour.value,
@@ -132,11 +133,12 @@ def change_record(site: ChangeSite, change: Change) -> Record:
         row=change.ordinal,
         ts_ms=transaction.ts_s * 1000,
     )
-    headers = [(HEADER_VERSION, change_version(origin, transaction, change).text().encode("ascii"))]
+    headers: tuple[tuple[str, bytes], ...] = ((HEADER_VERSION, version.text().encode("ascii")),)
     if transaction.is_bulk:
-        headers.append((HEADER_BULK, b"1"))
-    envelope = Envelope(change.op, change.before, change.after, source, site.now_ms)
-    return _record(site.spec, site.partitions, change.uid, envelope, headers)
+        headers = (*headers, (HEADER_BULK, b"1"))
+    value = Envelope(change.op, change.before, change.after, source, site.now_ms).encode()
+    key = encode_key(site.spec.uid_column, change.uid)
+    return Record(site.spec.topic, partition, key, value, headers, change.uid)
 
 
 def read_record(site: ReadSite, uid: str, row: Row | None, version: Version) -> Record:
@@ -156,8 +158,9 @@ def read_record(site: ReadSite, uid: str, row: Row | None, version: Version) -> 
     )
     op = Op.DELETE if row is None else Op.READ
     before: Row | None = {spec.uid_column: uid} if row is None else None
-    headers = [(HEADER_VERSION, version.text().encode("ascii"))]
-    return _record(spec, site.partitions, uid, Envelope(op, before, row, source, site.now_ms), headers)
+    headers = ((HEADER_VERSION, version.text().encode("ascii")),)
+    value = Envelope(op, before, row, source, site.now_ms).encode()
+    return Record(spec.topic, partition_of(uid, site.partitions), encode_key(spec.uid_column, uid), value, headers, uid)
 
 
 def dead_records(record: Record, reason: str, topic: str) -> tuple[Record, Record]:
@@ -181,15 +184,4 @@ def dead_records(record: Record, reason: str, topic: str) -> tuple[Record, Recor
     return (
         Record(topic, partition, record.key, value, headers, record.uid),
         Record(record.topic, record.partition, record.key, None, headers, record.uid),
-    )
-
-
-def _record(spec: TableSpec, partitions: int, uid: str, envelope: Envelope, headers: list[tuple[str, bytes]]) -> Record:
-    return Record(
-        topic=spec.topic,
-        partition=partition_of(uid, partitions),
-        key=encode_key(spec.uid_column, uid),
-        value=envelope.encode(),
-        headers=tuple(headers),
-        uid=uid,
     )

@@ -54,6 +54,8 @@ _NEUTRAL_OBJECTS = {"USER", "ROLE", "SERVER", "RESOURCE", "EVENT"}
 
 def role_of(text: str) -> Role:
     """The role by the first words."""
+    if text == "BEGIN":
+        return Role.BEGIN
     words = _COMMENT.sub(" ", text[:400]).upper().split(None, 3)
     first = words[0] if words else ""
     second = words[1] if len(words) > 1 else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from cdc.core.events import Begin, End, Event, Image, Prepare, Rows, Statement, Unreadable
@@ -25,8 +26,7 @@ BULK_ROWS = 100
 """A transaction with more records than this is bulk: single changes overtake it downstream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a transaction did to one key."""
 
     table: TableId
@@ -40,8 +40,7 @@ class Change:
     """1 for the second record of a changed uid, else 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """A committed transaction."""
 
     gtid: str
@@ -51,7 +50,7 @@ class Transaction:
     ts_s: int
     changes: tuple[Change, ...]
     """In publishing order."""
-    unread: Mapping[TableId, str] = field(default_factory=dict)
+    unread: Mapping[TableId, str] = MappingProxyType({})
     """Tables that must be read anew, and why."""
 
     @property
@@ -145,11 +144,12 @@ class TransactionFold:
                 self._open.unread[event.table] = error.text
 
     def _image(self, table: TableId, uid_column: str, image: Image, ordinal: int) -> None:
-        old = None if image.before is None else _Key(table, key_text(_value(image.before, uid_column)))
-        new = None if image.after is None else _Key(table, key_text(_value(image.after, uid_column)))
-        if old is not None and old == new:
-            self._touch(old, image.before, image.after, (ordinal, 0))
+        before, after = image
+        old = None if before is None else _Key(table, key_text(_value(before, uid_column)))
+        if old is not None and after is not None and before is not None and after[uid_column] == before[uid_column]:
+            self._touch(old, before, after, (ordinal, 0))
             return
+        new = None if after is None else _Key(table, key_text(_value(after, uid_column)))
         if old is not None:
             self._touch(old, image.before, None, (ordinal, 0))
         if new is not None:
@@ -231,7 +231,7 @@ class TransactionFold:
             offset=begin.offset,
             end=max(end, open_.end),
             ts_s=begin.ts_s,
-            changes=_changes({key: fate for key, fate in open_.fates.items() if key.table not in open_.unread}),
+            changes=_changes(open_.fates, open_.unread),
             unread=open_.unread,
         )
 
@@ -241,9 +241,12 @@ def _value(row: Row, column: str) -> Value:
     return value if isinstance(value, str | int) else None
 
 
-def _changes(fates: Mapping[_Key, _Fate]) -> tuple[Change, ...]:
+def _changes(fates: Mapping[_Key, _Fate], unread: Mapping[TableId, str]) -> tuple[Change, ...]:
+    if unread:
+        fates = {key: fate for key, fate in fates.items() if key.table not in unread}
     changes: list[Change] = []
-    for key, fate in sorted(fates.items(), key=lambda item: (item[1].order, item[0])):
+    ordered = fates.items() if len(fates) == 1 else sorted(fates.items(), key=lambda item: (item[1].order, item[0]))
+    for key, fate in ordered:
         op = _op(fate)
         if op is None:
             continue

@@ -31,6 +31,10 @@ class Gtids(Protocol):
         """The set with one transaction more; an empty text adds nothing. Raises InvalidError."""
         ...
 
+    def extended(self, gtids: Iterable[str]) -> Self:
+        """The set with these transactions more. Raises InvalidError."""
+        ...
+
     def contains(self, other: Self) -> bool:
         """Whether every transaction of `other` is in this set."""
         ...
@@ -89,18 +93,24 @@ class MysqlGtids:
 
     def add(self, gtid: str) -> MysqlGtids:
         """The set with one transaction more; an empty text adds nothing. Raises InvalidError."""
-        if not gtid:
-            return self
-        source, _, number_text = gtid.lower().rpartition(":")
-        if not number_text.isdigit():
-            raise InvalidError(f"GTID {gtid[:80]!r} is not uuid:number")
-        number = int(number_text)
-        have = self.intervals.get(source, ())
-        if have and have[-1][1] + 1 == number:
-            merged: _Intervals = (*have[:-1], (have[-1][0], number))
-        else:
-            merged = _merge((*have, (number, number)))
-        return MysqlGtids({**self.intervals, source: merged})
+        return self.extended((gtid,))
+
+    def extended(self, gtids: Iterable[str]) -> MysqlGtids:
+        """The set with these transactions more. Raises InvalidError."""
+        intervals = dict(self.intervals)
+        for gtid in gtids:
+            if not gtid:
+                continue
+            source, _, number_text = gtid.lower().rpartition(":")
+            if not number_text.isdigit():
+                raise InvalidError(f"GTID {gtid[:80]!r} is not uuid:number")
+            number = int(number_text)
+            have = intervals.get(source, ())
+            if have and have[-1][1] + 1 == number:
+                intervals[source] = (*have[:-1], (have[-1][0], number))
+            else:
+                intervals[source] = _merge((*have, (number, number)))
+        return MysqlGtids(intervals)
 
     def contains(self, other: MysqlGtids) -> bool:
         """Whether every transaction of `other` is in this set."""
@@ -141,22 +151,25 @@ class MariadbGtids:
     @classmethod
     def parse(cls, text: str) -> MariadbGtids:
         """Raises InvalidError."""
-        gtids = cls()
-        for part in re.sub(r"\s", "", text).split(","):
-            gtids = gtids.add(part)
-        return gtids
+        return cls().extended(re.sub(r"\s", "", text).split(","))
 
     def add(self, gtid: str) -> MariadbGtids:
         """The set with one transaction more; an empty text adds nothing. Raises InvalidError."""
-        if not gtid:
-            return self
-        parts = gtid.split("-")
-        if len(parts) != 3 or not all(p.isdigit() for p in parts):
-            raise InvalidError(f"GTID {gtid[:80]!r} is not domain-server-sequence")
-        domain, server, sequence = (int(p) for p in parts)
-        if sequence < self.last.get(domain, (0, 0))[1]:
-            return self
-        return MariadbGtids({**self.last, domain: (server, sequence)})
+        return self.extended((gtid,))
+
+    def extended(self, gtids: Iterable[str]) -> MariadbGtids:
+        """The set with these transactions more. Raises InvalidError."""
+        last = dict(self.last)
+        for gtid in gtids:
+            if not gtid:
+                continue
+            parts = gtid.split("-")
+            if len(parts) != 3 or not all(p.isdigit() for p in parts):
+                raise InvalidError(f"GTID {gtid[:80]!r} is not domain-server-sequence")
+            domain, server, sequence = (int(p) for p in parts)
+            if sequence >= last.get(domain, (0, 0))[1]:
+                last[domain] = (server, sequence)
+        return MariadbGtids(last)
 
     def contains(self, other: MariadbGtids) -> bool:
         """Per domain: our sequence is not lower."""

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from shared.errors import InvalidError
@@ -40,7 +41,6 @@ __all__ = [
 TRUNCATED: Final = "statement TRUNCATE"
 EMPTIED: Final = "request that lets the table be empty"
 """Reasons that begin so let a read that finds no row delete what the topic holds."""
-"""How the reason begins when the log has told that a table was emptied."""
 
 
 class TableId(NamedTuple):
@@ -54,6 +54,7 @@ class TableId(NamedTuple):
         return f"{self.database}.{self.table}"
 
 
+@lru_cache(maxsize=64)
 def file_number(file: str) -> int:
     """The digits behind the last dot of a binlog file's name. Raises InvalidError."""
     digits = file.rpartition(".")[2]
@@ -75,9 +76,12 @@ class Position:
     end: int
     """Byte offset behind its last event; at most the true one."""
 
-    def passed(self, gtid: str, file: str, offset: int, end: int) -> Position:
-        """The position behind one transaction more, which lies at `offset` to `end` of `file`. Raises InvalidError."""
-        return Position(self.gtids.add(gtid), file, offset, end)
+    def passed(self, gtids: Iterable[str], file: str, offset: int, end: int) -> Position:
+        """The position behind transactions more, the last of which lies at `offset` to `end` of `file`.
+
+        Raises InvalidError.
+        """
+        return Position(self.gtids.extended(gtids), file, offset, end)
 
     @property
     def reached(self) -> tuple[int, int]:

@@ -17,7 +17,7 @@ KIND_CHANGE = 0
 KIND_READ = 1
 """A row read by SELECT, valid after the transaction at the same file and offset."""
 
-_WIDTHS = (6, 8, 20, 1, 10, 10)
+_PARTS = 6
 
 
 class Version(NamedTuple):
@@ -38,12 +38,12 @@ class Version(NamedTuple):
 
     def text(self) -> str:
         """`inc.file.off.kind.a.b`, zero-padded so that text order is version order; a legal annotation value."""
-        return ".".join(str(number).zfill(width) for number, width in zip(self, _WIDTHS, strict=True))
+        return f"{self[0]:06}.{self[1]:08}.{self[2]:020}.{self[3]}.{self[4]:010}.{self[5]:010}"
 
     @classmethod
     def parse(cls, text: str) -> Version:
         """Inverse of `text`; accepts unpadded numbers. Raises InvalidError."""
         parts = text.split(".")
-        if len(parts) != len(_WIDTHS) or not all(p.isascii() and p.isdigit() for p in parts):
+        if len(parts) != _PARTS or not all(p.isascii() and p.isdigit() for p in parts):
             raise InvalidError(f"version {text[:80]!r} is not inc.file.off.kind.a.b")
         return cls(*(int(p) for p in parts))

@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -98,7 +99,7 @@ class Figures:
 def decoded(order: StreamOrder) -> Iterator[int]:
     """Our engine: rows of each event, every value in the text that is published."""
     with closing(BinlogStream(order)) as stream:
-        for event in stream:
+        for event in chain.from_iterable(stream):
             if isinstance(event, Rows):
                 yield len(event.images)
             elif isinstance(event, Statement) and _MARK in event.text:
@@ -109,7 +110,7 @@ def folded(order: StreamOrder) -> Iterator[int]:
     """Our engine, and what each transaction did to each key."""
     fold = TransactionFold({table: spec.uid_column for table, spec in order.tables.items()})
     with closing(BinlogStream(order)) as stream:
-        for event in stream:
+        for event in chain.from_iterable(stream):
             transaction = fold.feed(event)
             if transaction is not None:
                 yield len(transaction.changes)

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import pymysql
@@ -93,7 +94,7 @@ class BinlogSource:
         self.sql(f"CREATE TABLE {self.database}.{mark} (a INT)")
         found: list[Event] = []
         with self.stream(order) as stream:
-            for event in stream:
+            for event in chain.from_iterable(stream):
                 if isinstance(event, Statement) and mark in event.text:
                     break
                 found.append(event)

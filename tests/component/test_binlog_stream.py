@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def _images(found: list[Rows]) -> list[tuple[Any, Any]]:
 
 
 def _end(stream: BinlogStream) -> None:
-    for _ in stream:
+    for _ in chain.from_iterable(stream):
         pass
 
 
@@ -183,7 +184,7 @@ def test_mariadb_types_that_change_are_read_by_the_new_type(mariadb: BinlogSourc
     mariadb.sql("CREATE TABLE t (id INT PRIMARY KEY, a BINARY(16))")
     order = mariadb.order(("id", "a"))
     with mariadb.stream(order) as stream:
-        events = iter(stream)
+        events = chain.from_iterable(stream)
         mariadb.sql("INSERT INTO t VALUES (1, X'00')")
         first = next(event for event in events if isinstance(event, Rows))
         mariadb.sql(
@@ -305,7 +306,7 @@ def test_checksums_may_come_and_go_between_files(source: BinlogSource) -> None:
 def test_an_idle_server_is_heard(source: BinlogSource) -> None:
     order = source.order(("id",))
     with source.stream(order) as stream:
-        beat = next(event for event in stream if isinstance(event, Beat))
+        beat = next(event for event in chain.from_iterable(stream) if isinstance(event, Beat))
     assert beat.end > 0
 
 
@@ -321,7 +322,7 @@ def test_tls(mysql: BinlogSource, monkeypatch: pytest.MonkeyPatch) -> None:
     order = mysql.order(("id", "a"))
     mysql.sql("INSERT INTO t VALUES (1, REPEAT('x', 18000000))")
     with mysql.stream(order) as stream:
-        rows = next(event for event in stream if isinstance(event, Rows))
+        rows = next(event for event in chain.from_iterable(stream) if isinstance(event, Rows))
         assert isinstance(stream._socket, ssl.SSLSocket)
     assert len(_images([rows])[0][1]["a"]) == 18_000_000
 
@@ -329,7 +330,7 @@ def test_tls(mysql: BinlogSource, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_killed_connection_ends_the_stream(source: BinlogSource) -> None:
     order = source.order(("id",))
     with source.stream(order) as stream:
-        events = iter(stream)
+        events = chain.from_iterable(stream)
         next(event for event in events if isinstance(event, Beat))
         dumps = source.sql("SELECT id, host FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'")
         port = stream._socket.getsockname()[1]
@@ -344,7 +345,7 @@ def test_a_silent_connection_ends_the_stream(source: BinlogSource, endpoints: En
     try:
         order = replace(source.order(("id",)), login=replace(source.login, port=proxy.port))
         with source.stream(order) as stream:
-            events = iter(stream)
+            events = chain.from_iterable(stream)
             next(event for event in events if isinstance(event, Rotate))
             proxy.stall()
             with pytest.raises(SourceUnreachable, match="sent nothing for 10 s"):
@@ -374,10 +375,10 @@ def test_a_waiting_stream_can_be_woken(source: BinlogSource) -> None:
 def test_the_older_of_two_streams_with_one_id_is_ended_by_the_server(source: BinlogSource) -> None:
     order = source.order(("id",))
     with source.stream(order) as older:
-        events = iter(older)
+        events = chain.from_iterable(older)
         next(event for event in events if isinstance(event, Rotate))
         with source.stream(order) as newer:
-            next(event for event in newer if isinstance(event, Beat))
+            next(event for event in chain.from_iterable(newer) if isinstance(event, Beat))
             with pytest.raises((SourceRefused, SourceUnreachable)):
                 list(events)
 
@@ -396,6 +397,6 @@ def test_a_position_that_the_server_does_not_know_is_refused_in_words(source: Bi
 def test_the_server_shows_who_follows(source: BinlogSource) -> None:
     order = source.order(("id",))
     with source.stream(order) as stream:
-        next(event for event in stream if isinstance(event, Beat))
+        next(event for event in chain.from_iterable(stream) if isinstance(event, Beat))
         shown = source.sql("SHOW SLAVE HOSTS" if source.is_mariadb else "SHOW REPLICAS")
     assert (order.replica_id, "rowplane") in [(row[0], row[1]) for row in shown]

@@ -180,9 +180,9 @@ class ScriptedStream:
         self._script = script
         self._at_end = at_end
 
-    def __iter__(self) -> Iterator[Event]:
-        """The events, then the end of the connection."""
-        yield from self._script
+    def __iter__(self) -> Iterator[Iterable[Event]]:
+        """The events one by one, then the end of the connection."""
+        yield from ((event,) for event in self._script)
         self._at_end()
         raise SourceUnreachable("script is over")
 

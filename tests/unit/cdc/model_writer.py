@@ -263,7 +263,7 @@ class Writer:
             file = transaction.file
             if file not in self._created_s:
                 self._created_s[file] = self._stream.server.begun_s(file)
-            position = self._position.passed(transaction.gtid, file, transaction.offset, transaction.end)
+            position = self._position.passed((transaction.gtid,), file, transaction.offset, transaction.end)
             out = protocol.outgoing(transaction, origin, {TABLE: (SPEC, PARTITIONS)}, remembered, 0)
             await self._hand_over(out, position)
             self._position, self._reached = position, max(self._reached, position.reached)

@@ -80,7 +80,7 @@ class Bench:
         for event in transaction(number, (before, after)):
             passed = fold.feed(event)
             if passed is not None:
-                self.live.passed(passed, lambda _place: None)
+                self.live.passed([passed], lambda _place: None)
 
     @contextmanager
     def running(self) -> Iterator[None]:
