@@ -250,8 +250,8 @@ class Live:
             reached = (file_number(file), end)
             if reached > self._reached:
                 self._reached = reached
-                if file == self.position.file:
-                    self.position = replace(self.position, end=max(self.position.end, end))
+                offset = self.position.offset if file == self.position.file else 0
+                self.position = Position(self.position.gtids, file, offset, end)
                 self.changed.notify_all()
 
     def rest(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from pymysql.constants.COMMAND import COM_BINLOG_DUMP
 from cdc.adapters.mysql import Connection, connect, is_mariadb, query, status
 from cdc.core.identity import FileFacts, ServerFacts
 from cdc.ports import Login
+from shared.errors import SourceUnreachable
 from shared.model.gtid import Flavour, MariadbGtids, MysqlGtids
 
 __all__ = ["SqlServer"]
@@ -89,23 +90,21 @@ def _mysql_facts(connection: Connection, floor_file: FileFacts | None) -> Server
 
 
 def _mariadb_facts(connection: Connection, floor_file: FileFacts | None) -> ServerFacts:
-    row = status(connection)
-    file, end = str(row[0]), int(row[1])
+    executed, state = query(connection, "SELECT @@global.gtid_binlog_pos, @@global.gtid_binlog_state")[0]
+    row = status(connection)  # asked later, and so behind all that the set names
     uids = query(connection, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
     uuid = str(uids[0][1]) if uids else f"server-{query(connection, 'SELECT @@global.server_id')[0][0]}"
     oldest = str(query(connection, "SHOW BINARY LOGS")[0][0])
-    executed, purged, state = query(
-        connection,
-        "SELECT BINLOG_GTID_POS(%s, %s), BINLOG_GTID_POS(%s, 4), @@global.gtid_binlog_state",
-        (file, end, oldest),
-    )[0]
+    (purged,) = query(connection, "SELECT BINLOG_GTID_POS(%s, 4)", (oldest,))[0]
+    if purged is None:
+        raise SourceUnreachable(f"the server cannot read the head of its log file {oldest}: it was purged meanwhile")
     return ServerFacts(
         flavour=Flavour.MARIADB,
         uuid=uuid,
         executed=MariadbGtids.parse(str(executed or "")),
-        purged=MariadbGtids.parse(str(purged or "")),
-        file=file,
-        end=end,
+        purged=MariadbGtids.parse(str(purged)),
+        file=str(row[0]),
+        end=int(row[1]),
         streams=_streams(str(state or "")),
         started_s=_started_s(connection),
         floor_file=floor_file,

@@ -38,6 +38,7 @@ class ServerFacts:
     uuid: str
     """MySQL: @@server_uuid. MariaDB: @@server_uid where it exists, else the server_id as text."""
     executed: _Sets
+    """Not more than its log held when it was asked: what was written since is streamed."""
     purged: _Sets
     """Transactions whose log files are gone."""
     file: str
@@ -99,12 +100,10 @@ def decide(known: Known, facts: ServerFacts, accepted: Collection[str] = ()) -> 
     """Go on at the floor, fail over, begin anew at the server's present end, or stop.
 
     `accepted` are the server uuids that a person has accepted as the database from now on. Offset 0 of the present
-    file is below every transaction that is still to come. MySQL's executed set leaves out what is in the log and not
-    committed yet, so that will be streamed; MariaDB's is the set as of the end of the log, so whoever reads rows must
-    wait until all of that is visible. Without GTIDs the stream starts at the end itself.
+    file is below every transaction that is still to come; where among those of that file the executed set ends is not
+    known. Without GTIDs the stream starts at the end itself.
     """
-    has_later = facts.flavour is Flavour.MYSQL and facts.has_gtid
-    fresh = Position(facts.executed, facts.file, 0, 0 if has_later else facts.end)
+    fresh = Position(facts.executed, facts.file, 0, 0 if facts.has_gtid else facts.end)
     floor = known.floor
     if floor is None:
         return Start(Answer.BEGIN_ANEW, fresh, "no position is stored", deletes=False)

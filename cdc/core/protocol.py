@@ -21,7 +21,7 @@ from cdc.core.records import ChangeSite, Origin, Record, change_record, change_v
 from cdc.core.resume import DEPTH_RECORDS, Partition, Remembered, place_of
 from cdc.core.transaction import Transaction
 from shared.errors import LogRefused, SourceRefused, SourceUnreachable
-from shared.model.gtid import MysqlGtids
+from shared.model.gtid import Flavour, MysqlGtids
 from shared.model.names import ANNOTATION_POSITION_ACCEPTED, partition_of
 from shared.model.position import CaptureState, Crossing, Position, TableId, file_number, settle
 from shared.model.version import Version
@@ -180,8 +180,8 @@ class Memory:
     """When that position's file was begun."""
     remembered: Remembered | None = None
     """What the topics held beyond the floor at the start, or at the last failover."""
-    is_settled: bool = False
-    """Whether `catch_up` has been through since the epoch was claimed."""
+    settled: tuple[int, int] | None = None
+    """Where rows may be read, as `catch_up` found it once in this epoch and incarnation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,8 @@ async def locate(outside: Outside, ours: CaptureState, memory: Memory, accepted:
     created_s = await outside.created_s(start.position.file) if start.answer is Answer.BEGIN_ANEW else 0
     state = await outside.renew(lambda old: _renewed(old, floor, start, facts, created_s), start.position)
     await confirm(outside, state)  # stored behind a successor's claim it does not count, and its number is not ours
-    memory.position, memory.position_created_s, memory.remembered = start.position, created_s, None
+    memory.position, memory.position_created_s = start.position, created_s
+    memory.remembered = memory.settled = None
     return Located(start.position, created_s, state, start)
 
 
@@ -270,8 +271,10 @@ async def catch_up(
 
     `topics` names the topics of the stream and their numbers of partitions. The second result is a log position
     (0, 0 for anywhere): behind it no earlier writer can have anything on its way, for the server has ended its stream.
-    Rows read before the stream has passed it could be taken for old. After a failover every partition is marked first:
-    what an earlier writer still appends behind the mark is old for every consumer, what lies before it is read here.
+    Rows read before the stream has passed it could be taken for old. On MariaDB it is also behind every transaction
+    that the stream leaves out, so that a reader can tell when it sees all of those. After a failover every partition is
+    marked first: what an earlier writer still appends behind the mark is old for every consumer, what lies before it is
+    read here.
     Raises SourceUnreachable when it is not the server, or the log, that was located: locate again.
     """
     state, position = located.state, located.position
@@ -289,10 +292,11 @@ async def catch_up(
             await outside.publish(marks, position)
         await outside.read_back(new, remembered.take)
     remembered.partitions.update(new)
-    is_first = not memory.is_settled and state.epoch > 1
-    settled = (file_number(facts.file), facts.end) if is_first else (0, 0)
-    memory.remembered, memory.is_settled = remembered, True
-    return remembered, settled
+    memory.remembered = remembered
+    if memory.settled is None:
+        must_wait = state.epoch > 1 or facts.flavour is Flavour.MARIADB
+        memory.settled = (file_number(facts.file), facts.end) if must_wait else (0, 0)
+    return remembered, memory.settled
 
 
 # -- streaming -----------------------------------------------------------------------------------------------------

@@ -250,7 +250,7 @@ class Writer:
                     if transaction is not None:
                         await self._commit(transaction, origin, remembered)
                 else:
-                    self._reached = self._end_of(server)
+                    self._beat(server)
         finally:
             self._stream, self._memory.position = None, self._position
             self._memory.position_created_s = self._created_s.get(self._position.file, 0)
@@ -270,6 +270,13 @@ class Writer:
             self._touched.update(change.uid for change in transaction.changes)
         finally:
             self._is_publishing = False
+
+    def _beat(self, server: Server) -> None:
+        """As Live.beat."""
+        file, (_, end) = server.name(server.file), self._end_of(server)
+        self._created_s.setdefault(file, server.begun_s(file))
+        offset = self._position.offset if file == self._position.file else 0
+        self._position, self._reached = Position(self._position.gtids, file, offset, end), self._end_of(server)
 
     async def _take_turn(self, ready: Ready = ALWAYS) -> None:
         """The lock of the shared state."""
