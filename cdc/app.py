@@ -22,6 +22,7 @@ from cdc.adapters.binlog import MysqlBinlog
 from cdc.adapters.cluster import ClusterHubs
 from cdc.adapters.deadletters import DeadLetters
 from cdc.adapters.lease import Lease, lease_place
+from cdc.adapters.logins import SecretLogins
 from cdc.adapters.preflight import preflight
 from cdc.adapters.publisher import KafkaChangeLog, Producer, open_producer
 from cdc.adapters.server import SqlServer
@@ -94,6 +95,7 @@ class _Capture:
         self._control: Control | None = None
         self._keeper: Keeper | None = None
         client = KubeClient.connect(kube)
+        self._logins = SecretLogins(client)
         self._hubs = ClusterHubs(client, self._clock, self._on_hubs)
         self._lease = Lease(client, lease_place(kube.namespace, kafka.topic_prefix, server), self._clock)
         self._failure: BaseException | None = None
@@ -204,6 +206,7 @@ class _Capture:
                 server=self._server,
                 topic_prefix=self._kafka.topic_prefix,
                 hubs=self._hubs,
+                logins=self._logins,
                 preflight=preflight,
                 topics=topics,
                 topic_keys=_TopicsAndNodes(topic_keys, self._nodes_incarnation),

@@ -25,7 +25,7 @@ from cdc.core.plan import Plan, TableSpec, in_mode, modes, next_state, plan_tabl
 from cdc.core.schedule import ROUTINE, baseline_s
 from cdc.keeper import Keeper
 from cdc.live import Assignment, Live, Polled, Schedule
-from cdc.ports import Login, TopicFacts, TopicKeys, Topics
+from cdc.ports import Login, Logins, TopicFacts, TopicKeys, Topics
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import ClusterError, InvalidError, RowplaneError, SourceError
@@ -55,10 +55,6 @@ class Hubs(Protocol):
         """All forms."""
         ...
 
-    def password(self, hub: Hub) -> str:
-        """Raises SourceRefused, ClusterError."""
-        ...
-
     def report(self, hub: Hub, report: Report) -> None:
         """Write the status when it is news. Raises ClusterError."""
         ...
@@ -72,6 +68,7 @@ class ControlParts:
     """`host:port`."""
     topic_prefix: str
     hubs: Hubs
+    logins: Logins
     preflight: Callable[[Login, TableId, str, Iterable[str]], Fitness]
     """(login, table, uid column, columns); raises SourceError when the table cannot be read."""
     topics: Topics
@@ -216,7 +213,7 @@ class Control:
         if source is None:
             return
         try:
-            login = Login(source.host, source.port, source.username, self._parts.hubs.password(hub))
+            login = self._parts.logins.login(hub)
             fitness = self._parts.preflight(login, table_of(source), hub.spec.value_mappings.uid, hub.columns())
         except RowplaneError as error:
             if not isinstance(error, SourceError | ClusterError):

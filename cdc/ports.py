@@ -20,6 +20,7 @@ from cdc.core.records import Record
 from cdc.core.resume import Partition
 from cdc.core.values import Value
 from shared.errors import InvalidError
+from shared.model.hub import Hub
 from shared.model.position import CaptureState, Position, TableId
 
 __all__ = [
@@ -27,12 +28,14 @@ __all__ = [
     "ChangeLog",
     "ChangeStream",
     "Login",
+    "Logins",
     "Row",
     "Server",
     "StateStore",
     "StreamOrder",
     "TableReader",
     "Tables",
+    "Tls",
     "TopicFacts",
     "TopicKeys",
     "TopicTails",
@@ -43,6 +46,19 @@ Row = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """How a connection to a server is encrypted; texts are PEM, empty for none."""
+
+    mode: str
+    """`Disabled`, `Required` (encrypted, nothing is verified), `VerifyCA` or `VerifyIdentity` (its host name too)."""
+    ca: str = field(default="", repr=False)
+    """Authorities that are trusted; none: the system's."""
+    certificate: str = field(default="", repr=False)
+    """Of the client."""
+    key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """An account on one server."""
 
@@ -50,6 +66,20 @@ class Login:
     port: int
     user: str
     password: str = field(repr=False)
+    tls: Tls | None = None
+    """None: encrypted where the server offers it, nothing is verified."""
+
+
+class Logins(Protocol):
+    """The accounts of hubs."""
+
+    def login(self, hub: Hub) -> Login:
+        """The account, read anew. Raises SourceRefused (SecretMissing), ClusterError."""
+        ...
+
+    def secrets_version(self, hub: Hub) -> str:
+        """Another text when a Secret that the hub names has changed. Raises ClusterError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

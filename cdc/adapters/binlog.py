@@ -107,7 +107,8 @@ class BinlogStream:
         """End the iteration at once, from any thread, with SourceUnreachable."""
         self._is_woken = True
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # a blocking read can only be woken by its socket
+            # a blocking read can only be woken by its socket; that of TLS would take its state from under the reader
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,12 +1,10 @@
 """Hubs and forms of the cluster, as capture needs them: what is there now, and a call when it changes.
 
-Fed by: the API server. Feeds: the control thread and the supervisor; hub status. Never: keeps a Secret's value.
+Fed by: the API server. Feeds: the control thread and the supervisor; hub status. Never: reads a Secret.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,8 +14,8 @@ import structlog
 from cdc.core.conditions import Report, news
 from cdc.core.plan import by_age
 from shared.clock import Clock, rfc3339
-from shared.errors import InvalidError, ObjectNotFound, SourceRefused
-from shared.kube import FORMS, HUBS, NODES, SECRETS, KubeClient
+from shared.errors import InvalidError, ObjectNotFound
+from shared.kube import FORMS, HUBS, NODES, KubeClient
 from shared.kube_watch import EventType, Reflector
 from shared.model.api import ApiModel, parse_object
 from shared.model.form import Form
@@ -86,30 +84,6 @@ class ClusterHubs:
         """All forms."""
         with self._lock:
             return [form for form in self._forms.values() if form.metadata.deletion_timestamp is None]
-
-    def password(self, hub: Hub) -> str:
-        """The database password; empty without a passwordRef. Raises SourceRefused (SecretMissing), ClusterError."""
-        source = hub.spec.source.mysql
-        if source is None or source.password_ref is None:
-            return ""
-        ref, namespace = source.password_ref, hub.metadata.namespace
-        mend = f"kubectl -n {namespace} create secret generic {ref.name} --from-literal={ref.key}=<password>"
-        try:
-            data = self._client.get(SECRETS, namespace, ref.name).get("data") or {}
-        except ObjectNotFound as error:
-            raise SourceRefused(
-                f"Secret {namespace}/{ref.name} does not exist", mend=mend, reason="SecretMissing"
-            ) from error
-        if ref.key not in data:
-            raise SourceRefused(
-                f"Secret {namespace}/{ref.name} has no key {ref.key}", mend=mend, reason="SecretMissing"
-            )
-        try:
-            return base64.b64decode(data[ref.key], validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise SourceRefused(
-                f"Secret {namespace}/{ref.name}, key {ref.key} is not UTF-8 text", mend=mend, reason="SecretMissing"
-            ) from error
 
     def report(self, hub: Hub, report: Report) -> None:
         """Write the status when it is news. Raises ClusterError."""

@@ -5,14 +5,17 @@ Fed by: logins. Feeds: the other SQL adapters. Never: lets a client library's ex
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import pymysql
 from pymysql import converters
+from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor
 
+from cdc.adapters.tls import handshake_failed, tls_settings
 from cdc.ports import Login
 from shared.errors import SourceError, SourceRefused, SourceUnfit, SourceUnreachable
 from shared.model.position import file_number
@@ -28,6 +31,7 @@ _ENCODERS: Any = {key: value for key, value in converters.conversions.items() if
 """Parameters are escaped, results stay the server's own text: see cdc.core.values."""
 
 _UNREACHABLE = {1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 2002, 2003, 2005, 2006, 2013, 2014, 2055}
+ER_SECURE_TRANSPORT_REQUIRED = 3159
 _REASONS = {
     1044: "DatabaseRefused",
     1045: "DatabaseRefused",
@@ -37,11 +41,13 @@ _REASONS = {
     1143: "DatabaseRefused",
     1146: "TableMissing",
     1227: "DatabaseRefused",
+    CR.CR_SSL_CONNECTION_ERROR: "TlsRefused",
+    ER_SECURE_TRANSPORT_REQUIRED: "TlsRefused",
 }
 
 
 def connection_settings(login: Login) -> dict[str, Any]:
-    """Arguments of pymysql.connect that every connection shares."""
+    """Arguments of pymysql.connect that every connection shares. Raises SourceRefused (TlsRefused)."""
     return {
         "host": login.host,
         "port": login.port,
@@ -51,6 +57,7 @@ def connection_settings(login: Login) -> dict[str, Any]:
         "connect_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": READ_TIMEOUT_S,
         "write_timeout": READ_TIMEOUT_S,
+        **tls_settings(login.tls),
     }
 
 
@@ -61,6 +68,9 @@ def translated(login: Login) -> Generator[None, None, None]:
     try:
         yield
     except pymysql.err.Error as error:
+        cause = getattr(error, "original_exception", None)
+        if isinstance(cause, ssl.SSLError):
+            raise handshake_failed(login, cause) from error
         raise _source_error(server, login, error) from error
     except OSError as error:
         raise SourceUnreachable(f"{server} cannot be reached: {error}") from error
@@ -74,11 +84,26 @@ def _source_error(server: str, login: Login, error: pymysql.err.Error) -> Source
     if code == 1236:
         return SourceUnfit(f"{server} cannot send the binlog from our position: {text}", reason="BinlogLost")
     if code in _UNREACHABLE or not code or isinstance(error, pymysql.err.InterfaceError):
-        return SourceUnreachable(f"{server} cannot be reached: {text} ({code})", mend="Check that it is up")
-    mend = "Check the user name and the Secret that passwordRef names" if code == 1045 else ""
+        mend = "Check that it is up"
+        if login.tls is not None and login.tls.certificate:  # since TLS 1.3 a server ends the connection without a word
+            mend += ", and that it trusts the client certificate of tls.certRef"
+        return SourceUnreachable(f"{server} cannot be reached: {text} ({code})", mend=mend)
     return SourceRefused(
-        f"{server} refused user {login.user}: {text} ({code})", mend=mend, reason=_REASONS.get(code, "")
+        f"{server} refused user {login.user}: {text} ({code})", mend=_mend(code, login), reason=_REASONS.get(code, "")
     )
+
+
+def _mend(code: int, login: Login) -> str:
+    if code == CR.CR_SSL_CONNECTION_ERROR:
+        return "Give the server a certificate (ssl_cert, ssl_key), or set spec.source.mysql.tls.mode to Disabled"
+    if code == ER_SECURE_TRANSPORT_REQUIRED:
+        return "Set spec.source.mysql.tls.mode to VerifyIdentity"
+    if code != ER.ACCESS_DENIED_ERROR:
+        return ""
+    mend = "Check the user name and the Secret that passwordRef names"
+    if login.tls is not None and login.tls.certificate:
+        return f"{mend}, and whose certificate the account requires"
+    return f"{mend}; an account may also require TLS or a certificate (spec.source.mysql.tls)"
 
 
 @contextmanager

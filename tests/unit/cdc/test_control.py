@@ -49,6 +49,7 @@ class Bench:
     def __init__(self, *hubs: Hub) -> None:
         self.cluster = list(hubs)
         self.trouble: dict[TableId, SourceError] = {}
+        self.secrets: dict[str, str] = {}
         self.status: dict[str, dict[str, Verdict]] = {}
         self.facts: dict[str, Facts] = {}
         self.fitness: dict[TableId, Fitness] = {}
@@ -63,6 +64,7 @@ class Bench:
                 server="db:3306",
                 topic_prefix="p",
                 hubs=self,
+                logins=self,
                 preflight=self._preflight,
                 topics=self,
                 topic_keys=MemoryKeys(),
@@ -81,9 +83,14 @@ class Bench:
         """None."""
         return []
 
-    def password(self, hub: Hub) -> str:
+    def login(self, hub: Hub) -> Login:
         """Always the same."""
-        return f"of-{hub.metadata.name}"
+        assert hub.spec.source.mysql is not None
+        return Login("db", 3306, hub.spec.source.mysql.username, f"of-{hub.metadata.name}")
+
+    def secrets_version(self, hub: Hub) -> str:
+        """As set."""
+        return self.secrets.get(hub.metadata.name, "1")
 
     def report(self, hub: Hub, report: Report) -> None:
         """Remember."""
