@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 _Key = tuple[str, str]
 _LOOK_S = 10.0
+_SECRETS_LOOK_S = 1.0
+"""How often the Secrets of a hub are looked at whose account was refused."""
+_ACCOUNT_REASONS = frozenset(("DatabaseRefused", "SecretMissing", "TlsRefused"))
 _POLLED_AGAIN_S = 15.0
 """How often a hub that is polled is checked: what kept it from being streamed may have been mended."""
 
@@ -92,6 +95,13 @@ class _Check:
     """Whether its table is captured for it."""
     failures: int = 0
     again_at_s: float | None = None
+    secrets: str = ""
+    """Version of the Secrets that were used."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether another Secret could mend it."""
+        return self.error is not None and self.error.reason in _ACCOUNT_REASONS
 
 
 @dataclass(slots=True)
@@ -115,6 +125,7 @@ class Control:
         self._checks: dict[_Key, _Check] = {}
         self._troubles = _Troubles()
         self._recheck_all = False
+        self._recheck: set[TableId] = set()
         self._topics: dict[str, TopicFacts] = {}
         self._modes: dict[TableId, Mode] = {}
         self._backoff = Backoff(first_s=0.5, cap_s=15.0)
@@ -146,6 +157,8 @@ class Control:
                 self._troubles.tables.pop(table, None)
             else:
                 self._troubles.tables[table] = error
+                if error.reason in _ACCOUNT_REASONS:  # perhaps the Secret knows better by now
+                    self._recheck.add(table)
         self.poke()
 
     def on_full(self, topic: str) -> None:
@@ -176,7 +189,8 @@ class Control:
     def _pause_s(self) -> float:
         now_s = self._parts.clock.monotonic_s()
         due = [check.again_at_s - now_s for check in self._checks.values() if check.again_at_s is not None]
-        return max(0.05, min([_LOOK_S, *due]))
+        look_s = _SECRETS_LOOK_S if any(check.is_refused for check in self._checks.values()) else _LOOK_S
+        return max(0.05, min([look_s, *due]))
 
     def _round(self) -> None:
         hubs = self._parts.hubs.hubs(self._parts.server)
@@ -196,6 +210,7 @@ class Control:
     def _check(self, hubs: list[Hub]) -> None:
         with self._lock:
             recheck_all, self._recheck_all = self._recheck_all, False
+            tables, self._recheck = self._recheck, set()
         now_s = self._parts.clock.monotonic_s()
         keys = {hub.key for hub in hubs}
         self._checks = {key: check for key, check in self._checks.items() if key in keys}
@@ -204,15 +219,24 @@ class Control:
             check = self._checks.get(hub.key)
             if check is None or check.mark != mark:
                 check = self._checks[hub.key] = _Check(mark)
-            elif not recheck_all and (check.again_at_s is None or check.again_at_s > now_s):
+            elif not (recheck_all or _table(hub) in tables or self._is_due(hub, check, now_s)):
                 continue
             self._check_one(hub, check)
+
+    def _is_due(self, hub: Hub, check: _Check, now_s: float) -> bool:
+        if check.again_at_s is not None and check.again_at_s <= now_s:
+            return True
+        try:
+            return check.is_refused and self._parts.logins.secrets_version(hub) != check.secrets
+        except ClusterError:
+            return False
 
     def _check_one(self, hub: Hub, check: _Check) -> None:
         source = hub.spec.source.mysql
         if source is None:
             return
         try:
+            check.secrets = self._parts.logins.secrets_version(hub)  # before what they hold: a change is never missed
             login = self._parts.logins.login(hub)
             fitness = self._parts.preflight(login, table_of(source), hub.spec.value_mappings.uid, hub.columns())
         except RowplaneError as error:
@@ -221,7 +245,8 @@ class Control:
             if str(error) != str(check.error):
                 log.warning("hub cannot be served", hub="/".join(hub.key), reason=error.reason, error=str(error))
             check.error = error
-            check.is_joined = check.is_joined and error.retriable
+            goes_on = error.retriable or (check.is_refused and self._troubles.is_streaming)
+            check.is_joined = check.is_joined and goes_on
             delay_s = self._backoff.delay_s(check.failures, random.random())  # noqa: S311  # jitter
             check.failures += 1
             check.again_at_s = self._parts.clock.monotonic_s() + delay_s
@@ -360,3 +385,7 @@ class Control:
             resync=request,
             resync_phase=phase if request else "",
         )
+
+
+def _table(hub: Hub) -> TableId | None:
+    return table_of(hub.spec.source.mysql) if hub.spec.source.mysql else None

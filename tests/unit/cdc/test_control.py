@@ -295,3 +295,34 @@ def test_dead_letters_are_counted_until_all_rows_are_published_again() -> None:
     bench.control.on_full(topic)
     bench.look()
     assert bench.synced("good") == "Streaming"
+
+
+REFUSED = SourceRefused("refused user u (1045)", reason="DatabaseRefused")
+
+
+def test_a_refused_account_is_tried_again_at_once_when_its_secret_changes() -> None:
+    bench = Bench(_hub("good"))
+    bench.trouble[GOOD] = REFUSED
+    bench.look()
+    assert bench.synced("good") == "DatabaseRefused"
+    bench.trouble.clear()
+    bench.look()
+    assert bench.synced("good") == "DatabaseRefused", "not before its time"
+    bench.secrets["good"] = "2"
+    bench.look()
+    assert bench.wanted() == {GOOD}
+
+
+def test_an_account_that_is_refused_for_a_read_is_told_and_its_stream_goes_on_until_it_breaks() -> None:
+    bench = Bench(_hub("good"))
+    bench.look()
+    _all_done(bench)
+    bench.control.on_stream(None)
+    bench.trouble[GOOD] = REFUSED
+    bench.control.on_table(GOOD, REFUSED)
+    bench.look()
+    assert (bench.synced("good"), bench.wanted()) == ("DatabaseRefused", {GOOD})
+    assert bench.keeper.state.tables[GOOD].publish is Publish.DONE, "no change was missed"
+    bench.control.on_stream(SourceUnreachable("lost"))
+    bench.look()
+    assert bench.wanted() == set()
