@@ -251,7 +251,7 @@ class Live:
             if reached > self._reached:
                 self._reached = reached
                 offset = self.position.offset if file == self.position.file else 0
-                self.position = Position(self.position.gtids, file, offset, end)
+                self.position = replace(self.position, file=file, offset=offset, end=end)
                 self.changed.notify_all()
 
     def rest(self, seconds: float) -> None:

@@ -212,12 +212,13 @@ def _dumping(order: StreamOrder) -> Any:
 
 
 def _where(order: StreamOrder) -> dict[str, Any]:
-    """Where to begin: by GTID set, or at the start of the file while the server has no GTID at all."""
+    """Where to begin: by GTID set, at the start of the file while that is empty, or by file and offset."""
     gtids, position = order.position.gtids, order.position
     if not isinstance(gtids, MysqlGtids):
         return {"is_mariadb": True, "auto_position": gtids.text()}
     if not gtids.intervals:
-        return {"log_file": position.file, "log_pos": _FIRST_EVENT_AT, "resume_stream": True}
+        start = position.end if position.by_file else _FIRST_EVENT_AT
+        return {"log_file": position.file, "log_pos": start, "resume_stream": True}
     if gtids.has_tags():
         return {"auto_position": ",".join(sorted({f"{source.partition(':')[0]}:1" for source in gtids.intervals}))}
     return {"auto_position": gtids.text()}

@@ -30,7 +30,7 @@ READ_TIMEOUT_S = 10
 _ENCODERS: Any = {key: value for key, value in converters.conversions.items() if not isinstance(key, int)}
 """Parameters are escaped, results stay the server's own text: see cdc.core.values."""
 
-_UNREACHABLE = {1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 2002, 2003, 2005, 2006, 2013, 2014, 2055}
+_UNREACHABLE = {1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 2002, 2003, 2005, 2006, 2013, 2014, 2055}
 ER_SECURE_TRANSPORT_REQUIRED = 3159
 _REASONS = {
     1044: "DatabaseRefused",
@@ -83,6 +83,8 @@ def _source_error(server: str, login: Login, error: pymysql.err.Error) -> Source
         return SourceRefused(f"{server} gave our replica id to another connection", reason="ReplicaIdTaken")
     if code == 1236:
         return SourceUnfit(f"{server} cannot send the binlog from our position: {text}", reason="BinlogLost")
+    if code in (ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK):
+        return SourceUnreachable(f"{server} let a read wait for the lock of a row: {text} ({code})")
     if code in _UNREACHABLE or not code or isinstance(error, pymysql.err.InterfaceError):
         mend = "Check that it is up"
         if login.tls is not None and login.tls.certificate:  # since TLS 1.3 a server ends the connection without a word

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from cdc.adapters.mysql import Connection, connect, is_mariadb, query, quoted
 from cdc.core.advice import (
+    WANTED_VARIABLES,
     ColumnFacts,
     Fitness,
     check_columns,
@@ -18,7 +19,6 @@ from cdc.core.advice import (
     check_variables,
     missing_table,
     view,
-    wanted_variables,
 )
 from cdc.ports import Login
 from shared.errors import SourceRefused, SourceUnfit
@@ -42,17 +42,17 @@ def preflight(login: Login, table: TableId, uid_column: str, columns: Iterable[s
         selected = ", ".join(quoted(column) for column in columns)
         query(connection, f"SELECT {selected} FROM {quoted(table.database)}.{quoted(table.table)} LIMIT 0")  # noqa: S608  # names are quoted
         try:
-            _check_log(connection, login, flavour)
+            _check_log(connection, login)
         except (SourceRefused, SourceUnfit) as obstacle:
             return Fitness(flavour, obstacle, is_view=is_view)
         return Fitness(flavour, view(table) if is_view else None, is_view=is_view)
 
 
-def _check_log(connection: Connection, login: Login, flavour: Flavour) -> None:
-    names = tuple(wanted_variables(flavour))
+def _check_log(connection: Connection, login: Login) -> None:
+    names = tuple(WANTED_VARIABLES)
     marks = ", ".join(["%s"] * len(names))
     found = query(connection, f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", names)
-    check_variables(f"{login.host}:{login.port}", flavour, {str(n).lower(): str(v) for n, v in found})
+    check_variables(f"{login.host}:{login.port}", {str(n).lower(): str(v) for n, v in found})
     check_grants(login.user, (str(row[0]) for row in query(connection, "SHOW GRANTS")))
 
 

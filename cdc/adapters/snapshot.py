@@ -3,7 +3,7 @@
 Each chunk is one statement of its own: memory and the server's undo log stay small however large the table is. The
 order is that of the column's own index; since the column is unique, it has no two keys that it holds for equal. A view
 has no index and may hold a key twice: it is read by one statement, whose rows are fetched a chunk at a time.
-Fed by: reads of tables. Feeds: rows as cdc.core.values writes them. Never: writes, or locks a row.
+Fed by: reads of tables. Feeds: rows as cdc.core.values writes them. Never: writes, or locks a row where GTIDs can tell.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ __all__ = ["SqlTableReader", "SqlTables", "column_types"]
 
 _VISIBLE_TIMEOUT_S = 30.0
 _VISIBLE_STEP_S = 0.005
+_LOCK_TIMEOUT_S = 1
+"""Writers of the rows of a chunk wait for us no longer than that; the read starts over later."""
 
 
 def column_types(connection: Connection, database: str, table: str) -> dict[str, Kind]:
@@ -63,12 +65,19 @@ class SqlTableReader:
         self._uid_at = spec.columns.index(spec.uid_column)
         self._is_view = _is_view(connection, *spec.id)
         self._cursor: SSCursor | None = None
+        self._lock = ""
 
     def wait_visible(self, passed: Position) -> None:
         """Return when a SELECT sees every transaction of `passed`; raises SourceUnreachable after 30 s.
 
         A transaction is in the binlog before its commit is visible (MySQL manual, "sync_binlog" and group commit).
+        Where there are no GTIDs to ask by, each SELECT waits for those that hold the locks of its rows.
         """
+        if passed.by_file:
+            query(self._connection, f"SET SESSION innodb_lock_wait_timeout = {_LOCK_TIMEOUT_S}")
+            query(self._connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            self._lock = " FOR SHARE"
+            return
         deadline_s = time.monotonic() + _VISIBLE_TIMEOUT_S
         while not self._sees(passed):
             if time.monotonic() > deadline_s:
@@ -93,7 +102,8 @@ class SqlTableReader:
             raw: Sequence[Sequence[str | bytes | None]] = self._fetch(limit)
         else:
             where = f" WHERE {self._uid} > %s" if after is not None else ""
-            sql = f"SELECT {self._uid}, {self._select} FROM {self._from}{where} ORDER BY {self._uid} LIMIT {limit}"  # noqa: S608  # names are quoted
+            rest = f"{where} ORDER BY {self._uid} LIMIT {limit}{self._lock}"
+            sql = f"SELECT {self._uid}, {self._select} FROM {self._from}{rest}"  # noqa: S608  # names are quoted
             raw = query(self._connection, sql, () if after is None else (after,))
         rows = [self._row(cells[1:]) for cells in raw]
         return rows, raw[-1][0] if len(raw) == limit else None
@@ -118,7 +128,7 @@ class SqlTableReader:
         kind = self._types[self._spec.uid_column]
         column = _expression(self._spec.uid_column, kind)
         native = _NATIVE.get(kind, str)
-        sql = f"SELECT {self._select} FROM {self._from} WHERE {column} IN ({marks})"  # noqa: S608  # names are quoted
+        sql = f"SELECT {self._select} FROM {self._from} WHERE {column} IN ({marks}){self._lock}"  # noqa: S608  # names are quoted
         return {self._row(cells)[0] for cells in query(self._connection, sql, tuple(native(uid) for uid in uids))}
 
     def log_end(self) -> tuple[int, int]:

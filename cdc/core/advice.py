@@ -9,11 +9,13 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from shared.errors import SourceError, SourceRefused, SourceUnfit
 from shared.model.position import Flavour, TableId
 
 __all__ = [
+    "WANTED_VARIABLES",
     "ColumnFacts",
     "Fitness",
     "check_columns",
@@ -22,11 +24,16 @@ __all__ = [
     "check_variables",
     "missing_table",
     "view",
-    "wanted_variables",
 ]
 
-_COMMON = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
-_RESTART = {"log_bin", "gtid_mode"}
+WANTED_VARIABLES: Final = {
+    "log_bin": "ON",
+    "binlog_format": "ROW",
+    "binlog_row_image": "FULL",
+    "binlog_row_metadata": "FULL",
+}
+"""Global variables and the values that capture needs."""
+_RESTART = {"log_bin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +57,9 @@ class ColumnFacts:
     """Has a unique index of its own."""
 
 
-def wanted_variables(flavour: Flavour) -> Mapping[str, str]:
-    """Global variables and the values that capture needs."""
-    return {**_COMMON, "gtid_mode": "ON"} if flavour is Flavour.MYSQL else _COMMON
-
-
-def check_variables(server: str, flavour: Flavour, found: Mapping[str, str]) -> None:
+def check_variables(server: str, found: Mapping[str, str]) -> None:
     """Raises SourceUnfit that names the variable and its mend."""
-    for name, wanted in wanted_variables(flavour).items():
+    for name, wanted in WANTED_VARIABLES.items():
         value = _switch(found.get(name, "missing"))
         if value == wanted:
             continue

@@ -17,6 +17,8 @@ __all__ = ["Answer", "FileFacts", "Known", "ServerFacts", "Start", "decide"]
 
 _Sets = MysqlGtids | MariadbGtids
 
+_LAST_START_AT = 2**32 - 1
+"""The protocol names an offset to start at by 32 bits."""
 _SAME_START_S = 5
 """The start of a server is its clock minus its whole seconds of uptime: two readings differ by a step of the clock."""
 
@@ -103,18 +105,18 @@ def decide(known: Known, facts: ServerFacts, accepted: Collection[str] = ()) -> 
     file is below every transaction that is still to come; where among those of that file the executed set ends is not
     known. Without GTIDs the stream starts at the end itself.
     """
-    fresh = Position(facts.executed, facts.file, 0, 0 if facts.has_gtid else facts.end)
+    fresh = Position(facts.executed, facts.file, 0, 0)
+    if not facts.has_gtid:
+        fresh = Position(MysqlGtids(), facts.file, 0, facts.end, by_file=True)
     floor = known.floor
     if floor is None:
         return Start(Answer.BEGIN_ANEW, fresh, "no position is stored", deletes=False)
     is_same = known.uuid == facts.uuid
     if not is_same and facts.uuid in accepted and _is_foreign(floor, facts):
         return Start(Answer.BEGIN_ANEW, fresh, "the database was accepted by a person")
-    if not (facts.has_gtid and _has_gtids(floor.gtids)):
-        reason = _by_file(known, floor, facts, is_same=is_same)
-        if reason:
-            return Start(Answer.BEGIN_ANEW, fresh, reason, deletes=is_same)
-        return _same(known, floor, facts)
+    if floor.by_file or not (facts.has_gtid and _has_gtids(floor.gtids)):
+        gap = _by_file(known, floor, facts, is_same=is_same)
+        return Start(Answer.BEGIN_ANEW, fresh, gap, deletes=is_same) if gap else _same(known, floor, facts)
     if not is_same:
         return _other(floor, facts, fresh)
     gap = _gap(known, floor, facts)
@@ -159,10 +161,14 @@ def _by_file(known: Known, floor: Position, facts: ServerFacts, *, is_same: bool
     """Without GTIDs, or before the first one, only the same file of the same server proves anything."""
     if not is_same:
         return "another server answers at this address, and there are no GTIDs to compare"
-    if facts.floor_file is None or _has_gtids(facts.purged):
+    if floor.by_file is facts.has_gtid:
+        return f"GTIDs were switched {'on' if facts.has_gtid else 'off'}"
+    if facts.floor_file is None or (facts.has_gtid and _has_gtids(facts.purged)):
         return "the server has purged the log file of the position"
     if not _is_file_of(known, facts) or facts.floor_file.size_bytes < floor.end:
         return "the server's log was reset or lost its tail"
+    if floor.by_file and floor.end > _LAST_START_AT:
+        return "the position lies behind 4 GiB of its log file, where no stream without GTIDs can start"
     return ""
 
 

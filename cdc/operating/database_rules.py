@@ -133,7 +133,7 @@ _RULES: Final = (
         "gtid_mode",
         "ON",
         _MYSQL,
-        Severity.ERROR,
+        Severity.WARNING,
         "a failover cannot be told from another database, and `rowplane wait --gtid` has nothing to wait for",
         "SET GLOBAL enforce_gtid_consistency = 'ON'; SET GLOBAL gtid_mode = 'OFF_PERMISSIVE'; SET GLOBAL gtid_mode ="
         " 'ON_PERMISSIVE'; SET GLOBAL gtid_mode = 'ON'; and gtid_mode = ON, enforce_gtid_consistency = ON in its"

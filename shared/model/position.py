@@ -1,6 +1,7 @@
 """Positions in a binlog, and the record of the state topic that keeps one per server.
 
-A position is a GTID set plus file and offset: the set says where to resume, file and offset make versions.
+A position is a GTID set plus file and offset: the set says where to resume, file and offset make versions. Where a
+server has no GTIDs, file and offset do both.
 Fed by: capture, which moves it on; the state topic, which keeps it. Feeds: the start of a capture, `wait --gtid`.
 Never: talks to a server; all sets here are values.
 """
@@ -75,13 +76,16 @@ class Position:
     """Byte offset of its first event; 0 when nothing of that file has been passed."""
     end: int
     """Byte offset behind its last event; at most the true one."""
+    by_file: bool = False
+    """The server has no GTIDs: file and end say where to go on, and the set stays empty."""
 
     def passed(self, gtids: Iterable[str], file: str, offset: int, end: int) -> Position:
         """The position behind transactions more, the last of which lies at `offset` to `end` of `file`.
 
         Raises InvalidError.
         """
-        return Position(self.gtids.extended(gtids), file, offset, end)
+        known = self.gtids if self.by_file else self.gtids.extended(gtids)
+        return Position(known, file, offset, end, self.by_file)
 
     @property
     def reached(self) -> tuple[int, int]:
@@ -233,6 +237,7 @@ class CaptureState:
                 "file": self.floor.file,
                 "offset": self.floor.offset,
                 "end": self.floor.end,
+                "byFile": self.floor.by_file,
             }
         return json.dumps(document, separators=(",", ":")).encode()
 
@@ -250,11 +255,7 @@ class CaptureState:
                 server_uuid=str(document["serverUuid"]),
                 replica_id=int(document["replicaId"]),
                 flavour=flavour,
-                floor=None
-                if floor is None
-                else Position(
-                    parse_gtids(flavour, floor["gtids"]), str(floor["file"]), int(floor["offset"]), int(floor["end"])
-                ),
+                floor=None if floor is None else _position(flavour, floor),
                 tables={TableId(t["database"], t["table"]): _table_state(t) for t in document["tables"]},
                 floor_created_s=int(document.get("floorCreated", 0)),
                 server_started_s=int(document.get("serverStarted", 0)),
@@ -267,6 +268,16 @@ class CaptureState:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidError(f"state record is not readable: {type(error).__name__} {error}") from error
+
+
+def _position(flavour: Flavour, document: Mapping[str, Any]) -> Position:
+    return Position(
+        parse_gtids(flavour, document["gtids"]),
+        str(document["file"]),
+        int(document["offset"]),
+        int(document["end"]),
+        bool(document.get("byFile", False)),
+    )
 
 
 def _table_state(document: Mapping[str, Any]) -> TableState:

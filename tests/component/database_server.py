@@ -17,7 +17,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from deploy.stack import mariadb, mysql, ports
+from deploy.stack import databases, mariadb, mysql, ports
 from deploy.stack.components import Component, bring_up
 from deploy.stack.endpoints import Database
 from deploy.stack.paths import Paths, default_paths
@@ -38,6 +38,7 @@ class DatabaseServer:
     database: Database
     _component: Component
     _processes: Processes
+    _socket_lock: Path
 
     def start(self, *flags: str) -> None:
         """Start it with the stack's settings and these behind them; wait until it answers."""
@@ -58,6 +59,7 @@ class DatabaseServer:
         """kill -9, and wait for its end."""
         self.signal(signal.SIGKILL)
         self._processes.stop(self.flavour)
+        self._socket_lock.unlink(missing_ok=True)  # its pid may be somebody else's by the next start
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements in one session of the administrator; rows of the last one."""
@@ -85,7 +87,8 @@ def running_server(flavour: str, directory: Path, *flags: str) -> Iterator[Datab
     (directory / "mysql-root").symlink_to(shared.cache / "mysql-root")
     recipe = mysql if flavour == "mysql" else mariadb
     component, database = recipe.component(paths, ports.choose({flavour: _DEFAULT_PORTS[flavour]}, {}, ()))
-    server = DatabaseServer(flavour, database, component, Processes(paths.run))
+    lock = databases.socket_path(paths.run, flavour).with_suffix(".sock.lock")
+    server = DatabaseServer(flavour, database, component, Processes(paths.run), lock)
     try:
         server.start(*flags)
         yield server

@@ -276,7 +276,8 @@ class Writer:
         file, (_, end) = server.name(server.file), self._end_of(server)
         self._created_s.setdefault(file, server.begun_s(file))
         offset = self._position.offset if file == self._position.file else 0
-        self._position, self._reached = Position(self._position.gtids, file, offset, end), self._end_of(server)
+        self._position = replace(self._position, file=file, offset=offset, end=end)
+        self._reached = self._end_of(server)
 
     async def _take_turn(self, ready: Ready = ALWAYS) -> None:
         """The lock of the shared state."""

@@ -83,16 +83,42 @@ WITHOUT = replace(mysql(""), has_gtid=False, floor_file=FileFacts(70, 500))
         (replace(WITHOUT, floor_file=FileFacts(71, 500)), ANEW, "reset"),
         (replace(WITHOUT, floor_file=FileFacts(70, 199)), ANEW, "lost its tail"),
         (replace(WITHOUT, uuid="two"), ANEW, "no GTIDs to compare"),
-        (replace(mysql(f"{U}:1-9"), floor_file=FileFacts(70, 500)), GO_ON, ""),
+        (replace(WITHOUT, purged=MysqlGtids.parse(f"{U}:1-9")), GO_ON, ""),
+        (mysql(f"{U}:1-9"), ANEW, "GTIDs were switched on"),
     ],
 )
 def test_servers_without_gtids(facts: ServerFacts, answer: Answer, reason: str) -> None:
-    before = Known("one", Position(MysqlGtids(), "binlog.000004", 100, 200), 70)
+    before = Known("one", Position(MysqlGtids(), "binlog.000004", 100, 200, by_file=True), 70)
     start = decide(before, facts)
     assert start.answer is answer
     assert reason in start.reason
-    if answer is ANEW:
-        assert (start.position.offset, start.position.end) == (0, 999), "there is no set: the end of the log it is"
+    if answer is ANEW and not facts.has_gtid:
+        end = Position(MysqlGtids(), "binlog.000005", 0, 999, by_file=True)
+        assert start.position == end, "there is no set: the end of the log it is"
+
+
+def test_gtids_that_were_switched_off_begin_a_log_without_them() -> None:
+    start = decide(known(f"{U}:1-5"), replace(mysql(f"{U}:1-9"), has_gtid=False))
+    assert (start.answer, start.reason, start.deletes) == (ANEW, "GTIDs were switched off", True)
+    assert start.position == Position(MysqlGtids(), "binlog.000005", 0, 999, by_file=True)
+
+
+def test_a_log_whose_first_gtid_is_still_to_come_is_followed_by_its_file() -> None:
+    before = Known("one", Position(MysqlGtids(), "binlog.000004", 0, 157), 70)
+    assert decide(before, mysql(f"{U}:1-9")).answer is GO_ON
+
+
+def test_an_offset_that_the_protocol_cannot_name_begins_anew() -> None:
+    before = Known("one", Position(MysqlGtids(), "binlog.000004", 100, 2**32, by_file=True), 70)
+    start = decide(before, replace(WITHOUT, floor_file=FileFacts(70, 2**33)))
+    assert (start.answer, "behind 4 GiB" in start.reason) == (ANEW, True)
+
+
+def test_a_position_by_file_gathers_no_gtids() -> None:
+    position = Position(MysqlGtids(), "binlog.000004", 100, 200, by_file=True)
+    assert position.passed(f"{U}:7", "binlog.000004", 300, 400) == Position(
+        MysqlGtids(), "binlog.000004", 300, 400, by_file=True
+    )
 
 
 def test_a_new_incarnation_begins_below_all_that_is_still_to_come() -> None:
