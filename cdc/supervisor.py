@@ -14,14 +14,16 @@ import structlog
 
 from cdc import metrics
 from cdc.adapters.cluster import ClusterHubs
+from cdc.adapters.publisher import producer_class
 from cdc.children import Child, MergedMetrics
 from shared import logs
 from shared.backoff import Backoff
 from shared.clock import Clock, SystemClock
+from shared.kafka_security import check_files
 from shared.kube import KubeClient
 from shared.lifecycle import install_stop_event
 from shared.probes import ProbeServer
-from shared.settings import KubeSettings, ProbeSettings, load_kube, load_probes
+from shared.settings import KubeSettings, ProbeSettings, load_kafka, load_kube, load_probes
 
 __all__ = ["Supervisor", "main", "supervise"]
 
@@ -120,6 +122,12 @@ def _pass_on(stop: threading.Event, changed: threading.Event) -> None:
 
 
 def main() -> None:
-    """The command: settings from the environment, stop by signal."""
+    """The command: settings from the environment, stop by signal. Raises UsageError.
+
+    Settings of Kafka are only checked here: children that end over them would be started again for ever.
+    """
     logs.configure("capture")
+    kafka = load_kafka()
+    check_files(kafka)
+    producer_class(kafka)
     supervise(load_kube(), load_probes(), install_stop_event())

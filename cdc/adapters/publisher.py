@@ -26,7 +26,7 @@ from shared.kafka import BATCH_BYTES
 from shared.model.position import Position
 from shared.settings import KafkaSettings
 
-__all__ = ["KafkaChangeLog", "Producer", "end_process", "open_producer"]
+__all__ = ["KafkaChangeLog", "Producer", "end_process", "open_producer", "producer_class"]
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +50,8 @@ class Producer(Protocol):
         ...
 
 
-def open_producer(settings: KafkaSettings) -> Producer:
-    """Connect the client that the settings name. Raises LogError, UsageError."""
+def producer_class(settings: KafkaSettings) -> Callable[[KafkaSettings], Producer]:
+    """The client that the settings name. Raises UsageError when its package is not installed."""
     if settings.client == "librdkafka":
         try:
             from cdc.adapters.publisher_librdkafka import LibrdkafkaProducer  # noqa: PLC0415  # an optional package
@@ -60,10 +60,15 @@ def open_producer(settings: KafkaSettings) -> Producer:
                 "ROWPLANE_KAFKA_CLIENT is librdkafka and the package confluent-kafka is not installed",
                 mend="Install rowplane[librdkafka], or leave the variable out",
             ) from error
-        return LibrdkafkaProducer(settings)
+        return LibrdkafkaProducer
     from cdc.adapters.publisher_kafka_python import KafkaPythonProducer  # noqa: PLC0415  # as the other one
 
-    return KafkaPythonProducer(settings)
+    return KafkaPythonProducer
+
+
+def open_producer(settings: KafkaSettings) -> Producer:
+    """Connect the client that the settings name. Raises LogError, UsageError."""
+    return producer_class(settings)(settings)
 
 
 def end_process(error: BaseException) -> None:

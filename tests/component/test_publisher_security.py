@@ -184,13 +184,23 @@ class Sending:
     topic: str
     producer: Producer
     told: list[LogError | None] = field(default_factory=list)
+    unreachable: list[LogUnreachable] = field(default_factory=list)
+    """Calls that handed nothing over."""
     answered: threading.Event = field(default_factory=threading.Event)
 
     def send(self) -> None:
-        """Cut every connection, then hand a record over; its answer is noted."""
+        """Cut every connection, then hand a record over, as often as the port asks for it; its answer is noted."""
         self.broker.secure_proxy.cut()
+        threading.Thread(target=self._hand_over, daemon=True).start()
+
+    def _hand_over(self) -> None:
+        """kafka-python loses a refusal that arrives together with the end of the connection, and knows no topic then."""
         record = Record(self.topic, 0, b"key", b"0", (), "uid")
-        threading.Thread(target=self.producer.send, args=(record, self._on_done), daemon=True).start()
+        while True:
+            try:
+                return self.producer.send(record, self._on_done)
+            except LogUnreachable as error:
+                self.unreachable.append(error)
 
     def _on_done(self, error: LogError | None) -> None:
         self.told.append(error)

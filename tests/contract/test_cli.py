@@ -99,6 +99,33 @@ def test_a_setting_that_cannot_be_used_is_a_sentence(name: str, value: str) -> N
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"CLIENT": "aiokafka"}, "ROWPLANE_KAFKA_CLIENT is 'aiokafka'"),
+        ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "/nonexistent"}, "ROWPLANE_KAFKA_CA_FILE /nonexistent cannot be used"),
+        (
+            {
+                "SECURITY_PROTOCOL": "SASL_SSL",
+                "SASL_MECHANISM": "PLAIN",
+                "USERNAME": "capture",
+                "PASSWORD_FILE": "/nonexistent",
+            },
+            "The password file /nonexistent cannot be read",
+        ),
+    ],
+)
+def test_capture_ends_at_once_over_settings_of_kafka_that_no_child_could_use(
+    settings: dict[str, str], words: str
+) -> None:
+    """They were only found by the children, which the supervisor started again for ever."""
+    answer = rowplane("capture", **{f"ROWPLANE_KAFKA_{name}": value for name, value in settings.items()})
+    assert answer.returncode == 2
+    assert f"error: {words}" in answer.stderr
+    assert "mend:" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_an_api_server_out_of_reach_is_exit_code_3_without_the_token(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "config"
     kubeconfig.write_text(UNREACHABLE, encoding="utf-8")
