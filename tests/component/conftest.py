@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -166,18 +167,19 @@ class CaptureWorld:
         """The test's private `host:port`."""
         return f"127.0.0.1:{self.proxy.port}"
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start the capture process of the test's server."""
+    def start(self, *command: str, log: Path | None = None, **settings: str) -> subprocess.Popen[bytes]:
+        """Start the capture process of the test's server, or the `command` in place of it; `log` gets what it says."""
         environment = {
             **os.environ,
             "KUBECONFIG": str(self.endpoints.kubeconfig),
             "ROWPLANE_KAFKA_BOOTSTRAP_SERVERS": self.endpoints.kafka_bootstrap_servers,
             "ROWPLANE_TOPIC_PREFIX": self.name,
             "ROWPLANE_NAMESPACE": self.name,
+            **settings,
         }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cdc", "--server", self.server_id], env=environment, cwd=ROOT, stderr=None
-        )
+        wanted = command or (sys.executable, "-m", "cdc", "--server", self.server_id)
+        with nullcontext() if log is None else log.open("ab") as output:
+            process = subprocess.Popen(wanted, env=environment, cwd=ROOT, stderr=output)
         self.processes.append(process)
         return process
 

@@ -194,7 +194,7 @@ class Sending:
         threading.Thread(target=self._hand_over, daemon=True).start()
 
     def _hand_over(self) -> None:
-        """kafka-python loses a refusal that arrives together with the end of the connection, and knows no topic then."""
+        """kafka-python drops a refusal that comes with the end of the connection, and knows no topic then."""
         record = Record(self.topic, 0, b"key", b"0", (), "uid")
         while True:
             try:

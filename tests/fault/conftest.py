@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests import product
+from tests.component.conftest import cluster, mysql_world, world
 from tests.e2e.fixtures import flavour, stage
 
-__all__ = ["flavour", "stage"]
+__all__ = ["cluster", "flavour", "mysql_world", "stage", "world"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
