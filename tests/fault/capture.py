@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ from kafka import TopicPartition  # type: ignore[import-untyped]  # ships no typ
 from shared.kafka import connect_consumer
 from shared.kube import HUBS
 from shared.model.envelope import decode, decode_key, version_header
-from shared.model.names import HEADER_DEAD, HEADER_VERSION, table_topic
+from shared.model.names import HEADER_VERSION, table_topic
 from shared.model.version import KIND_CHANGE, Version
 from tests.component.conftest import CaptureWorld
 
@@ -112,41 +114,39 @@ class GuardConsumer:
     """Reads the change topic from its beginning on, a piece at a time, and applies the guard alone."""
 
     def __init__(self, world: CaptureWorld) -> None:
-        """The topic must exist."""
+        self._world = world
         self._topic = table_topic(world.name, world.server_id, world.name, "nodes")
-        self._consumer = connect_consumer(world.kafka)
+        self._offsets: dict[TopicPartition, int] = {}
         self._highest: dict[int, Version] = {}
         self.told: dict[str, list[State]] = defaultdict(list)
         """States of each key that passed the guard, in order, without those that only repeat the one before."""
         self.image: dict[str, int] = {}
-        self.dead: dict[str, str] = {}
-        """Keys whose last record is a mark, and its reason."""
         self.dropped = 0
         self.changes: Counter[int] = Counter()
         """Number to how many changes of it have passed."""
         self.newest = Version(0, 0, 0, 0, 0, 0)
         """Of all changes."""
-        self.rewind()
 
     def rewind(self) -> None:
-        """The topic is another one of the same name: read that from its beginning, and remember what was told."""
-        self._consumer.unsubscribe()
-        partitions = self._consumer.partitions_for_topic(self._topic) or ()
-        self._partitions = [TopicPartition(self._topic, number) for number in sorted(partitions)]
-        self._consumer.assign(self._partitions)
-        self._consumer.seek_to_beginning(*self._partitions)
+        """The topic is another one of the same name: read it from its beginning, and remember what was told."""
+        self._offsets.clear()
 
     def read(self) -> None:
-        """Up to the end as of now."""
-        ends = self._consumer.end_offsets(self._partitions)
-        while any(self._consumer.position(tp) < ends[tp] for tp in self._partitions):
-            for records in self._consumer.poll(timeout_ms=_POLL_MS).values():
-                for record in records:
-                    self._take(record)
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._consumer.close()
+        """Up to the end as of now; not connected in between, when the broker may be away."""
+        consumer = connect_consumer(self._world.kafka)
+        try:
+            partitions = [TopicPartition(self._topic, n) for n in consumer.partitions_for_topic(self._topic) or ()]
+            consumer.assign(partitions)
+            for tp in partitions:
+                consumer.seek(tp, self._offsets.get(tp, 0))
+            ends = consumer.end_offsets(partitions)
+            while any(consumer.position(tp) < ends[tp] for tp in partitions):
+                for records in consumer.poll(timeout_ms=_POLL_MS).values():
+                    for record in records:
+                        self._take(record)
+            self._offsets |= {tp: consumer.position(tp) for tp in partitions}
+        finally:
+            consumer.close()
 
     def _take(self, record: Any) -> None:
         headers = dict(record.headers)
@@ -158,10 +158,6 @@ class GuardConsumer:
         if record.key is None:
             return
         _, uid = decode_key(record.key)
-        if HEADER_DEAD in headers:
-            self.dead[uid] = headers[HEADER_DEAD].decode()
-            return
-        self.dead.pop(uid, None)
         after = decode(record.value).after
         state = None if after is None else int(str(after["number"]))
         if state is None:
@@ -222,19 +218,49 @@ def request_read(world: CaptureWorld, kind: str, number: int) -> None:
     world.kube.merge_patch(HUBS, world.name, "hub", marks)
 
 
-def events(log: Path) -> list[dict[str, Any]]:
-    """What a capture has said so far; a line that is still being written, or is no event, is left out."""
-    found: list[dict[str, Any]] = []
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            found.append(event)
-    return found
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One process, and what it says."""
+
+    world: CaptureWorld
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def events(self) -> list[dict[str, Any]]:
+        """So far; a line that is still being written, or is no event, is left out."""
+        found: list[dict[str, Any]] = []
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                found.append(event)
+        return found
+
+    def has_said(self, sentence: str, times: int = 1) -> bool:
+        """Whether it has said that, at least so often."""
+        return sum(event.get("event") == sentence for event in self.events()) >= times
+
+    def await_word(self, sentence: str, timeout_s: float = 60.0, times: int = 1) -> None:
+        """Wait until it has said that."""
+        self.world.eventually(lambda: self.has_said(sentence, times), sentence, timeout_s, lambda: self.events()[-5:])
 
 
-def said(log: Path, sentence: str) -> bool:
-    """Whether a capture has said it."""
-    return any(event.get("event") == sentence for event in events(log))
+def start_replica(world: CaptureWorld, logs: Path, *command: str, **settings: str) -> Replica:
+    """Start a capture of the world's server, or the `command`."""
+    log = logs / f"{len(world.processes)}.log"
+    return Replica(world, world.start(*command, log=log, **settings), log)
+
+
+def capturing(world: CaptureWorld, logs: Path, *command: str, **settings: str) -> Replica:
+    """Make the hub, and start a capture; returns when changes are streamed."""
+    world.make_hub(extras={"number": "number"})
+    replica = start_replica(world, logs, *command, **settings)
+    world.eventually(
+        lambda: world.conditions().get("Synced", {}).get("reason") == "Streaming",
+        "the hub is Streaming",
+        60.0,
+        lambda: (world.conditions(), replica.events()[-3:]),
+    )
+    return replica
