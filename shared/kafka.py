@@ -7,7 +7,7 @@ or creates anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ __all__ = [
     "partition_count",
     "read_all",
     "topic_exists",
-    "topic_id",
+    "topic_ids",
     "topic_limit_bytes",
     "topic_retention_s",
     "translated",
@@ -246,10 +246,14 @@ def topic_exists(admin: Any, name: str) -> bool:
         return all(topic["error_code"] != missing for topic in admin.describe_topics([name]))
 
 
-def topic_id(admin: Any, name: str) -> str:
-    """Kafka's id of the topic: another one when it was deleted and made again; empty from brokers before 2.8."""
-    with translated(f"topic {name}"):
-        return "".join(str(topic.get("topic_id") or "") for topic in admin.describe_topics([name]))
+def topic_ids(admin: Any, names: Collection[str]) -> dict[str, str]:
+    """Kafka's id of each topic that exists: another one when it was deleted and made again. Raises LogError.
+
+    Brokers before 2.8 give no ids: empty.
+    """
+    with translated(f"topics {', '.join(sorted(names))}"):
+        found = admin.describe_topics(sorted(names)) if names else ()
+        return {topic["name"]: str(topic.get("topic_id") or "") for topic in found if topic["error_code"] == 0}
 
 
 def topic_limit_bytes(admin: Any, name: str) -> int:

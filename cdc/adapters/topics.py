@@ -6,7 +6,7 @@ Fed by: the state keeper, the control thread, full publishes. Feeds: Kafka. Neve
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import structlog
@@ -22,7 +22,7 @@ from shared.kafka import (
     ensure_topic,
     read_all,
     topic_exists,
-    topic_id,
+    topic_ids,
     topic_limit_bytes,
     topic_retention_s,
     translated,
@@ -60,7 +60,13 @@ class KafkaTopics:
                 configs={"cleanup.policy": "delete"},
             )
             self._change_log.set_limit(topic, topic_limit_bytes(self._admin, topic))
-            return TopicFacts(count, topic_id(self._admin, topic), topic_retention_s(self._admin, topic))
+            topic_id = topic_ids(self._admin, [topic]).get(topic, "")
+            return TopicFacts(count, topic_id, topic_retention_s(self._admin, topic))
+
+    def ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Of those that exist. Raises LogError."""
+        with self._lock:
+            return topic_ids(self._admin, topics)
 
     def exists(self, topic: str) -> bool:
         """False when Kafka knows that there is no such topic. Raises LogError."""

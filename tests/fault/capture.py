@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -242,7 +243,7 @@ class Replica:
         """Whether it has said that, at least so often."""
         return sum(event.get("event") == sentence for event in self.events()) >= times
 
-    def await_word(self, sentence: str, timeout_s: float = 60.0, times: int = 1) -> None:
+    def await_word(self, sentence: str, timeout_s: float = 120.0, times: int = 1) -> None:
         """Wait until it has said that."""
         self.world.eventually(lambda: self.has_said(sentence, times), sentence, timeout_s, lambda: self.events()[-5:])
 
@@ -264,3 +265,9 @@ def capturing(world: CaptureWorld, logs: Path, *command: str, **settings: str) -
         lambda: (world.conditions(), replica.events()[-3:]),
     )
     return replica
+
+
+def supervised(world: CaptureWorld, logs: Path, client: str) -> Replica:
+    """As `capturing`, by the supervisor, which starts a process again that has ended."""
+    command = str(Path(sys.executable).with_name("rowplane")), "capture"
+    return capturing(world, logs, *command, ROWPLANE_METRICS_PORT="0", ROWPLANE_KAFKA_CLIENT=client)

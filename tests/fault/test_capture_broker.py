@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,14 +21,13 @@ from shared.kafka import REQUEST_TIMEOUT_MS
 from shared.kube import KubeClient
 from tests.component.broker import Broker, running_broker
 from tests.component.conftest import CaptureWorld, make_world
-from tests.fault.capture import CLIENTS, GuardConsumer, Load, capturing, check, missed
+from tests.fault.capture import CLIENTS, GuardConsumer, Load, check, missed, supervised
 from tests.fault.stream import RUNS
 
 HANG_S: Final = REQUEST_TIMEOUT_MS / 1000 + 2
 DOWN_S: Final = 15.0 if RUNS == 1 else 150.0
 DOWNS: Final = 1 if RUNS == 1 else 2
 PATIENCE_S: Final = 120.0
-SUPERVISOR: Final = (str(Path(sys.executable).with_name("rowplane")), "capture")
 
 pytestmark = [
     pytest.mark.stack,
@@ -67,7 +65,7 @@ def captures(endpoints: Endpoints, cluster: KubeClient, broker: Broker, tmp_path
             load = Load(world, 1_000)
             logs = tmp_path / client
             logs.mkdir()
-            capturing(world, logs, *SUPERVISOR, ROWPLANE_METRICS_PORT="0", ROWPLANE_KAFKA_CLIENT=client)
+            supervised(world, logs, client)
             found.append(Capture(world, load, GuardConsumer(world)))
         yield found
         for capture in found:

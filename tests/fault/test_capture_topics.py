@@ -1,0 +1,73 @@
+"""Topics of capture are deleted by somebody, or made anew: what they held is published again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from shared.kafka import TABLE_PARTITIONS, connect_admin, ensure_topic, topic_exists, topic_ids
+from shared.model.names import position_topic, table_topic
+from tests.component.conftest import CaptureWorld
+from tests.fault.capture import CLIENTS, GuardConsumer, Load, capturing, check, start_replica, supervised
+from tests.fault.stream import RUNS
+
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(180 + 120 * RUNS)]
+
+PATIENCE_S: Final = 120.0
+
+
+class Topics:
+    """The world's topics, in the hands of somebody who does not know better."""
+
+    def __init__(self, world: CaptureWorld) -> None:
+        self._world = world
+        self.admin: Any = connect_admin(world.kafka)
+        self.changes = table_topic(world.name, world.server_id, world.name, "nodes")
+        self.position = position_topic(world.name)
+
+    def delete(self, topic: str) -> None:
+        """Delete it; returns when it is another one, or none."""
+        before = topic_ids(self.admin, [topic])
+        self.admin.delete_topics([topic])
+        self._world.eventually(lambda: topic_ids(self.admin, [topic]) != before, "the topic is gone")
+
+    def make(self, topic: str, partitions: int) -> None:
+        """Make it again, unless capture was faster."""
+        ensure_topic(self.admin, topic, partitions=partitions, replication_factor=1, configs={})
+
+    def await_made(self, topic: str) -> None:
+        """Wait until it is there again."""
+        self._world.eventually(lambda: topic_exists(self.admin, topic), f"topic {topic}", PATIENCE_S)
+
+
+@pytest.fixture
+def topics(mysql_world: CaptureWorld) -> Iterator[Topics]:
+    """On MySQL, since Kafka's side is the same for all databases."""
+    found = Topics(mysql_world)
+    yield found
+    found.admin.close()
+
+
+@pytest.mark.parametrize("is_made_anew", [True, False], ids=["made-anew", "left-out"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_change_topic_that_is_deleted_under_load_gets_everything_again(
+    mysql_world: CaptureWorld, topics: Topics, tmp_path: Path, client: str, is_made_anew: bool
+) -> None:
+    world = mysql_world
+    load = Load(world, 1_000)
+    supervised(world, tmp_path, client)
+    consumer = GuardConsumer(world)
+    for _ in range(RUNS):
+        load.start()
+        consumer.read()
+        topics.delete(topics.changes)
+        if is_made_anew:
+            topics.make(topics.changes, TABLE_PARTITIONS)
+        topics.await_made(topics.changes)
+        load.stop()
+        check(world, load, GuardConsumer(world), PATIENCE_S)
+        consumer.rewind()
+        check(world, load, consumer, PATIENCE_S)
