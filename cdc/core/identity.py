@@ -110,7 +110,7 @@ def decide(known: Known, facts: ServerFacts, accepted: Collection[str] = ()) -> 
         fresh = Position(MysqlGtids(), facts.file, 0, facts.end, by_file=True)
     floor = known.floor
     if floor is None:
-        return Start(Answer.BEGIN_ANEW, fresh, "no position is stored", deletes=False)
+        return Start(Answer.BEGIN_ANEW, fresh, "no position is stored")
     is_same = known.uuid == facts.uuid
     if not is_same and facts.uuid in accepted and _is_foreign(floor, facts):
         return Start(Answer.BEGIN_ANEW, fresh, "the database was accepted by a person")

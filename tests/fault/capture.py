@@ -239,13 +239,13 @@ class Replica:
                 found.append(event)
         return found
 
-    def has_said(self, sentence: str, times: int = 1) -> bool:
-        """Whether it has said that, at least so often."""
-        return sum(event.get("event") == sentence for event in self.events()) >= times
+    def has_said(self, sentence: str) -> bool:
+        """Whether it has said that."""
+        return any(event.get("event") == sentence for event in self.events())
 
-    def await_word(self, sentence: str, timeout_s: float = 120.0, times: int = 1) -> None:
+    def await_word(self, sentence: str, timeout_s: float = 120.0) -> None:
         """Wait until it has said that."""
-        self.world.eventually(lambda: self.has_said(sentence, times), sentence, timeout_s, lambda: self.events()[-5:])
+        self.world.eventually(lambda: self.has_said(sentence), sentence, timeout_s, lambda: self.events()[-5:])
 
 
 def start_replica(world: CaptureWorld, logs: Path, *command: str, **settings: str) -> Replica:
@@ -258,12 +258,7 @@ def capturing(world: CaptureWorld, logs: Path, *command: str, **settings: str) -
     """Make the hub, and start a capture; returns when changes are streamed."""
     world.make_hub(extras={"number": "number"})
     replica = start_replica(world, logs, *command, **settings)
-    world.eventually(
-        lambda: world.conditions().get("Synced", {}).get("reason") == "Streaming",
-        "the hub is Streaming",
-        60.0,
-        lambda: (world.conditions(), replica.events()[-3:]),
-    )
+    world.wait_reason("Streaming", timeout_s=60)
     return replica
 
 

@@ -71,3 +71,54 @@ def test_a_change_topic_that_is_deleted_under_load_gets_everything_again(
         check(world, load, GuardConsumer(world), PATIENCE_S)
         consumer.rewind()
         check(world, load, consumer, PATIENCE_S)
+
+
+def _assert_begun_anew(world: CaptureWorld, consumer: GuardConsumer, incarnation: int) -> None:
+    """In an incarnation above all that its topics have seen, with all rows."""
+    state = world.state()
+    assert state is not None
+    assert state.incarnation > incarnation
+    (table,) = state.tables.values()
+    assert table.reason == "no position is stored"
+    assert consumer.newest.incarnation <= state.incarnation
+
+
+def test_a_state_topic_that_is_deleted_while_capture_is_down_means_a_new_incarnation(
+    mysql_world: CaptureWorld, topics: Topics, tmp_path: Path
+) -> None:
+    world = mysql_world
+    load = Load(world, 1_000)
+    replica = capturing(world, tmp_path)
+    consumer = GuardConsumer(world)
+    for number in range(1, RUNS + 1):
+        load.start()
+        load.want_bulk()
+        consumer.read()
+        assert world.stop(replica.process) == 0
+        topics.delete(topics.position)
+        load.want_bulk()
+        replica = start_replica(world, tmp_path)
+        replica.await_word("read of a table done")
+        load.stop()
+        check(world, load, consumer, PATIENCE_S)
+        _assert_begun_anew(world, consumer, number)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_state_topic_that_is_deleted_under_load_means_a_new_incarnation(
+    mysql_world: CaptureWorld, topics: Topics, tmp_path: Path, client: str
+) -> None:
+    """The process ends as it can store no state any more; the next one finds none."""
+    world = mysql_world
+    load = Load(world, 1_000)
+    supervised(world, tmp_path, client)
+    consumer = GuardConsumer(world)
+    for number in range(1, RUNS + 1):
+        load.start()
+        topics.delete(topics.position)
+        topics.await_made(topics.position)
+        load.want_bulk()
+        world.eventually(lambda: (state := world.state()) is not None and state.tables, "a state", PATIENCE_S)
+        load.stop()
+        check(world, load, consumer, PATIENCE_S)
+        _assert_begun_anew(world, consumer, number)
