@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cdc.core.advice import check_grants
-from cdc.operating.findings import Finding, Severity, failure, ok
+from cdc.operating.findings import Finding, Severity, ok
 from shared.errors import SourceError
 from shared.model.position import Flavour
 
@@ -23,7 +23,7 @@ WEEKEND_S: Final = 3 * 86400
 """An outage from Friday evening to Monday morning, and time to mend it."""
 _LOWEST: Final = {Flavour.MYSQL: (8, 0), Flavour.MARIADB: (10, 6)}
 _NAMES: Final = {Flavour.MYSQL: "MySQL", Flavour.MARIADB: "MariaDB"}
-_POLLED: Final = "changes cannot be streamed: at best the whole table is read every syncInterval"
+_POLLED: Final = "changes are not streamed: the whole table is read every syncInterval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ _RULES: Final = (
         "binlog_row_image",
         "FULL",
         _BOTH,
-        Severity.ERROR,
-        "an event does not hold the whole row",
+        Severity.WARNING,
+        f"an event does not hold the whole row, so {_POLLED}",
         _dynamic("binlog_row_image", "FULL"),
         _parameter("binlog_row_image", "FULL"),
     ),
@@ -115,8 +115,8 @@ _RULES: Final = (
         "binlog_row_metadata",
         "FULL",
         _BOTH,
-        Severity.ERROR,
-        "an event does not name its columns, and after a change of the table nobody knows which is which",
+        Severity.WARNING,
+        f"an event does not name its columns, so {_POLLED}",
         _dynamic("binlog_row_metadata", "FULL"),
         _parameter("binlog_row_metadata", "FULL"),
     ),
@@ -124,8 +124,8 @@ _RULES: Final = (
         "binlog_row_value_options",
         "",
         _MYSQL,
-        Severity.ERROR,
-        "an UPDATE of a JSON column is logged as a patch, not as a value",
+        Severity.WARNING,
+        "an UPDATE of a JSON column is logged as a patch, after which the table is compared again",
         "SET GLOBAL binlog_row_value_options = ''; and the same in its configuration file",
         _parameter("binlog_row_value_options", "(empty)", cloud_sql=False),
     ),
@@ -356,8 +356,3 @@ def _xa(subject: str, facts: DatabaseFacts) -> Iterator[Finding]:
         text = f"{facts.xa_prepared} XA transaction{'s are' if facts.xa_prepared > 1 else ' is'} prepared and open"
         why = "their rows arrive when they are committed; until then they may keep others waiting"
         yield Finding(Severity.NOTE, "XaPrepared", subject, text, why, "XA RECOVER; then XA COMMIT or XA ROLLBACK")
-
-
-def unreachable(server: str, error: SourceError) -> Finding:
-    """The finding for a server that gave no facts."""
-    return failure(f"database {server}", error, why="no row of it can be read")

@@ -1,0 +1,161 @@
+"""The cluster as `rowplane check` sees it: hubs and their logins, rights, definitions, Leases.
+
+Fed by: the API server of KUBECONFIG. Feeds: cluster_rules, the other collectors. Never: keeps a Secret's value; changes
+anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from cdc.adapters.cluster import ClusterHubs
+from cdc.operating.cluster_rules import LYNQ_LEASE, ClusterFacts, CrdState, ForeignLease, Right, crd_state, rights
+from cdc.ports import Login
+from shared.clock import Clock, SystemClock
+from shared.errors import ClusterRefused, InvalidError, ObjectNotFound
+from shared.kube import CRDS, FORMS, HUBS, LEASES, KubeClient, ResourceType
+from shared.model.api import parse_object
+from shared.model.crd import all_crds
+from shared.model.form import Form
+from shared.model.hub import Hub, MysqlSource
+from shared.settings import load_kube
+
+__all__ = ["Cluster"]
+
+_REVIEWS: Final = ResourceType(
+    "authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
+)
+
+
+class Cluster:
+    """A cluster to ask. Every method may raise ClusterError."""
+
+    def __init__(self, client: KubeClient, clock: Clock) -> None:
+        self.client = client
+        self._clock = clock
+        self._secrets = ClusterHubs(client, clock, lambda: None, with_forms=False)
+
+    @classmethod
+    def connect(cls) -> Cluster:
+        """That of the environment. Raises UsageError when there is no configuration."""
+        return cls(KubeClient.connect(load_kube(), pool_size=8), SystemClock())
+
+    # -- hubs ------------------------------------------------------------------------------------------------------
+
+    def hubs(self) -> list[Hub]:
+        """All that name a table, of the namespace of the settings or of all, by name."""
+        documents, _ = self.client.list(HUBS, self.client.namespace)
+        hubs = [parse_object(Hub, document) for document in documents]
+        return sorted((hub for hub in hubs if hub.spec.source.mysql), key=lambda hub: hub.key)
+
+    def hub(self, key: tuple[str, str]) -> Hub:
+        """One. Raises InvalidError when it does not exist, or names no table."""
+        name = "/".join(key)
+        try:
+            hub = parse_object(Hub, self.client.get(HUBS, *key))
+        except ObjectNotFound as error:
+            raise InvalidError(
+                f"LynqHub {name} does not exist", mend="kubectl get lynqhubs -A lists them", reason="HubMissing"
+            ) from error
+        if hub.spec.source.mysql is None:
+            raise InvalidError(
+                f"LynqHub {name} names no table", mend="Set source.mysql of the hub", reason="HubInvalid"
+            )
+        return hub
+
+    def login(self, hub: Hub) -> Login:
+        """The hub's account. Raises SourceRefused (SecretMissing)."""
+        source = source_of(hub)
+        return Login(source.host, source.port, source.username, self._secrets.password(hub))
+
+    # -- the check -------------------------------------------------------------------------------------------------
+
+    def facts(self) -> ClusterFacts:
+        """What the rules judge."""
+        managed, unserved = self._managed()
+        wanted = rights(managed)
+        return ClusterFacts(
+            server=self.client.server,
+            namespace=self.client.namespace,
+            missing=tuple(right for right in wanted if not self._may(right)),
+            asked=len(wanted),
+            crds={document["metadata"]["name"]: self._crd(document) for document in all_crds().values()},
+            unserved=tuple(unserved),
+            leases=self._leases(),
+        )
+
+    def _may(self, right: Right) -> bool:
+        resource, _, subresource = right.resource.partition("/")
+        attributes = {"group": right.group, "resource": resource, "subresource": subresource, "verb": right.verb}
+        if self.client.namespace and right.resource != "customresourcedefinitions":
+            attributes["namespace"] = self.client.namespace
+        body = {
+            "apiVersion": _REVIEWS.api_version,
+            "kind": _REVIEWS.kind,
+            "metadata": {},
+            "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
+        }
+        return bool(self.client.create(_REVIEWS, body)["status"]["allowed"])
+
+    def _managed(self) -> tuple[set[tuple[str, str]], list[tuple[str, str]]]:
+        """(group, plural) of the kinds that forms make, and (apiVersion, kind) of those that nobody serves."""
+        managed: set[tuple[str, str]] = set()
+        unserved: list[tuple[str, str]] = []
+        for api_version, kind in sorted(_kinds(self._forms())):
+            try:
+                found = self.client.resource_type(api_version, kind)
+            except ObjectNotFound:
+                unserved.append((api_version, kind))
+                continue
+            managed.add((api_version.rpartition("/")[0], found.plural))
+        return managed, unserved
+
+    def _forms(self) -> list[Form]:
+        try:
+            documents, _ = self.client.list(FORMS, self.client.namespace)
+        except (ObjectNotFound, ClusterRefused):
+            return []  # told by the definitions, or the rights
+        return [parse_object(Form, document) for document in documents]
+
+    def _crd(self, ours: dict[str, Any]) -> CrdState:
+        try:
+            return crd_state(self.client.get(CRDS, "", ours["metadata"]["name"])["spec"], ours["spec"])
+        except ObjectNotFound:
+            return CrdState.MISSING
+        except ClusterRefused:
+            return CrdState.HIDDEN
+
+    def _leases(self) -> tuple[ForeignLease, ...] | None:
+        try:
+            documents, _ = self.client.list(LEASES)
+        except ClusterRefused:
+            return None
+        return tuple(self._lease(document) for document in documents if document["metadata"]["name"] == LYNQ_LEASE)
+
+    def _lease(self, document: dict[str, Any]) -> ForeignLease:
+        spec = document.get("spec") or {}
+        renewed = spec.get("renewTime")
+        age_s = self._clock.wall_s() - datetime.fromisoformat(renewed).timestamp() if renewed else float("inf")
+        return ForeignLease(document["metadata"]["namespace"], str(spec.get("holderIdentity") or ""), max(0.0, age_s))
+
+
+def source_of(hub: Hub) -> MysqlSource:
+    """The hub's table. Raises InvalidError when it names none."""
+    source = hub.spec.source.mysql
+    if source is None:
+        raise InvalidError(f"LynqHub {'/'.join(hub.key)} names no table", mend="Set source.mysql of the hub")
+    return source
+
+
+def _kinds(forms: Iterable[Form]) -> set[tuple[str, str]]:
+    """(apiVersion, kind) of everything that the forms make, as far as it is not left to a template."""
+    found: set[tuple[str, str]] = set()
+    for form in forms:
+        for typed, resource in form.spec.resources():
+            api_version = str(resource.spec.get("apiVersion") or typed.api_version)
+            kind = str(resource.spec.get("kind") or typed.kind)
+            if api_version and kind and "{{" not in api_version + kind:
+                found.add((api_version, kind))
+    return found
