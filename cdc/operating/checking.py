@@ -12,14 +12,14 @@ from typing import Final
 import typer
 from rich.text import Text
 
-from cdc.operating.adapters.broker import broker_facts, states
+from cdc.operating.adapters.broker import broker_facts, stored_states
 from cdc.operating.adapters.cluster import Cluster, source_of
 from cdc.operating.adapters.database import database_facts, table_facts
 from cdc.operating.broker_rules import judge_brokers
 from cdc.operating.cluster_rules import judge_cluster
 from cdc.operating.database_rules import judge_database
 from cdc.operating.findings import Finding, Severity, failure, finding_data, worst_exit_code
-from cdc.operating.options import Format, parse_hub
+from cdc.operating.options import Format, check_hubs
 from cdc.operating.output import count, err, out, print_data
 from cdc.operating.table_rules import judge_table
 from shared.errors import ClusterError, RowplaneError, SourceError, UsageError
@@ -38,14 +38,14 @@ _STYLES: Final = {
 
 def check(hub_name: str, output: Format, *, every: bool) -> None:
     """Exit code 1 for an error, 3 when something did not answer."""
-    if hub_name and every:
-        raise UsageError("--hub and --all are both given", mend="Give one of them")
+    names = (hub_name,) if hub_name else ()
+    check_hubs(names, every=every)
     kafka, cluster = load_kafka(), Cluster.connect()
     findings = _asked(f"cluster {cluster.client.server}", lambda: judge_cluster(cluster.facts()))
     hubs: Sequence[Hub] = ()
     if not any(finding.is_unreachable for finding in findings):
         try:
-            hubs = _hubs(cluster, hub_name, every=every)
+            hubs = cluster.chosen(names, every=every)
         except ClusterError as error:
             findings.append(failure(f"cluster {cluster.client.server}", error))
     findings += _databases(cluster, hubs)
@@ -53,16 +53,6 @@ def check(hub_name: str, output: Format, *, every: bool) -> None:
     findings += _asked(f"Kafka {servers}", lambda: judge_brokers(broker_facts(kafka, _topics(kafka, hubs))))
     _print(findings, output)
     raise typer.Exit(worst_exit_code(findings))
-
-
-def _hubs(cluster: Cluster, name: str, *, every: bool) -> Sequence[Hub]:
-    """The named one, all of them, or the only one; none before the first hub is there."""
-    if name:
-        return (cluster.hub(parse_hub(name)),)
-    hubs = cluster.hubs()
-    if len(hubs) > 1 and not every:
-        raise UsageError(f"there are {len(hubs)} hubs", mend="Name one with --hub, or all with --all")
-    return hubs
 
 
 def _asked(subject: str, ask: Callable[[], list[Finding]]) -> list[Finding]:
@@ -101,7 +91,7 @@ def _databases(cluster: Cluster, hubs: Iterable[Hub]) -> list[Finding]:
 def _topics(kafka: KafkaSettings, hubs: Iterable[Hub]) -> dict[str, int]:
     """Change topics of the hubs, with the number of partitions that capture has noted; 0 for none."""
     topics = {hub.topic(kafka.topic_prefix): 0 for hub in hubs}
-    tables = [table for state in states(kafka).values() for table in state.tables.values()]
+    tables = [table for stored in stored_states(kafka).values() for table in stored.state.tables.values()]
     return topics | {table.topic: table.partitions for table in tables if table.topic in topics}
 
 

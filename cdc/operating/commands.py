@@ -1,7 +1,7 @@
-"""`rowplane check`.
+"""`rowplane check` and `position`.
 
-Fed by: the command line and the environment. Feeds: check.py. Never: contains logic. Its imports stand in the command,
-so that help, and the shell that completes a word, wait for none of them.
+Fed by: the command line and the environment. Feeds: the actions, a module a command. Never: contains logic. Their
+imports stand in the commands, so that help, and the shell that completes a word, wait for none of them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from cdc.operating.options import Format
 __all__ = ["app"]
 
 app = typer.Typer()
+position = typer.Typer(no_args_is_help=True, help="What capture has stored of its database servers.")
+app.add_typer(position, name="position")
 
 HubName = Annotated[str, typer.Option("--hub", help="The hub; the only one when none is named.", metavar="NS/NAME")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="How the result is printed.")]
+Server = Annotated[str, typer.Argument(help="The database server, as hubs name it.", metavar="[HOST:PORT]")]
 
 
 @app.command()
@@ -31,3 +34,23 @@ def check(
     from cdc.operating import checking  # noqa: PLC0415  # see the module's docstring
 
     checking.check(hub, output, every=every)
+
+
+@position.command()
+def show(server: Server = "", *, output: Output = Format.TEXT) -> None:
+    """Show how far each server's changes are stored in Kafka, and how its tables are followed."""
+    from cdc.operating import showing  # noqa: PLC0415  # see the module's docstring
+
+    showing.show(server.lower(), output)
+
+
+@position.command()
+def accept(
+    server: Server = "",
+    *,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+) -> None:
+    """Follow the database that answers now in place of another one. Shows both, and asks before it does so."""
+    from cdc.operating import accepting  # noqa: PLC0415  # see the module's docstring
+
+    accepting.accept(server, yes=yes)

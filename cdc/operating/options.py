@@ -6,12 +6,13 @@ Fed by: commands.py. Feeds: the commands' actions. Never: imports what takes lon
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
 from shared.errors import UsageError
 
-__all__ = ["Format", "parse_duration_s", "parse_hub", "parse_place"]
+__all__ = ["Format", "check_hubs", "parse_duration_s", "parse_hub", "parse_place"]
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -32,6 +33,14 @@ def parse_hub(text: str) -> tuple[str, str]:
     if not namespace or not name or "/" in name:
         raise UsageError(f"--hub is {text!r}", mend="Give it as namespace/name")
     return namespace, name
+
+
+def check_hubs(names: Sequence[str], *, every: bool) -> None:
+    """Before anything is asked. Raises UsageError."""
+    if names and every:
+        raise UsageError("--hub and --all are both given", mend="Give one of them")
+    for name in names:
+        parse_hub(name)
 
 
 def parse_duration_s(option: str, text: str) -> float:

@@ -1,11 +1,12 @@
-"""Kafka as `rowplane check` sees it: the cluster, its topics, and what capture has stored of each server.
+"""Kafka as the operator's commands see it: the cluster, its topics, and what capture has stored of each server.
 
-Fed by: settings. Feeds: broker_rules. Never: writes a record, joins a group, or creates a topic.
+Fed by: settings. Feeds: broker_rules, the commands. Never: writes a record, joins a group, or creates a topic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kafka.admin import (  # type: ignore[import-untyped]  # ships no types
@@ -31,7 +32,7 @@ from shared.model.names import position_topic
 from shared.model.position import CaptureState, settle
 from shared.settings import KafkaSettings
 
-__all__ = ["broker_facts", "states"]
+__all__ = ["Stored", "broker_facts", "stored_states"]
 
 _ANY: Final = ACLFilter(
     principal=None,
@@ -126,11 +127,20 @@ def _configs(admin: Any, topic: str) -> dict[str, str] | None:
 # -- state -------------------------------------------------------------------------------------------------------------
 
 
-def states(settings: KafkaSettings) -> dict[str, CaptureState]:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A server's state in the state topic."""
+
+    state: CaptureState
+    written_s: float
+    """When its writer last stored it, seconds since 1970; a capture that runs does so every 10 s at least."""
+
+
+def stored_states(settings: KafkaSettings) -> dict[str, Stored]:
     """Every server's state that holds, by `host:port`; empty before the first capture. Raises LogError."""
     topic = position_topic(settings.topic_prefix)
     consumer = connect_consumer(settings)
-    found: dict[str, CaptureState] = {}
+    found: dict[str, Stored] = {}
     try:
         with translated(f"topic {topic}"):
             if not consumer.partitions_for_topic(topic):
@@ -143,9 +153,10 @@ def states(settings: KafkaSettings) -> dict[str, CaptureState]:
                 state = CaptureState.decode(record.value)
             except InvalidError:
                 continue  # as capture itself does
-            settled = settle([found[server], state] if server in found else [state])
-            if settled is not None:
-                found[server] = settled
+            known = found.get(server)
+            settled = settle([known.state, state] if known else [state])
+            if settled is not None and (settled.epoch, settled.nonce) == (state.epoch, state.nonce):
+                found[server] = Stored(settled, record.timestamp / 1000)
     finally:
         consumer.close()
-    return found
+    return dict(sorted(found.items()))

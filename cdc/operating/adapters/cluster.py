@@ -1,20 +1,21 @@
-"""The cluster as `rowplane check` sees it: hubs and their logins, rights, definitions, Leases.
+"""The cluster as the operator's commands see it: hubs and their logins, rights, definitions, Leases.
 
-Fed by: the API server of KUBECONFIG. Feeds: cluster_rules, the other collectors. Never: keeps a Secret's value; changes
-anything.
+Fed by: the API server of KUBECONFIG. Feeds: cluster_rules, the other collectors. Never: keeps a Secret's value;
+changes anything but annotations of hubs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from cdc.adapters.cluster import ClusterHubs
 from cdc.operating.cluster_rules import LYNQ_LEASE, ClusterFacts, CrdState, ForeignLease, Right, crd_state, rights
+from cdc.operating.options import parse_hub
 from cdc.ports import Login
 from shared.clock import Clock, SystemClock
-from shared.errors import ClusterRefused, InvalidError, ObjectNotFound
+from shared.errors import ClusterRefused, InvalidError, ObjectNotFound, UsageError
 from shared.kube import CRDS, FORMS, HUBS, LEASES, KubeClient, ResourceType
 from shared.model.api import parse_object
 from shared.model.crd import all_crds
@@ -64,6 +65,28 @@ class Cluster:
                 f"LynqHub {name} names no table", mend="Set source.mysql of the hub", reason="HubInvalid"
             )
         return hub
+
+    def chosen(self, names: Sequence[str], *, every: bool = False) -> list[Hub]:
+        """The named ones, all of them, or the only one; none before the first hub is there. Raises UsageError."""
+        if names:
+            return [self.hub(parse_hub(name)) for name in dict.fromkeys(names)]
+        hubs = self.hubs()
+        if len(hubs) > 1 and not every:
+            raise UsageError(f"there are {len(hubs)} hubs", mend="Name one with --hub, or all with --all")
+        return hubs
+
+    def one(self, name: str) -> Hub:
+        """The named one, or the only one. Raises UsageError, InvalidError."""
+        if name:
+            return self.hub(parse_hub(name))
+        hubs = self.hubs()
+        if len(hubs) != 1:
+            raise UsageError(f"there are {len(hubs)} hubs", mend="Name one with --hub namespace/name")
+        return hubs[0]
+
+    def annotate(self, hub: Hub, annotations: Mapping[str, str | None]) -> None:
+        """Set annotations of the hub; None takes one away."""
+        self.client.merge_patch(HUBS, *hub.key, {"metadata": {"annotations": dict(annotations)}})
 
     def login(self, hub: Hub) -> Login:
         """The hub's account. Raises SourceRefused (SecretMissing)."""
