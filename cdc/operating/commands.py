@@ -1,4 +1,4 @@
-"""`rowplane check` and `position`.
+"""`rowplane check`, `position` and `tail`.
 
 Fed by: the command line and the environment. Feeds: the actions, a module a command. Never: contains logic. Their
 imports stand in the commands, so that help, and the shell that completes a word, wait for none of them.
@@ -34,6 +34,20 @@ def check(
     from cdc.operating import checking  # noqa: PLC0415  # see the module's docstring
 
     checking.check(hub, output, every=every)
+
+
+@app.command()
+def tail(
+    *,
+    hub: HubName = "",
+    topic: Annotated[str, typer.Option("--topic", help="A change topic in place of a hub's.", metavar="NAME")] = "",
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="All that the topic still holds.")] = False,
+    output: Output = Format.TEXT,
+) -> None:
+    """Show a table's changes as they come, until Ctrl-C: time, what, uid, columns, version, GTID. Changes nothing."""
+    from cdc.operating import tailing  # noqa: PLC0415  # see the module's docstring
+
+    tailing.tail(hub, topic, output, from_beginning=from_beginning)
 
 
 @position.command()
