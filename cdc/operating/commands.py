@@ -1,4 +1,4 @@
-"""`rowplane check`, `position` and `tail`.
+"""`rowplane check`, `position`, `resync` and `tail`.
 
 Fed by: the command line and the environment. Feeds: the actions, a module a command. Never: contains logic. Their
 imports stand in the commands, so that help, and the shell that completes a word, wait for none of them.
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cdc.operating.options import Format
+from cdc.operating.options import Format, parse_duration_s
 
 __all__ = ["app"]
 
@@ -19,6 +19,11 @@ position = typer.Typer(no_args_is_help=True, help="What capture has stored of it
 app.add_typer(position, name="position")
 
 HubName = Annotated[str, typer.Option("--hub", help="The hub; the only one when none is named.", metavar="NS/NAME")]
+HubNames = Annotated[
+    list[str] | None,
+    typer.Option("--hub", help="A hub; the only one when none is named; may be repeated.", metavar="NS/NAME"),
+]
+Every = Annotated[bool, typer.Option("--all", help="Every hub.")]
 Output = Annotated[Format, typer.Option("-o", "--output", help="How the result is printed.")]
 Server = Annotated[str, typer.Argument(help="The database server, as hubs name it.", metavar="[HOST:PORT]")]
 
@@ -27,13 +32,30 @@ Server = Annotated[str, typer.Argument(help="The database server, as hubs name i
 def check(
     *,
     hub: HubName = "",
-    every: Annotated[bool, typer.Option("--all", help="Every hub.")] = False,
+    every: Every = False,
     output: Output = Format.TEXT,
 ) -> None:
     """Find out whether database, Kafka and cluster are fit for capture, and what mends them. Changes nothing."""
     from cdc.operating import checking  # noqa: PLC0415  # see the module's docstring
 
     checking.check(hub, output, every=every)
+
+
+@app.command()
+def resync(
+    *,
+    hub: HubNames = None,
+    every: Every = False,
+    full: Annotated[bool, typer.Option("--full", help="Publish all rows, also those that are in step.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the table has been read.")] = True,
+    timeout: Annotated[str, typer.Option("--timeout", help="How long to wait at most.", metavar="DURATION")] = "10m",
+    output: Output = Format.TEXT,
+) -> None:
+    """Have capture read a hub's table again and publish what its topic does not hold, deletes included."""
+    from cdc.operating import resyncing  # noqa: PLC0415  # see the module's docstring
+
+    wish = resyncing.Wish(tuple(hub or ()), every, full)
+    resyncing.resync(wish, parse_duration_s("--timeout", timeout), output, wait=wait)
 
 
 @app.command()

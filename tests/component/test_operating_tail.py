@@ -7,7 +7,6 @@ import signal
 import subprocess
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -79,8 +78,7 @@ def test_from_the_beginning_as_data(mysql_world: CaptureWorld) -> None:
     start(world)
     world.paint(["acme"], "green")
     with tailing(world, "--hub", f"{world.name}/hub", "--from-beginning", "-o", "json") as process:
-        found: list[dict[str, Any]] = []
-        lines_until(process, lambda line: found.append(json.loads(line)) or found[-1]["verb"] == "update")  # type: ignore[func-returns-value]  # on purpose
+        found = [json.loads(line) for line in lines_until(process, lambda line: '"verb": "update"' in line)]
     assert [one["verb"] for one in found[:8]] == ["control"] * 8
     assert {one["uid"] for one in found if one["verb"] == "read"} == {"acme", "globex"}
     assert (found[-1]["before"]["color"], found[-1]["after"]["color"]) == ("blue", "green")

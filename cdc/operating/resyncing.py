@@ -1,0 +1,152 @@
+"""`rowplane resync`: ask capture to read tables again, and wait until it has.
+
+Fed by: commands.py. Feeds: an annotation of the hubs, which capture obeys; the terminal. Never: reads a table itself.
+Exit codes: 0 done (or asked for), 1 invalid, 2 usage, 3 cannot reach, 4 not done in time, or held up by a condition.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Final
+
+import typer
+
+from cdc.operating.adapters.cluster import Cluster
+from cdc.operating.options import Format, check_hubs
+from cdc.operating.output import age, err, out, print_data, tell
+from shared.clock import Deadline, SystemClock
+from shared.errors import InvalidError
+from shared.model.hub import Hub
+from shared.model.names import ANNOTATION_RESYNC
+
+__all__ = ["Wish", "resync"]
+
+_HELD: Final = 4
+_LOOK_S: Final = 0.3
+_PATIENCE_S: Final = 20.0
+"""A trouble that stays so long is told in place of waiting on: as long as a standby needs to take over, and more."""
+_WORKING: Final = frozenset({"Snapshotting", "DeadLetters", "Streaming", "Polling"})
+"""Reasons of the condition Synced under which tables are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for."""
+
+    hubs: Sequence[str]
+    every: bool = False
+    full: bool = False
+
+
+@dataclass(slots=True)
+class _Request:
+    """One hub's, and what has become of it."""
+
+    hub: Hub
+    text: str
+    phase: str = "Requested"
+    trouble: str = ""
+    """Why it does not move on, as far as that can be told."""
+    trouble_since_s: float = field(default=0.0)
+    is_given_up: bool = False
+
+    @property
+    def name(self) -> str:
+        """namespace/name of the hub."""
+        return "/".join(self.hub.key)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the table has been read."""
+        return self.phase == "Done"
+
+    def data(self) -> dict[str, Any]:
+        """As `-o json` has it."""
+        return {"hub": self.name, "request": self.text, "phase": self.phase, "trouble": self.trouble or None}
+
+
+def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
+    """Raises UsageError, InvalidError, ClusterError; exit code 4 when a table was not read in time."""
+    check_hubs(wish.hubs, every=wish.every)
+    cluster = Cluster.connect()
+    hubs = cluster.chosen(wish.hubs, every=wish.every)
+    if not hubs:
+        raise InvalidError("there is no hub that names a table", mend="kubectl get lynqhubs -A lists them")
+    text = f"{'full' if wish.full else 'diff'}/{uuid.uuid4().hex[:12]}"
+    for hub in hubs:
+        cluster.annotate(hub, {ANNOTATION_RESYNC: text})
+    requests = [_Request(hub, text) for hub in hubs]
+    if wait:
+        _Waiting(cluster, requests, timeout_s).run()
+    if output is not Format.TEXT:
+        print_data({"requests": [request.data() for request in requests]}, output)
+    elif not wait:
+        out().print(f"requested: {text} of {', '.join(request.name for request in requests)}", markup=False)
+    if wait and not all(request.is_done for request in requests):
+        raise typer.Exit(_HELD)
+
+
+class _Waiting:
+    """Looks at the hubs' status until every request is done, given up, or the time is over."""
+
+    def __init__(self, cluster: Cluster, requests: Sequence[_Request], timeout_s: float) -> None:
+        self._cluster = cluster
+        self._requests = requests
+        self._clock = SystemClock()
+        self._begun_s = self._clock.monotonic_s()
+        self._deadline = Deadline(self._clock, timeout_s)
+        self._timeout_s = timeout_s
+
+    def run(self) -> None:
+        """Tells each step on standard error."""
+        with err().status("") as status:
+            self._until_done(status.update)
+        for request in self._requests:
+            if not request.is_done:
+                why = request.trouble or f"it is {request.phase.lower()} and not done in {age(self._timeout_s)}"
+                tell("error", f"hub {request.name}: {why}", "The request stands, capture works it off when it can")
+
+    def _until_done(self, show: Callable[[str], None]) -> None:
+        while open_ := [r for r in self._requests if not r.is_done and not r.is_given_up]:
+            for request in open_:
+                self._look(request)
+            left = [r for r in open_ if not r.is_done]
+            show(f"{', '.join(f'{r.name} {r.phase.lower()}' for r in left[:3])}, {age(self._passed_s())}")
+            if self._deadline.is_over() or not left:
+                return
+            Event().wait(_LOOK_S)
+
+    def _passed_s(self) -> float:
+        return self._clock.monotonic_s() - self._begun_s
+
+    def _look(self, request: _Request) -> None:
+        hub = self._cluster.hub(request.hub.key)
+        trouble, phase = _trouble(hub, request), request.phase
+        known = hub.status.resync
+        if known is not None and known.request == request.text:
+            phase = known.phase
+        if phase != request.phase:
+            request.phase = phase
+            tell("note", f"hub {request.name}: {phase.lower()} after {age(self._passed_s())}")
+        if phase == "Done":
+            request.trouble = ""
+            return
+        now_s = self._clock.monotonic_s()
+        if trouble != request.trouble:
+            request.trouble, request.trouble_since_s = trouble, now_s
+        request.is_given_up = bool(trouble) and now_s - request.trouble_since_s > _PATIENCE_S
+
+
+def _trouble(hub: Hub, request: _Request) -> str:
+    """Why nothing happens; empty while the table is being read."""
+    if hub.metadata.annotations.get(ANNOTATION_RESYNC) != request.text:
+        return "another request has taken this one's place"
+    synced = next((c for c in hub.status.conditions if c.type == "Synced"), None)
+    if synced is not None and synced.reason not in _WORKING:
+        return f"{synced.reason}: {synced.message}"
+    if hub.status.resync is None or hub.status.resync.request != request.text:
+        return "no capture has taken the request up: is rowplane capture running, with the cluster of this KUBECONFIG?"
+    return ""
