@@ -13,8 +13,8 @@ from rich.text import Text
 
 from cdc.adapters.server import SqlServer
 from cdc.core.identity import Answer, Known, ServerFacts, Start, decide
-from cdc.operating.adapters.broker import Stored
 from cdc.operating.adapters.cluster import Cluster
+from cdc.operating.adapters.states import Stored
 from cdc.operating.output import count, out
 from cdc.operating.showing import facts_grid, place_text, stored_of
 from shared.errors import InvalidError, SourceError, UsageError

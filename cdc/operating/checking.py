@@ -12,9 +12,10 @@ from typing import Final
 import typer
 from rich.text import Text
 
-from cdc.operating.adapters.broker import broker_facts, stored_states
+from cdc.operating.adapters.broker import broker_facts
 from cdc.operating.adapters.cluster import Cluster, source_of
 from cdc.operating.adapters.database import database_facts, table_facts
+from cdc.operating.adapters.states import stored_states
 from cdc.operating.broker_rules import judge_brokers
 from cdc.operating.cluster_rules import judge_cluster
 from cdc.operating.database_rules import judge_database

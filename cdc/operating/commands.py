@@ -1,4 +1,4 @@
-"""`rowplane check`, `position`, `resync` and `tail`.
+"""`rowplane check`, `position`, `resync`, `tail` and `wait`.
 
 Fed by: the command line and the environment. Feeds: the actions, a module a command. Never: contains logic. Their
 imports stand in the commands, so that help, and the shell that completes a word, wait for none of them.
@@ -70,6 +70,20 @@ def tail(
     from cdc.operating import tailing  # noqa: PLC0415  # see the module's docstring
 
     tailing.tail(hub, topic, output, from_beginning=from_beginning)
+
+
+@app.command()
+def wait(
+    *,
+    hub: HubName = "",
+    gtid: Annotated[str, typer.Option("--gtid", help="The transaction; without it, all up to now.")] = "",
+    timeout: Annotated[str, typer.Option("--timeout", help="How long at most.", metavar="DURATION")] = "30s",
+    output: Output = Format.TEXT,
+) -> None:
+    """Return when what a transaction changed in the hub's table has reached the table's nodes."""
+    from cdc.operating import waiting  # noqa: PLC0415  # see the module's docstring
+
+    waiting.wait(hub, gtid, parse_duration_s("--timeout", timeout), output)
 
 
 @position.command()

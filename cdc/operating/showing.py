@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from cdc.operating.adapters.broker import Stored, stored_states
+from cdc.operating.adapters.states import Stored, stored_states
 from cdc.operating.options import Format
 from cdc.operating.output import age, out, print_data
 from shared.clock import SystemClock, rfc3339

@@ -1,12 +1,11 @@
-"""Kafka as the operator's commands see it: the cluster, its topics, and what capture has stored of each server.
+"""Kafka as `rowplane check` sees it: the cluster and its topics.
 
-Fed by: settings. Feeds: broker_rules, the commands. Never: writes a record, joins a group, or creates a topic.
+Fed by: settings. Feeds: broker_rules. Never: writes a record, joins a group, or creates a topic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from kafka.admin import (  # type: ignore[import-untyped]  # ships no types
@@ -26,13 +25,11 @@ from kafka.errors import (  # type: ignore[import-untyped]  # as above
 )
 
 from cdc.operating.broker_rules import BrokerFacts, Role, TopicFacts
-from shared.errors import InvalidError
-from shared.kafka import connect_admin, connect_consumer, read_all, translated
+from shared.kafka import connect_admin, translated
 from shared.model.names import position_topic
-from shared.model.position import CaptureState, settle
 from shared.settings import KafkaSettings
 
-__all__ = ["Stored", "broker_facts", "stored_states"]
+__all__ = ["broker_facts"]
 
 _ANY: Final = ACLFilter(
     principal=None,
@@ -41,9 +38,6 @@ _ANY: Final = ACLFilter(
     permission_type=ACLPermissionType.ANY,
     resource_pattern=ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY),
 )
-
-
-# -- the check ---------------------------------------------------------------------------------------------------------
 
 
 def broker_facts(settings: KafkaSettings, topics: Mapping[str, int]) -> BrokerFacts:
@@ -122,41 +116,3 @@ def _configs(admin: Any, topic: str) -> dict[str, str] | None:
             raise
         return None
     return {name: str(entry["value"] or "") for name, entry in answer["topic"][topic].items()}
-
-
-# -- state -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A server's state in the state topic."""
-
-    state: CaptureState
-    written_s: float
-    """When its writer last stored it, seconds since 1970; a capture that runs does so every 10 s at least."""
-
-
-def stored_states(settings: KafkaSettings) -> dict[str, Stored]:
-    """Every server's state that holds, by `host:port`; empty before the first capture. Raises LogError."""
-    topic = position_topic(settings.topic_prefix)
-    consumer = connect_consumer(settings)
-    found: dict[str, Stored] = {}
-    try:
-        with translated(f"topic {topic}"):
-            if not consumer.partitions_for_topic(topic):
-                return {}
-        for record in read_all(consumer, topic, (0,)):
-            if record.key is None or record.value is None:
-                continue
-            server = record.key.decode("utf-8", "replace")
-            try:
-                state = CaptureState.decode(record.value)
-            except InvalidError:
-                continue  # as capture itself does
-            known = found.get(server)
-            settled = settle([known.state, state] if known else [state])
-            if settled is not None and (settled.epoch, settled.nonce) == (state.epoch, state.nonce):
-                found[server] = Stored(settled, record.timestamp / 1000)
-    finally:
-        consumer.close()
-    return dict(sorted(found.items()))
