@@ -251,6 +251,7 @@ class _Capture:
                 clock=self._clock,
                 bury=joined.dead_letters.bury,
                 on_full=control.on_full,
+                picked=control.picked,
                 on_result=control.on_table,
             )
         )

@@ -128,6 +128,7 @@ class Control:
         self._recheck: set[TableId] = set()
         self._topics: dict[str, TopicFacts] = {}
         self._modes: dict[TableId, Mode] = {}
+        self._picks: dict[str, tuple[str, ...]] = {}
         self._backoff = Backoff(first_s=0.5, cap_s=15.0)
         self._topics_at_s = 0.0
 
@@ -167,6 +168,10 @@ class Control:
         with self._lock:
             self._troubles.dead.pop(topic, None)
 
+    def picked(self, mark: str) -> tuple[str, ...]:
+        """The uids that a request for some rows names."""
+        return self._picks.get(mark, ())
+
     def on_dead(self, topic: str, sentence: str) -> None:
         """A row could not be published; its hubs say so until all rows of the table are published again."""
         with self._lock:
@@ -199,6 +204,7 @@ class Control:
         joined = [hub for hub in hubs if self._checks[hub.key].is_joined]
         plan = plan_tables(joined, self._parts.hubs.forms(), self._parts.topic_prefix)
         plan = self._with_topics(plan)
+        self._picks = {mark: uids for spec in plan.tables.values() for mark, uids in spec.picks}
         fitness = {key: check.fitness for key, check in self._checks.items() if check.fitness is not None}
         self._modes, streamer = modes(plan, fitness)
         self._store(plan, hubs)
@@ -388,7 +394,7 @@ class Control:
         )
         if error is not None:
             return Report(conditions.failed(error), facts)
-        is_reading = state is None or (state.publish is not Publish.DONE and state.reason not in ROUTINE)
+        is_reading = state is None or not (state.publish in (Publish.DONE, Publish.ROWS) or state.reason in ROUTINE)
         if is_reading or not (is_polled or troubles.is_streaming):
             return Report(conditions.snapshotting(name, state.reason if state else "table is new"), facts)
         if state is not None and (dead := troubles.dead.get(state.topic)) is not None:

@@ -69,6 +69,8 @@ class FullPublisherParts:
     """(record, reason): what is published in place of a record that cannot be."""
     on_full: Callable[[str], None]
     """All rows are about to be published to this topic."""
+    picked: Callable[[str], Sequence[str]]
+    """The uids that a request for some rows names, by its mark; none when it has been withdrawn."""
     on_result: Callable[[TableId, RowplaneError | None], None]
     """A table is done (None), or why it is not yet."""
 
@@ -148,7 +150,7 @@ class FullPublisher:
     def _watch(self, table: TableId) -> Watch | None:
         live, state = self._parts.live, self._parts.keeper.state
         known = state.tables[table]
-        publishes_all = known.publish is Publish.RUNNING
+        publishes_all = known.publish in (Publish.RUNNING, Publish.ROWS)
         if known.mode is Mode.STREAM:
             return live.watch(table, publishes_all=publishes_all)
         origin = Origin(self._parts.server, state.flavour, state.incarnation, state.epoch)
@@ -188,6 +190,7 @@ class _Read:
         self._spec = watch.spec
         self._begun: TableState = parts.keeper.state.tables[watch.table]
         self._is_full = self._begun.publish is Publish.RUNNING
+        self._is_picked = self._begun.publish is Publish.ROWS
         self._is_polled = watch.since is None
         self._entry: int | None = None
         self._noted_s = parts.clock.monotonic_s()
@@ -200,7 +203,7 @@ class _Read:
         Raises MovedOn, SourceError, InvalidError.
         """
         parts, watch, begun = self._parts, self._watch, self._begun
-        kind = "full" if self._is_full else "poll" if self._is_polled else "diff"
+        kind = "full" if self._is_full else "rows" if self._is_picked else "poll" if self._is_polled else "diff"
         metrics.SNAPSHOTS.labels(str(watch.table), kind).inc()
         began_s = parts.clock.monotonic_s()
         tell = log.debug if begun.publish is Publish.DONE else log.info
@@ -210,8 +213,9 @@ class _Read:
                 reader.wait_visible(watch.since)
             if self._is_full and not begun.cursor:
                 self._open(begun.reason)
-            published = self._rows(reader)
-            gone = self._deletes(reader) if begun.deletes or not self._is_full else 0
+            published = self._picked_rows(reader) if self._is_picked else self._rows(reader)
+            deletes = not self._is_picked and (begun.deletes or not self._is_full)
+            gone = self._deletes(reader) if deletes else 0
         self._wait_stored()
         parts.keeper.change(self._done)
         metrics.READ_S.labels(kind).observe(parts.clock.monotonic_s() - began_s)
@@ -248,6 +252,15 @@ class _Read:
                 return published
             self._note(after)
             self._parts.live.rest(_REST_SHARE * (clock.monotonic_s() - begun_s))
+
+    def _picked_rows(self, reader: TableReader) -> int:
+        """Those that a request names and the table holds; nothing is said of others."""
+        uids, published = list(dict.fromkeys(self._parts.picked(self._begun.picked))), 0
+        for first in range(0, len(uids), _CHUNK_ROWS):
+            rows = reader.rows_of(uids[first : first + _CHUNK_ROWS])
+            images = [image_of(self._spec.columns, uid, row) for uid, row in rows]
+            published += self._publish(images, self._high(reader)) if images else 0
+        return published
 
     def _publish(self, images: Sequence[Image], high: tuple[int, int]) -> int:
         published = 0
@@ -288,7 +301,7 @@ class _Read:
         return [found[first : first + _CHUNK_ROWS] for first in range(0, len(found), _CHUNK_ROWS)]
 
     def _delete(self, reader: TableReader, uids: Sequence[str]) -> int:
-        absent = sorted(set(uids) - reader.holds(uids))
+        absent = sorted(set(uids) - {uid for uid, _ in reader.rows_of(uids)})
         gone: list[str] = []
 
         def records(position: Position, counter: Callable[[], int]) -> list[Record]:
@@ -345,7 +358,7 @@ class _Read:
 
     def _done(self, state: CaptureState) -> CaptureState:
         published_s = int(self._parts.clock.wall_s()) if self._is_full else self._begun.published_s
-        return self._moved(state, publish=Publish.DONE, cursor="", published_s=published_s)
+        return self._moved(state, publish=Publish.DONE, cursor="", published_s=published_s, picked="")
 
     def _moved(self, state: CaptureState, **changes: object) -> CaptureState:
         """The state with what was reached, unless the table was asked for again since. Raises MovedOn."""

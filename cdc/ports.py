@@ -146,8 +146,8 @@ class TableReader(Protocol):
         """(file number, offset) of the end of the server's log now."""
         ...
 
-    def holds(self, uids: Collection[str]) -> set[str]:
-        """Those of the uid texts that the table holds now."""
+    def rows_of(self, uids: Collection[str]) -> Sequence[tuple[str, Row | InvalidError]]:
+        """(uid text, row) of those of the uid texts that the table holds now, as `chunk` has them."""
         ...
 
 

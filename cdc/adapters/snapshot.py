@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import pymysql
@@ -24,7 +24,7 @@ from cdc.ports import Login, Row
 from shared.errors import InvalidError, SourceRefused, SourceUnreachable
 from shared.model.position import MysqlGtids, Position, file_number
 
-__all__ = ["SqlTableReader", "SqlTables", "column_types"]
+__all__ = ["SqlTableReader", "SqlTables", "column_types", "expression"]
 
 _VISIBLE_TIMEOUT_S = 30.0
 _VISIBLE_STEP_S = 0.005
@@ -59,7 +59,7 @@ class SqlTableReader:
             what = f"column {missing[0]} of {spec.id}" if known else f"table {spec.id}"
             raise SourceRefused(f"{what} does not exist", reason="ColumnMissing" if known else "TableMissing")
         self._types = {column: known[column] for column in spec.columns}
-        self._select = ", ".join(_expression(column, self._types[column]) for column in spec.columns)
+        self._select = ", ".join(expression(column, self._types[column]) for column in spec.columns)
         self._from = f"{quoted(spec.id.database)}.{quoted(spec.id.table)}"
         self._uid = quoted(spec.uid_column)
         self._uid_at = spec.columns.index(spec.uid_column)
@@ -120,16 +120,16 @@ class SqlTableReader:
             with suppress(pymysql.err.Error, OSError):
                 self._cursor.close()
 
-    def holds(self, uids: Collection[str]) -> set[str]:
-        """Those of the uid texts that the table holds now."""
-        if not uids:
-            return set()
-        marks = ", ".join(["%s"] * len(uids))
+    def rows_of(self, uids: Collection[str]) -> Sequence[tuple[str, Row | InvalidError]]:
+        """(uid text, row) of those of the uid texts that the table holds now."""
         kind = self._types[self._spec.uid_column]
-        column = _expression(self._spec.uid_column, kind)
-        native = _NATIVE.get(kind, str)
+        keys = list(_native(kind, uids))
+        if not keys:
+            return []
+        marks = ", ".join(["%s"] * len(keys))
+        column = expression(self._spec.uid_column, kind)
         sql = f"SELECT {self._select} FROM {self._from} WHERE {column} IN ({marks}){self._lock}"  # noqa: S608  # names are quoted
-        return {self._row(cells)[0] for cells in query(self._connection, sql, tuple(native(uid) for uid in uids))}
+        return [self._row(cells) for cells in query(self._connection, sql, keys)]
 
     def log_end(self) -> tuple[int, int]:
         """(file number, offset) of the end of the server's log now."""
@@ -179,7 +179,15 @@ _NATIVE: dict[Kind, Callable[[str], object]] = {
 """A key's text as the server compares it with its column."""
 
 
-def _expression(column: str, kind: Kind) -> str:
+def _native(kind: Kind, uids: Iterable[str]) -> Iterator[object]:
+    """Keys for the server; a text that no key of the type has is left out."""
+    for uid in uids:
+        with suppress(ValueError):
+            uid.encode()
+            yield _NATIVE.get(kind, str)(uid)
+
+
+def expression(column: str, kind: Kind) -> str:
     """FLOAT shows six digits, DOUBLE(m,d) shows d: as DOUBLE both are exact. A VECTOR is bytes only when cast."""
     name = quoted(column)
     if kind in (Kind.FLOAT, Kind.DOUBLE):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from cdc.core.advice import Fitness
 from shared.model.form import Form
 from shared.model.hub import Hub, MysqlSource
-from shared.model.names import ANNOTATION_RESYNC
+from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS
 from shared.model.position import EMPTIED, CaptureState, Mode, Publish, TableId, TableState
 
 __all__ = [
@@ -51,11 +51,13 @@ class TableSpec:
     """Marks of who reads it, sorted."""
     sync_interval_s: float = 30.0
     """Shortest one of its hubs."""
+    picks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(mark, uids) of the readers that ask for some rows alone."""
 
     @property
     def bare(self) -> TableSpec:
         """What a reader of the table needs: that hubs come and go, or want it oftener, is nothing to it."""
-        return replace(self, hubs=(), readers=(), sync_interval_s=0.0)
+        return replace(self, hubs=(), readers=(), sync_interval_s=0.0, picks=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,19 @@ def _spec(table: TableId, hubs: list[Hub], forms_of: Mapping[HubKey, list[str]],
         hubs=tuple(hub.key for hub in hubs),
         readers=tuple(sorted(marks)),
         sync_interval_s=min(_seconds(hub.spec.source.sync_interval) for hub in hubs),
+        picks=tuple((resync_mark(hub), uids) for hub in hubs if (uids := _picked(hub)) is not None),
     )
+
+
+def _picked(hub: Hub) -> tuple[str, ...] | None:
+    """The uids that the hub's request names; None when it asks for something else, or cannot be read."""
+    wish = hub.metadata.annotations.get(ANNOTATION_RESYNC, "")
+    try:
+        uids = json.loads(hub.metadata.annotations.get(ANNOTATION_RESYNC_ROWS, ""))
+    except ValueError:
+        return None
+    is_list = isinstance(uids, list) and all(isinstance(uid, str) for uid in uids)
+    return tuple(uids) if is_list and wish.startswith("rows/") else None
 
 
 def _seconds(duration: str) -> float:
@@ -141,6 +155,8 @@ def next_state(spec: TableSpec, known: TableState | None, partitions: int, topic
             reason="table is new",
             topic_id=topic_id,
         )
+    picks = sorted({mark for mark, _ in spec.picks} - set(known.readers))
+    spec = replace(spec, readers=tuple(mark for mark in spec.readers if mark not in picks))
     current = replace(
         known,
         topic=spec.topic,
@@ -151,9 +167,14 @@ def next_state(spec: TableSpec, known: TableState | None, partitions: int, topic
         topic_id=topic_id or known.topic_id,
     )
     reason, is_full = _why_read(spec, known, topic_id)
+    if not reason and picks and known.publish is Publish.DONE:  # one after the other, when nothing else is to be done
+        readers = tuple(sorted((*spec.readers, picks[0])))
+        return replace(
+            current, readers=readers, publish=Publish.ROWS, reason="some rows are asked for", picked=picks[0]
+        )
     if not reason:
         return current
-    is_full = is_full or known.publish is Publish.RUNNING
+    is_full = is_full or known.publish in (Publish.RUNNING, Publish.ROWS)
     return replace(
         current, publish=Publish.RUNNING if is_full else Publish.DIFF, reason=reason, deletes=True, cursor=""
     )
@@ -184,7 +205,8 @@ def _wish_of(mark: str) -> str:
 def resync_mark(hub: Hub) -> str:
     """The mark of a hub's resync request; empty without one.
 
-    `diff/<id>` asks for a comparison, `empty/<id>` for one that deletes even when it finds no row, others for all rows.
+    `diff/<id>` asks for a comparison, `empty/<id>` for one that deletes even when it finds no row, `rows/<id>` for those
+    that another annotation names, others for all rows.
     """
     wish = hub.metadata.annotations.get(ANNOTATION_RESYNC)
     return f"resync:{hub.metadata.uid}:{wish}" if wish else ""

@@ -42,11 +42,15 @@ def check(
 
 
 @app.command()
-def resync(
+def resync(  # noqa: PLR0913  # options
     *,
     hub: HubNames = None,
     every: Every = False,
     full: Annotated[bool, typer.Option("--full", help="Publish all rows, also those that are in step.")] = False,
+    where: Annotated[
+        str,
+        typer.Option("--where", help="Publish the rows that match, whatever they were; delete none.", metavar="SQL"),
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the table has been read.")] = True,
     timeout: Annotated[str, typer.Option("--timeout", help="How long to wait at most.", metavar="DURATION")] = "10m",
     output: Output = Format.TEXT,
@@ -54,7 +58,7 @@ def resync(
     """Have capture read a hub's table again and publish what its topic does not hold, deletes included."""
     from cdc.operating import resyncing  # noqa: PLC0415  # see the module's docstring
 
-    wish = resyncing.Wish(tuple(hub or ()), every, full)
+    wish = resyncing.Wish(tuple(hub or ()), every, full, where)
     resyncing.resync(wish, parse_duration_s("--timeout", timeout), output, wait=wait)
 
 

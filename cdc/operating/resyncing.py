@@ -6,6 +6,7 @@ Exit codes: 0 done (or asked for), 1 invalid, 2 usage, 3 cannot reach, 4 not don
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,14 @@ from typing import Any, Final
 
 import typer
 
-from cdc.operating.adapters.cluster import Cluster
+from cdc.operating.adapters.cluster import Cluster, source_of
+from cdc.operating.adapters.database import matching_uids
 from cdc.operating.options import Format, check_hubs
-from cdc.operating.output import age, err, out, print_data, tell
+from cdc.operating.output import age, count, err, out, print_data, tell
 from shared.clock import Deadline, SystemClock
-from shared.errors import InvalidError
+from shared.errors import InvalidError, UsageError
 from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_RESYNC
+from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS
 
 __all__ = ["Wish", "resync"]
 
@@ -28,6 +30,9 @@ _HELD: Final = 4
 _LOOK_S: Final = 0.3
 _PATIENCE_S: Final = 20.0
 """A trouble that stays so long is told in place of waiting on: as long as a standby needs to take over, and more."""
+_ROWS_MAX: Final = 2_000
+_ROWS_BYTES: Final = 100_000
+"""Annotations of an object have 256 KiB together (Kubernetes API, `TotalAnnotationSizeLimitB`)."""
 _WORKING: Final = frozenset({"Snapshotting", "DeadLetters", "Streaming", "Polling"})
 """Reasons of the condition Synced under which tables are read."""
 
@@ -39,6 +44,8 @@ class Wish:
     hubs: Sequence[str]
     every: bool = False
     full: bool = False
+    where: str = ""
+    """A condition of the server's SQL: only rows that match, and no deletes."""
 
 
 @dataclass(slots=True)
@@ -71,13 +78,17 @@ class _Request:
 def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
     """Raises UsageError, InvalidError, ClusterError; exit code 4 when a table was not read in time."""
     check_hubs(wish.hubs, every=wish.every)
+    if wish.full and wish.where:
+        raise UsageError("--full and --where are both given", mend="Give one of them")
     cluster = Cluster.connect()
     hubs = cluster.chosen(wish.hubs, every=wish.every)
     if not hubs:
         raise InvalidError("there is no hub that names a table", mend="kubectl get lynqhubs -A lists them")
-    text = f"{'full' if wish.full else 'diff'}/{uuid.uuid4().hex[:12]}"
+    kind = "rows" if wish.where else "full" if wish.full else "diff"
+    text = f"{kind}/{uuid.uuid4().hex[:12]}"
+    rows = {hub.key: _rows(cluster, hub, wish.where) for hub in hubs} if wish.where else {}
     for hub in hubs:
-        cluster.annotate(hub, {ANNOTATION_RESYNC: text})
+        cluster.annotate(hub, {ANNOTATION_RESYNC: text, ANNOTATION_RESYNC_ROWS: rows.get(hub.key)})
     requests = [_Request(hub, text) for hub in hubs]
     if wait:
         _Waiting(cluster, requests, timeout_s).run()
@@ -87,6 +98,21 @@ def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
         out().print(f"requested: {text} of {', '.join(request.name for request in requests)}", markup=False)
     if wait and not all(request.is_done for request in requests):
         raise typer.Exit(_HELD)
+
+
+def _rows(cluster: Cluster, hub: Hub, where: str) -> str:
+    """Uids of the rows that match, as the annotation has them. Raises InvalidError, SourceError, ClusterError."""
+    name = "/".join(hub.key)
+    uids = matching_uids(cluster.login(hub), hub, source_of(hub), where, _ROWS_MAX)
+    text = json.dumps(uids, ensure_ascii=False)
+    if len(uids) > _ROWS_MAX or len(text.encode("utf-8", "surrogatepass")) > _ROWS_BYTES:
+        raise InvalidError(
+            f"hub {name}: more rows match than a request can name ({_ROWS_MAX} rows, {_ROWS_BYTES} bytes of uids)",
+            mend="Narrow the condition, or have all rows published with --full",
+            reason="TooManyRows",
+        )
+    tell("note", f"hub {name}: {count(len(uids), 'row')} to publish")
+    return text
 
 
 class _Waiting:
@@ -133,6 +159,8 @@ class _Waiting:
             tell("note", f"hub {request.name}: {phase.lower()} after {age(self._passed_s())}")
         if phase == "Done":
             request.trouble = ""
+            if ANNOTATION_RESYNC_ROWS in hub.metadata.annotations:
+                self._cluster.annotate(hub, {ANNOTATION_RESYNC_ROWS: None})
             return
         now_s = self._clock.monotonic_s()
         if trouble != request.trouble:

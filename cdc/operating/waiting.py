@@ -161,7 +161,7 @@ class _Waiting:
                 mend=f"rowplane resync --hub {'/'.join(self.hub.key)} has it read now, and waits until it is",
                 reason="Polling",
             )
-        if table.publish is not Publish.DONE and table.reason not in ROUTINE:
+        if table.publish not in (Publish.DONE, Publish.ROWS) and table.reason not in ROUTINE:
             return f"the rows of {name} to be read: {table.reason}"
         if state.floor is None or not self._is_past(state.floor.gtids):
             return (

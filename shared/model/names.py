@@ -40,7 +40,9 @@ ANNOTATION_SOURCE_POSITION: Final = "lynq.sh/source-position"
 ANNOTATION_POSITION_ACCEPTED: Final = "lynq.sh/position-accepted"
 """On a hub: the uuid of the database server that a person has accepted in place of the one that was followed."""
 ANNOTATION_RESYNC: Final = "lynq.sh/resync-requested"
-"""On a hub: `diff/<id>` asks for a comparison of its table, `full/<id>` for all rows."""
+"""On a hub: `diff/<id>` asks for a comparison of its table, `full/<id>` for all rows, `rows/<id>` for some of them."""
+ANNOTATION_RESYNC_ROWS: Final = "lynq.sh/resync-rows"
+"""On a hub: the uids that `rows/<id>` asks for, a JSON list of texts."""
 
 # Record headers.
 HEADER_VERSION: Final = "rowplane-version"

@@ -100,6 +100,8 @@ class Publish(StrEnum):
     """All rows are to be published."""
     DIFF = "diff"
     """Rows that differ from what was published last are."""
+    ROWS = "rows"
+    """Some rows are, whatever they were, by request; the table is in step all the while."""
     DONE = "done"
 
 
@@ -134,6 +136,8 @@ class TableState:
     """When all rows were last published, seconds since 1970; 0: never."""
     topic_id: str = ""
     """Kafka's, so that a topic that was deleted and made again is noticed."""
+    picked: str = ""
+    """Mark of the request that is worked off while `publish` is ROWS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +187,8 @@ class CaptureState:
     def republish(self, tables: Mapping[TableId, str], *, deletes: bool) -> CaptureState:
         """A copy in which the named tables, as far as they are known, are to be read and compared again, and why.
 
-        A full publish that is not done stays one. A TRUNCATE that is not worked off stays the reason: only it lets an
-        empty read delete.
+        A full publish that is not done stays one, and some rows that are asked for become all. A TRUNCATE that is not
+        worked off stays the reason: only it lets an empty read delete.
         """
         changed = {
             table: _again(self.tables[table], reason, deletes)
@@ -225,6 +229,7 @@ class CaptureState:
                     "cursor": state.cursor,
                     "published": state.published_s,
                     "topicId": state.topic_id,
+                    "picked": state.picked,
                 }
                 for table, state in sorted(self.tables.items())
             ],
@@ -294,6 +299,7 @@ def _table_state(document: Mapping[str, Any]) -> TableState:
         cursor=str(document.get("cursor", "")),
         published_s=int(document.get("published", 0)),
         topic_id=str(document.get("topicId", "")),
+        picked=str(document.get("picked", "")),
     )
 
 
@@ -301,7 +307,7 @@ def _again(state: TableState, reason: str, deletes: bool) -> TableState:
     is_open = state.publish is not Publish.DONE
     return replace(
         state,
-        publish=Publish.RUNNING if state.publish is Publish.RUNNING else Publish.DIFF,
+        publish=Publish.RUNNING if state.publish in (Publish.RUNNING, Publish.ROWS) else Publish.DIFF,
         reason=state.reason if is_open and state.reason.startswith((TRUNCATED, EMPTIED)) else reason,
         deletes=deletes or (is_open and state.deletes),
         cursor="",

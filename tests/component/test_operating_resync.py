@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.kube import HUBS
-from shared.model.names import ANNOTATION_RESYNC
+from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS
 from tests.component.conftest import CaptureWorld
 from tests.component.operating import data, rowplane
 
@@ -73,3 +73,42 @@ def test_a_table_that_cannot_be_read_is_told_in_the_words_of_its_condition(mysql
     assert answer.returncode == 4
     assert "TableMissing" in answer.stderr
     assert "nodes does not exist" in answer.stderr
+
+
+def test_where_publishes_the_rows_that_match_and_deletes_none(world: CaptureWorld) -> None:
+    world.make_table()
+    world.fill(["acme", "globex", "it's 100%"])
+    world.make_hub()
+    world.start()
+    world.wait_reason("Streaming")
+    world.sql("SET SESSION sql_log_bin = 0", "DELETE FROM DB.nodes WHERE node_id = 'globex'")
+    before = len(world.records())
+    answer = rowplane(world, "resync", "--where", "node_id LIKE '%100%' OR node_id = 'globex' -- all of these")
+    assert (answer.returncode, "1 row to publish" in answer.stderr) == (0, True)
+    new = sorted(world.records(), key=lambda record: record.version)[before:]
+    assert [(record.op, record.key["node_id"]) for record in new] == [("r", "it's 100%")]
+    assert "globex" in world.rows()
+    assert ANNOTATION_RESYNC_ROWS not in world.kube.get(HUBS, world.name, "hub")["metadata"]["annotations"]
+    odd = {ANNOTATION_RESYNC: "rows/by-hand", ANNOTATION_RESYNC_ROWS: '["\\ud800", "acme"]'}
+    world.kube.merge_patch(HUBS, world.name, "hub", {"metadata": {"annotations": odd}})
+    world.eventually(lambda: len(world.records()) == before + 2, "a key that no row can have is passed by")
+    world.paint(["acme"], "green")
+    world.eventually(lambda: world.rows()["acme"]["color"] == "green", "changes go on")
+
+
+def test_a_condition_that_will_not_do_changes_nothing(mysql_world: CaptureWorld) -> None:
+    world = mysql_world
+    world.make_table()
+    world.fill([f"n{number}" for number in range(2001)])
+    world.make_hub()
+    for where, told in (
+        ("colour = 'x'", "colour"),
+        ("1 = 1) INTO OUTFILE '/tmp/x' -- ", "refused"),
+        ("active = 1; DELETE FROM nodes", "refused"),
+        ("1", "more rows match"),
+    ):
+        answer = rowplane(world, "resync", "--where", where)
+        assert (answer.returncode, told in answer.stderr) == (1, True), answer.stderr
+    assert rowplane(world, "resync", "--where", "1", "--full").returncode == 2
+    assert ANNOTATION_RESYNC not in (world.kube.get(HUBS, world.name, "hub")["metadata"].get("annotations") or {})
+    assert world.sql("SELECT COUNT(*) FROM DB.nodes") == [(2001,)]

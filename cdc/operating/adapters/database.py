@@ -1,7 +1,7 @@
-"""Ask a database server what the rules of `rowplane check` judge, with the account of a hub.
+"""Ask a database server what the operator's commands want to know, with the account of a hub.
 
-Fed by: the hub's login. Feeds: database_rules, table_rules. Never: changes anything; what the account may not ask stays
-unknown.
+Fed by: the hub's login. Feeds: database_rules, table_rules, `rowplane resync --where`. Never: changes anything; what
+the account may not ask stays unknown.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from cdc.adapters.mysql import Connection, connect, is_mariadb, query, quoted, status, translated
+from cdc.adapters.snapshot import column_types, expression
 from cdc.core.advice import ColumnFacts
+from cdc.core.values import Kind, from_select, key_text
 from cdc.operating.database_rules import DatabaseFacts, variable_names
 from cdc.operating.table_rules import TableColumn, TableFacts
 from cdc.ports import Login
@@ -18,7 +20,7 @@ from shared.errors import SourceError, SourceUnreachable
 from shared.model.hub import Hub, MysqlSource
 from shared.model.position import Flavour, TableId
 
-__all__ = ["database_facts", "table_facts"]
+__all__ = ["database_facts", "matching_uids", "table_facts"]
 
 _T = TypeVar("_T")
 _OWN_ACCOUNTS: Final = ("mysql.", "mariadb.sys", "root", "PUBLIC")
@@ -109,6 +111,20 @@ def table_facts(login: Login, hub: Hub, source: MysqlSource) -> TableFacts:
             refusal=_refusal(login, connection, table, hub.columns()) if kind else None,
             sync_interval=hub.spec.source.sync_interval,
         )
+
+
+def matching_uids(login: Login, hub: Hub, source: MysqlSource, where: str, limit: int) -> list[str]:
+    """Uids of the rows of the hub's table that match a condition of its server's SQL; one more than `limit` at most.
+
+    The account reads what it may, and changes nothing. Raises SourceError, InvalidError.
+    """
+    uid = hub.spec.value_mappings.uid
+    with connect(login) as connection:
+        kind = column_types(connection, source.database, source.table).get(uid, Kind.TEXT)
+        query(connection, "START TRANSACTION READ ONLY")
+        table = f"{quoted(source.database)}.{quoted(source.table)}"
+        sql = f"SELECT {expression(uid, kind)} FROM {table} WHERE ({where}\n) LIMIT {limit + 1}"  # noqa: S608  # the condition is the operator's own
+        return list(dict.fromkeys(key_text(from_select(kind, row[0])) for row in query(connection, sql)))
 
 
 def _columns(connection: Connection, table: TableId) -> dict[str, TableColumn]:

@@ -198,6 +198,7 @@ class MemoryTable:
         self.end = (1, 0)
         self.flaws: dict[str, InvalidError] = {}
         self.on_chunk: Callable[[], None] = lambda: None
+        self.on_rows: Callable[[], None] = lambda: None
 
     @contextmanager
     def open(self, login: Login, spec: TableSpec) -> Generator[MemoryTable, None, None]:
@@ -218,9 +219,11 @@ class MemoryTable:
         """As set."""
         return self.end
 
-    def holds(self, uids: Collection[str]) -> set[str]:
-        """Those that it holds."""
-        return set(uids) & self.rows.keys()
+    def rows_of(self, uids: Collection[str]) -> list[tuple[str, Row | InvalidError]]:
+        """Those that it holds; calls `on_rows` behind the read."""
+        rows: list[tuple[str, Row | InvalidError]] = [(uid, self.rows[uid]) for uid in uids if uid in self.rows]
+        self.on_rows()
+        return rows
 
 
 class MemoryKeys:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cdc.core.advice import ColumnFacts, check_columns, check_grants, check_uid, check_variables, missing_table
 from cdc.core.conditions import failed, merged, streaming
-from cdc.core.plan import next_state, plan_tables
+from cdc.core.plan import TableSpec, next_state, plan_tables
 from cdc.core.statements import Role, affected, role_of, xa_id
 from shared.errors import LogRefused, RowplaneError, SourceRefused, SourceUnfit
 from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_RESYNC
-from shared.model.position import Publish, TableId
+from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS
+from shared.model.position import Flavour, Publish, TableId, TableState
 
 NODES = TableId("shop", "nodes")
 
@@ -135,6 +136,49 @@ def test_all_rows_are_published_when_a_reader_is_new_and_not_when_one_left() -> 
     left = next_state(alone, with_form.__class__(**{**_fields(with_form), "publish": Publish.DONE}), 8)
     assert left.publish is Publish.DONE
     assert left.readers == alone.readers
+
+
+def _asking(name: str, number: int, rows: str = '["n1"]') -> Any:
+    wish = {ANNOTATION_RESYNC: f"rows/{number}", ANNOTATION_RESYNC_ROWS: rows}
+    return _hub(name, age=f"2025-01-01T00:00:0{name}Z", annotations=wish)
+
+
+def _spec(*hubs: Any) -> TableSpec:
+    return plan_tables(hubs, [], "p").tables[NODES]
+
+
+def _done(state: TableState) -> TableState:
+    return replace(state, publish=Publish.DONE, picked="")
+
+
+def test_requests_for_some_rows_are_worked_off_one_after_the_other() -> None:
+    hubs = [_hub("1", age="2025-01-01T00:00:01Z"), _hub("2", age="2025-01-01T00:00:02Z")]
+    done = _done(next_state(_spec(*hubs), None, 8))
+    asked = _spec(_asking("1", 7), _asking("2", 8, '["n2", "n3"]'))
+    assert [uids for _, uids in asked.picks] == [("n1",), ("n2", "n3")]
+    first = next_state(asked, done, 8)
+    assert (first.publish, first.picked in first.readers) == (Publish.ROWS, True)
+    assert next_state(asked, first, 8) == first
+    second = next_state(asked, _done(first), 8)
+    assert {first.picked, second.picked} == {mark for mark, _ in asked.picks}
+    assert next_state(asked, _done(second), 8).publish is Publish.DONE
+
+
+def test_a_request_for_some_rows_waits_for_another_read_and_another_reason_makes_it_all_rows() -> None:
+    done = _done(next_state(_spec(_hub("1", age="2025-01-01T00:00:01Z")), None, 8))
+    asked = _spec(_asking("1", 7))
+    busy = next_state(asked, replace(done, publish=Publish.DIFF), 8)
+    assert (busy.publish, busy.picked) == (Publish.DIFF, "")
+    assert next_state(asked, _done(busy), 8).publish is Publish.ROWS
+    begun = next_state(asked, done, 8)
+    assert next_state(replace(asked, columns=("x",)), begun, 8).publish is Publish.RUNNING
+    assert next_state(asked, None, 8).publish is Publish.RUNNING
+
+
+@pytest.mark.parametrize("rows", ["", "n1", "{}", "[1]", '"n1"'])
+def test_a_request_whose_rows_cannot_be_read_is_one_for_all_rows(rows: str) -> None:
+    done = _done(next_state(_spec(_hub("1", age="2025-01-01T00:00:01Z")), None, 8))
+    assert next_state(_spec(_asking("1", 7, rows)), done, 8).publish is Publish.RUNNING
 
 
 def _fields(state: Any) -> dict[str, Any]:

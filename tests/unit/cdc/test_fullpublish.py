@@ -49,6 +49,7 @@ class Bench:
         self.table = MemoryTable(rows)
         self.results: list[RowplaneError | None] = []
         self.done = threading.Event()
+        self.picks: dict[str, tuple[str, ...]] = {}
         self.live.assign(ASSIGNMENT)
         self.live.connected(ASSIGNMENT, ORIGIN, position(5), lambda: None)
         self.publisher = FullPublisher(
@@ -62,6 +63,7 @@ class Bench:
                 clock=self.clock,
                 bury=self._bury,
                 on_full=lambda _topic: None,
+                picked=lambda mark: self.picks.get(mark, ()),
                 on_result=self._on_result,
             )
         )
@@ -102,6 +104,31 @@ class Bench:
 
 def _row(uid: str, color: str = "blue") -> Row:
     return {"id": uid, "color": color}
+
+
+def test_some_rows_are_published_whatever_they_were_and_nothing_is_deleted() -> None:
+    rows = {uid: _row(uid) for uid in ("a", "b", "c")}
+    known = state(Publish.ROWS, reason="some rows are asked for")
+    known = known.with_table(NODES, replace(known.tables[NODES], picked="mark", deletes=True))
+    bench = Bench(known, rows, **rows, gone=_row("gone"))
+    bench.picks["mark"] = ("b", "gone", "never", "b")
+    with bench.running():
+        pass
+    assert bench.published() == [("b", "r")]
+    assert bench.log.marks() == []
+    table = bench.store.records[-1].tables[NODES]
+    assert (table.publish, table.picked) == (Publish.DONE, "")
+
+
+def test_some_rows_leave_to_the_stream_what_it_has_spoken_of() -> None:
+    rows = {uid: _row(uid) for uid in ("a", "b")}
+    known = state(Publish.ROWS)
+    bench = Bench(known.with_table(NODES, replace(known.tables[NODES], picked="mark")), rows, **rows)
+    bench.picks["mark"] = ("a", "b")
+    bench.table.on_rows = lambda: bench.stream(6, _row("a"), _row("a", "green"))
+    with bench.running():
+        pass
+    assert bench.published() == [("b", "r")]
 
 
 def test_all_rows_are_published_and_marked_done() -> None:
