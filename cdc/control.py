@@ -13,28 +13,25 @@ import random
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import structlog
 
 from cdc import metrics
-from cdc.core import conditions
 from cdc.core.advice import Fitness
-from cdc.core.conditions import Facts, Report
-from cdc.core.plan import Plan, TableSpec, in_mode, modes, next_state, plan_tables, resync_mark, table_of
-from cdc.core.schedule import ROUTINE, baseline_s
+from cdc.core.plan import Plan, TableSpec, in_mode, modes, next_state, plan_tables, table_of
+from cdc.core.schedule import baseline_s
+from cdc.core.standing import Standing, report_of
 from cdc.keeper import Keeper
 from cdc.live import Assignment, Live, Polled, Schedule
-from cdc.ports import Login, Logins, TopicFacts, TopicKeys, Topics
+from cdc.ports import Hubs, Login, Logins, TopicFacts, TopicKeys, Topics
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import ClusterError, InvalidError, LogRefused, LogUnreachable, RowplaneError, SourceError
-from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_RESYNC, dead_topic
-from shared.model.position import CaptureState, Mode, Publish, TableId, TableState
+from shared.model.names import dead_topic
+from shared.model.position import CaptureState, Mode, TableId, TableState
 
-__all__ = ["Control", "ControlParts", "Hubs"]
+__all__ = ["Control", "ControlParts"]
 
 log = structlog.get_logger(__name__)
 
@@ -45,22 +42,6 @@ _SECRETS_LOOK_S = 1.0
 _ACCOUNT_REASONS = frozenset(("DatabaseRefused", "SecretMissing", "TlsRefused"))
 _POLLED_AGAIN_S = 15.0
 """How often a hub that is polled is checked: what kept it from being streamed may have been mended."""
-
-
-class Hubs(Protocol):
-    """The cluster, as far as the control thread needs it."""
-
-    def hubs(self, server: str = "") -> list[Hub]:
-        """Hubs of the server, oldest first."""
-        ...
-
-    def forms(self) -> list[Form]:
-        """All forms."""
-        ...
-
-    def report(self, hub: Hub, report: Report) -> None:
-        """Write the status when it is news. Raises ClusterError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +349,7 @@ class Control:
             troubles = replace(known, tables=dict(known.tables), dead=dict(known.dead))
         failing = 0
         for hub in hubs:
-            report = self._said(hub, plan, troubles)
+            report = report_of(hub, self._standing(hub, plan, troubles))
             failing += any(not verdict.status for verdict in report.verdicts)
             try:
                 self._parts.hubs.report(hub, report)
@@ -377,44 +358,24 @@ class Control:
         metrics.HUBS.labels("served").set(len(hubs) - failing)
         metrics.HUBS.labels("failing").set(failing)
 
-    def _said(self, hub: Hub, plan: Plan, troubles: _Troubles) -> Report:
-        check = self._checks[hub.key]
-        source = hub.spec.source.mysql
-        if source is None:
-            return Report(())
-        table = table_of(source)
-        name, is_polled = str(table), self._modes.get(table) is Mode.POLL
-        state = self._parts.keeper.state.tables.get(table)
-        facts = self._facts(hub, state, is_streaming=troubles.is_streaming and not is_polled)
-        error = (
-            check.error
-            or (InvalidError(plan.refused[hub.key], reason="MappingRefused") if hub.key in plan.refused else None)
-            or (None if is_polled else troubles.stream)
-            or troubles.tables.get(table)
-        )
-        if error is not None:
-            return Report(conditions.failed(error), facts)
-        is_reading = state is None or not (state.publish in (Publish.DONE, Publish.ROWS) or state.reason in ROUTINE)
-        if is_reading or not (is_polled or troubles.is_streaming):
-            return Report(conditions.snapshotting(name, state.reason if state else "table is new"), facts)
-        if state is not None and (dead := troubles.dead.get(state.topic)) is not None:
-            return Report(conditions.dead_letters(name, *dead, dead_topic(self._parts.topic_prefix)), facts)
-        if is_polled:
-            every_s = plan.tables[table].sync_interval_s
-            obstacle = check.fitness.obstacle if check.fitness else None
-            return Report(conditions.polling(name, every_s, obstacle), replace(facts, mode="Polling"))
-        return Report(conditions.streaming(name), replace(facts, mode="Streaming"))
-
-    def _facts(self, hub: Hub, state: TableState | None, *, is_streaming: bool) -> Facts:
-        live, request = self._parts.live, hub.metadata.annotations.get(ANNOTATION_RESYNC, "")
-        phase = "Pending"
-        if state is not None and resync_mark(hub) in state.readers:
-            phase = "Done" if state.publish is Publish.DONE else "Running"
-        return Facts(
-            lag_s=int(live.lag_s) if is_streaming and live.last_gtid else None,
-            last_gtid=live.last_gtid if is_streaming else "",
-            resync=request,
-            resync_phase=phase if request else "",
+    def _standing(self, hub: Hub, plan: Plan, troubles: _Troubles) -> Standing:
+        check, live = self._checks[hub.key], self._parts.live
+        table, refusal = _table(hub), plan.refused.get(hub.key)
+        state = self._parts.keeper.state.tables.get(table) if table else None
+        spec = plan.tables.get(table) if table else None
+        return Standing(
+            error=check.error or (InvalidError(refusal, reason="MappingRefused") if refusal is not None else None),
+            fitness=check.fitness,
+            state=state,
+            is_polled=table is not None and self._modes.get(table) is Mode.POLL,
+            every_s=spec.sync_interval_s if spec else 0.0,
+            is_streaming=troubles.is_streaming,
+            stream=troubles.stream,
+            reading=troubles.tables.get(table) if table else None,
+            dead=troubles.dead.get(state.topic) if state else None,
+            dead_topic=dead_topic(self._parts.topic_prefix),
+            lag_s=int(live.lag_s),
+            last_gtid=live.last_gtid,
         )
 
 

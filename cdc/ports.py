@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cdc.core.conditions import Report
 from cdc.core.diff import Held
 from cdc.core.events import Event
 from cdc.core.identity import ServerFacts
@@ -20,6 +21,7 @@ from cdc.core.records import Record
 from cdc.core.resume import Partition
 from cdc.core.values import Value
 from shared.errors import InvalidError
+from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.model.position import CaptureState, Position, TableId
 
@@ -27,6 +29,7 @@ __all__ = [
     "Binlog",
     "ChangeLog",
     "ChangeStream",
+    "Hubs",
     "Login",
     "Logins",
     "Row",
@@ -68,6 +71,22 @@ class Login:
     password: str = field(repr=False)
     tls: Tls | None = None
     """None: encrypted where the server offers it, nothing is verified."""
+
+
+class Hubs(Protocol):
+    """The cluster, as far as the control thread needs it."""
+
+    def hubs(self, server: str = "") -> list[Hub]:
+        """Hubs of the server, oldest first."""
+        ...
+
+    def forms(self) -> list[Form]:
+        """All forms."""
+        ...
+
+    def report(self, hub: Hub, report: Report) -> None:
+        """Write the status when it is news. Raises ClusterError."""
+        ...
 
 
 class Logins(Protocol):

@@ -205,8 +205,8 @@ def _wish_of(mark: str) -> str:
 def resync_mark(hub: Hub) -> str:
     """The mark of a hub's resync request; empty without one.
 
-    `diff/<id>` asks for a comparison, `empty/<id>` for one that deletes even when it finds no row, `rows/<id>` for those
-    that another annotation names, others for all rows.
+    `diff/<id>` asks for a comparison, `empty/<id>` for one that deletes even when it finds no row, `rows/<id>` for the
+    rows that another annotation names, others for all rows.
     """
     wish = hub.metadata.annotations.get(ANNOTATION_RESYNC)
     return f"resync:{hub.metadata.uid}:{wish}" if wish else ""

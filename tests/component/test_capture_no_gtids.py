@@ -153,7 +153,7 @@ def test_a_read_waits_for_transactions_that_hold_its_rows(world: CaptureWorld, s
         with pytest.raises(pymysql.err.OperationalError, match="Lock wait timeout"):
             reader.chunk(None, 10)
         with pytest.raises(pymysql.err.OperationalError, match="Lock wait timeout"):
-            reader.holds(["acme"])
+            reader.rows_of(["acme"])
         writer.commit()
         assert reader.chunk(None, 10)[0] == [("acme", {"node_id": "acme", "color": "green"})]
     writer.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from cdc.adapters.cluster import ClusterHubs
+from cdc.adapters.logins import SecretLogins
 from cdc.operating.cluster_rules import LYNQ_LEASE, ClusterFacts, CrdState, ForeignLease, Right, crd_state, rights
 from cdc.operating.options import parse_hub
 from cdc.ports import Login
@@ -36,7 +36,7 @@ class Cluster:
     def __init__(self, client: KubeClient, clock: Clock) -> None:
         self.client = client
         self._clock = clock
-        self._secrets = ClusterHubs(client, clock, lambda: None, with_forms=False)
+        self._logins = SecretLogins(client)
 
     @classmethod
     def connect(cls) -> Cluster:
@@ -90,8 +90,7 @@ class Cluster:
 
     def login(self, hub: Hub) -> Login:
         """The hub's account. Raises SourceRefused (SecretMissing)."""
-        source = source_of(hub)
-        return Login(source.host, source.port, source.username, self._secrets.password(hub))
+        return self._logins.login(hub)
 
     # -- the check -------------------------------------------------------------------------------------------------
 

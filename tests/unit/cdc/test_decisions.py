@@ -16,7 +16,7 @@ from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS
-from shared.model.position import Flavour, Publish, TableId, TableState
+from shared.model.position import Publish, TableId, TableState
 
 NODES = TableId("shop", "nodes")
 
