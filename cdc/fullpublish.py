@@ -208,7 +208,7 @@ class _Read:
         began_s = parts.clock.monotonic_s()
         tell = log.debug if begun.publish is Publish.DONE else log.info
         tell("read of a table begins", table=str(watch.table), kind=kind, reason=begun.reason)
-        with parts.tables.open(watch.login, self._spec) as reader:
+        with parts.tables.open(watch.login, self._spec, watch.log_login) as reader:
             if watch.since is not None:
                 reader.wait_visible(watch.since)
             if self._is_full and not begun.cursor:

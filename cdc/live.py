@@ -72,6 +72,8 @@ class Watch:
     spec: TableSpec
     partitions: int
     login: Login
+    log_login: Login
+    """Whose stream it is: the table's own hubs need not have the right to ask where the log ends."""
     origin: Origin
     image: TableImage
     reading: Reading
@@ -296,7 +298,7 @@ class Live:
                 return None
             login = active.logins.get(table, active.login)
             reading = Reading(image, publishes_all=publishes_all)
-            watch = Watch(table, spec, active.partitions[table], login, origin, image, reading, position)
+            watch = Watch(table, spec, active.partitions[table], login, active.login, origin, image, reading, position)
             self._watches[table] = watch
             return watch
 
@@ -311,7 +313,8 @@ class Live:
                 return None
             origin = replace(origin, flavour=polled.flavour)
             reading = Reading(image, publishes_all=publishes_all, is_alone=True)
-            watch = Watch(table, polled.spec, polled.partitions, polled.login, origin, image, reading, None)
+            login = polled.login
+            watch = Watch(table, polled.spec, polled.partitions, login, login, origin, image, reading, None)
             self._watches[table] = watch
             return watch
 

@@ -173,8 +173,8 @@ class TableReader(Protocol):
 class Tables(Protocol):
     """Opens table readers."""
 
-    def open(self, login: Login, spec: TableSpec) -> AbstractContextManager[TableReader]:
-        """Raises SourceError."""
+    def open(self, login: Login, spec: TableSpec, log_login: Login) -> AbstractContextManager[TableReader]:
+        """`login` may read the table, `log_login` may ask where the log ends. Raises SourceError."""
         ...
 
 

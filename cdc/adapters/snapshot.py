@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pymysql
 from pymysql.cursors import SSCursor
@@ -48,10 +48,11 @@ def _text(raw: str | bytes) -> str:
 
 
 class SqlTableReader:
-    """One connection, one table."""
+    """One table, on a connection of its own; where the log ends is asked on the other one."""
 
-    def __init__(self, connection: Connection, spec: TableSpec) -> None:
+    def __init__(self, connection: Connection, spec: TableSpec, log_connection: Connection) -> None:
         self._connection = connection
+        self._log_connection = log_connection
         self._spec = spec
         known = column_types(connection, *spec.id)
         missing = [column for column in spec.columns if column not in known]
@@ -133,7 +134,7 @@ class SqlTableReader:
 
     def log_end(self) -> tuple[int, int]:
         """(file number, offset) of the end of the server's log now."""
-        return log_end(self._connection)
+        return log_end(self._log_connection)
 
     def _row(self, cells: Sequence[str | bytes | None]) -> tuple[str, Row | InvalidError]:
         """Raises InvalidError when not even the key can be told."""
@@ -150,10 +151,12 @@ class SqlTables:
     """Opens readers."""
 
     @contextmanager
-    def open(self, login: Login, spec: TableSpec) -> Generator[SqlTableReader, None, None]:
-        """A reader with a connection of its own. Raises SourceError."""
-        with connect(login) as connection:
-            reader = SqlTableReader(connection, spec)
+    def open(self, login: Login, spec: TableSpec, log_login: Login) -> Generator[SqlTableReader, None, None]:
+        """A reader with a connection of its own, and a second where one login may not do both. Raises SourceError."""
+        with ExitStack() as stack:
+            connection = stack.enter_context(connect(login))
+            log_connection = connection if log_login == login else stack.enter_context(connect(log_login))
+            reader = SqlTableReader(connection, spec, log_connection)
             try:
                 yield reader
             finally:

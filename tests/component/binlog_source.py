@@ -118,7 +118,7 @@ class BinlogSource:
     def selected(self, order: StreamOrder) -> dict[str, Row]:
         """uid to row of the table now."""
         (spec,) = order.tables.values()
-        with SqlTables().open(self.login, spec) as reader:
+        with SqlTables().open(self.login, spec, self.login) as reader:
             rows = reader.chunk(None, 1_000_000)[0]
         return {uid: row for uid, row in rows if isinstance(row, dict)}
 

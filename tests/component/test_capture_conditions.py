@@ -69,6 +69,22 @@ def test_missing_column_and_unfit_uid(mysql_world: CaptureWorld) -> None:
     world.wait_reason("Streaming", "uid")
 
 
+def test_a_hub_whose_login_may_only_read_is_streamed_by_that_of_another(world: CaptureWorld) -> None:
+    """Where the log ends was asked with the login of the table, which need not have that right."""
+    world.make_table()
+    world.make_table("others")
+    user = f"'{world.name}'@'%'"
+    world.users.append(user)
+    world.sql(f"CREATE USER {user} IDENTIFIED BY '{world.server.password}'", f"GRANT SELECT ON DB.nodes TO {user}")
+    world.fill(["acme"])
+    world.make_hub("reads", username=world.name)
+    world.make_hub("streams", table="others")
+    world.start()
+    world.wait_reason("Streaming", "reads")
+    world.paint(["acme"], "green")
+    world.wait_rows({"acme": "green"})
+
+
 def test_equal_status_is_not_written_again(mysql_world: CaptureWorld) -> None:
     world = mysql_world
     world.make_table()

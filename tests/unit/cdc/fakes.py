@@ -201,7 +201,7 @@ class MemoryTable:
         self.on_rows: Callable[[], None] = lambda: None
 
     @contextmanager
-    def open(self, login: Login, spec: TableSpec) -> Generator[MemoryTable, None, None]:
+    def open(self, login: Login, spec: TableSpec, log_login: Login) -> Generator[MemoryTable, None, None]:
         """Itself."""
         yield self
 
