@@ -120,11 +120,14 @@ class Control:
         self._wake.set()
 
     def on_stream(self, error: SourceError | None) -> None:
-        """The stream runs (None), or why it does not; a stream that broke has the hubs checked again."""
+        """The stream runs (None), or why it does not; one that was refused has the hubs checked again.
+
+        While a server is away a check would only wait for it, and keep the hubs from saying so.
+        """
         with self._lock:
             self._troubles.stream = error
             self._troubles.is_streaming = error is None
-            self._recheck_all = self._recheck_all or error is not None
+            self._recheck_all = self._recheck_all or (error is not None and not error.retriable)
         self.poke()
 
     def on_republish(self) -> None:

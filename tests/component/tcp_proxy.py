@@ -15,7 +15,7 @@ class TcpProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
-        self._is_refusing = False
+        self._is_refusing = self._is_stalling = False
         self._stalled: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -32,14 +32,18 @@ class TcpProxy:
         for pair in pairs:
             _close(*pair)
 
-    def stall(self) -> None:
-        """Swallow whatever goes through the present connections, without closing them (a half-open peer)."""
+    def stall(self, *, later: bool = False) -> None:
+        """Swallow whatever goes through the present connections, without closing them (a half-open peer).
+
+        With `later`, also what goes through every later one until `restore`.
+        """
         with self._lock:
+            self._is_stalling = later
             self._stalled.update(sock for pair in self._pairs for sock in pair)
 
     def restore(self) -> None:
         """Take connections again."""
-        self._is_refusing = False
+        self._is_refusing = self._is_stalling = False
 
     def close(self) -> None:
         """Stop listening and break every connection."""
@@ -65,6 +69,8 @@ class TcpProxy:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._pairs.append((client, server))
+                if self._is_stalling:
+                    self._stalled.update((client, server))
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 

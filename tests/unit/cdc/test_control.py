@@ -344,5 +344,15 @@ def test_an_account_that_is_refused_for_a_read_is_told_and_its_stream_goes_on_un
     assert (bench.synced("good"), bench.wanted()) == ("DatabaseRefused", {GOOD})
     assert bench.keeper.state.tables[GOOD].publish is Publish.DONE, "no change was missed"
     bench.control.on_stream(SourceUnreachable("lost"))
+    bench.control.on_stream(REFUSED)
     bench.look()
     assert bench.wanted() == set()
+
+
+def test_a_server_that_is_away_is_told_without_asking_it() -> None:
+    bench = Bench(_hub("good"))
+    bench.look()
+    bench.trouble[GOOD] = SourceUnreachable("asked")
+    bench.control.on_stream(SourceUnreachable("sent nothing for 10 s"))
+    bench.look()
+    assert bench.status["good"]["Synced"].message == "sent nothing for 10 s"
