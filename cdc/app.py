@@ -224,6 +224,7 @@ class _Capture:
             self._thread("control", control.run),
             self._thread("full-publish", publisher.run),
             self._thread("topic-watch", lambda: change_log.run_watch(topics.exists, floor_stop)),
+            self._thread("topic-ids", lambda: topics.run_watch(floor_stop)),
             self._thread("floor", lambda: keeper.run_floor(change_log, floor_stop)),
         ]
         try:

@@ -26,7 +26,7 @@ from cdc.live import Assignment, Live, Polled, Schedule
 from cdc.ports import Hubs, Login, Logins, TopicFacts, TopicKeys, Topics
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.errors import ClusterError, InvalidError, LogRefused, LogUnreachable, RowplaneError, SourceError
+from shared.errors import ClusterError, InvalidError, RowplaneError, SourceError
 from shared.model.hub import Hub
 from shared.model.names import dead_topic
 from shared.model.position import CaptureState, Mode, TableId, TableState
@@ -111,7 +111,6 @@ class Control:
         self._modes: dict[TableId, Mode] = {}
         self._picks: dict[str, tuple[str, ...]] = {}
         self._backoff = Backoff(first_s=0.5, cap_s=15.0)
-        self._topics_at_s = 0.0
 
     # -- from other threads ----------------------------------------------------------------------------------------
 
@@ -262,31 +261,7 @@ class Control:
                 refused |= dict.fromkeys(spec.hubs, f"{text}. Restore the topic, or delete it and its state")
                 continue
             tables[table] = spec
-        self._topics = {spec.topic: self._topics[spec.topic] for spec in plan.tables.values()}
-        self._look_at_topics()
         return replace(plan, tables=tables, refused=refused)
-
-    def _look_at_topics(self) -> None:
-        """A topic that was made anew takes records as the one before did, and nothing else tells that it is another.
-
-        Raises LogRefused: what this process knows of the topic is void.
-        """
-        now_s = self._parts.clock.monotonic_s()
-        if now_s < self._topics_at_s:
-            return
-        self._topics_at_s = now_s + _LOOK_S
-        try:
-            ids = self._parts.topics.ids(self._topics)
-        except LogUnreachable as error:
-            log.warning("topics cannot be looked at", error=str(error))
-            return
-        for topic, found in ids.items():
-            if found != self._topics[topic].topic_id:
-                raise LogRefused(
-                    f"topic {topic}: it was deleted and made anew while it was written to",
-                    mend="The next start publishes all rows again",
-                    reason="TopicDeleted",
-                )
 
     def _store(self, plan: Plan, hubs: list[Hub]) -> None:
         named = {table_of(hub.spec.source.mysql) for hub in hubs if hub.spec.source.mysql}

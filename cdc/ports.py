@@ -230,14 +230,10 @@ class TopicFacts:
 
 
 class Topics(Protocol):
-    """Creation of topics, and whether they are still the same."""
+    """Creation of topics."""
 
     def ensure_table_topic(self, topic: str) -> TopicFacts:
         """Create the topic unless it exists. Raises LogError."""
-        ...
-
-    def ids(self, topics: Collection[str]) -> dict[str, str]:
-        """Kafka's id of each of these topics that exists, as of now. Raises LogError."""
         ...
 
 

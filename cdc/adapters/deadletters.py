@@ -8,13 +8,13 @@ send.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
 from cdc import metrics
-from cdc.core.records import DEAD_PARTITIONS, Record, dead_records
+from cdc.core.records import DEAD_PARTITIONS, Record, dead_records, without_before
 from shared.kafka import ensure_topic
 from shared.model.names import dead_topic
 from shared.settings import KafkaSettings
@@ -53,6 +53,12 @@ class DeadLetters:
         self._on_dead(record.topic, f"row {record.uid[:80]}: {reason}")
         return dead_records(record, reason, self._topic)
 
-    def too_large(self, record: Record, limit_bytes: int) -> tuple[Record, Record]:
-        """As `bury`, for a record that its topic does not take. Raises LogError."""
+    def too_large(self, record: Record, limit_bytes: int) -> Sequence[Record]:
+        """What to send in place of a record that its topic does not take: as `bury`, unless the row fits as it is now.
+
+        Raises LogError.
+        """
+        rest = without_before(record)
+        if rest.size_bytes <= limit_bytes:
+            return (rest,)
         return self.bury(record, f"its record has {record.size_bytes} bytes, topic {record.topic} takes {limit_bytes}")

@@ -194,7 +194,6 @@ class KafkaChangeLog:
         """The record, or what is sent in place of one that its topic does not take: the floor waits for that, too."""
         if self._fits(record):
             return (record,)
-        metrics.SKIPPED.labels(record.topic, "too-large").inc()
         return [
             instead for instead in self._on_oversized(record, self._window.limit(record.topic)) if self._fits(instead)
         ]

@@ -6,7 +6,7 @@ Fed by: the state keeper, the control thread, full publishes. Feeds: Kafka. Neve
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ from cdc.adapters.publisher import KafkaChangeLog, Producer
 from cdc.core.diff import Held
 from cdc.core.records import Record
 from cdc.ports import TopicFacts
-from shared.errors import InvalidError, LogError, LogUnreachable
+from shared.errors import InvalidError, LogError, LogRefused, LogUnreachable
 from shared.kafka import (
     TABLE_PARTITIONS,
     connect_consumer,
@@ -38,6 +38,7 @@ __all__ = ["KafkaStateStore", "KafkaTopicKeys", "KafkaTopics"]
 log = structlog.get_logger(__name__)
 
 _STORE_TIMEOUT_S = 30.0
+_LOOK_S = 10.0
 
 
 class KafkaTopics:
@@ -48,6 +49,7 @@ class KafkaTopics:
         self._settings = settings
         self._change_log = change_log
         self._lock = threading.Lock()
+        self._ids: dict[str, str] = {}
 
     def ensure_table_topic(self, topic: str) -> TopicFacts:
         """Create the topic unless it exists. Raises LogError."""
@@ -60,18 +62,34 @@ class KafkaTopics:
                 configs={"cleanup.policy": "delete"},
             )
             self._change_log.set_limit(topic, topic_limit_bytes(self._admin, topic))
-            topic_id = topic_ids(self._admin, [topic]).get(topic, "")
-            return TopicFacts(count, topic_id, topic_retention_s(self._admin, topic))
-
-    def ids(self, topics: Collection[str]) -> dict[str, str]:
-        """Of those that exist. Raises LogError."""
-        with self._lock:
-            return topic_ids(self._admin, topics)
+            self._ids |= topic_ids(self._admin, [topic])
+            return TopicFacts(count, self._ids.get(topic, ""), topic_retention_s(self._admin, topic))
 
     def exists(self, topic: str) -> bool:
         """False when Kafka knows that there is no such topic. Raises LogError."""
         with self._lock:
             return topic_exists(self._admin, topic)
+
+    def run_watch(self, stop: threading.Event) -> None:
+        """Look until `stop` whether a topic was deleted and made anew.
+
+        It takes records as the one before did, and nothing else tells that it holds nothing of before. Raises
+        LogRefused: what this process knows of the topic is void.
+        """
+        while not stop.wait(_LOOK_S):
+            try:
+                with self._lock:
+                    found = topic_ids(self._admin, self._ids)
+            except LogUnreachable as error:
+                log.warning("topics cannot be looked at", error=str(error))
+                continue
+            remade = next((topic for topic, known in found.items() if known != self._ids[topic]), None)
+            if remade is not None:
+                raise LogRefused(
+                    f"topic {remade}: it was deleted and made anew while it was written to",
+                    mend="The next start publishes all rows again",
+                    reason="TopicDeleted",
+                )
 
 
 class KafkaStateStore:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from cdc.core.plan import TableSpec
 from cdc.core.transaction import Change, Transaction
-from shared.model.envelope import Envelope, Op, Row, Source, encode_key
+from shared.model.envelope import Envelope, Op, Row, Source, decode, encode_key
 from shared.model.names import HEADER_BULK, HEADER_CONTROL, HEADER_DEAD, HEADER_VERSION, partition_of
 from shared.model.position import Flavour, Position, file_number
 from shared.model.version import KIND_CHANGE, KIND_READ, Version
@@ -29,6 +29,7 @@ __all__ = [
     "polled_version",
     "read_record",
     "read_version",
+    "without_before",
 ]
 
 DEAD_PARTITIONS: Final = 256
@@ -185,3 +186,15 @@ def dead_records(record: Record, reason: str, topic: str) -> tuple[Record, Recor
         Record(topic, partition, record.key, value, headers, record.uid),
         Record(record.topic, record.partition, record.key, None, headers, record.uid),
     )
+
+
+def without_before(record: Record) -> Record:
+    """The record of a change without the row as it was: where both do not fit, what the row is now matters.
+
+    Of a delete only the uid is left, as in the record of a key that a read did not find.
+    """
+    if not record.value or record.key is None:
+        return record
+    envelope = decode(record.value)
+    before = json.loads(record.key) if envelope.op is Op.DELETE else None
+    return record._replace(value=envelope._replace(before=before).encode())

@@ -14,19 +14,21 @@ import subprocess
 import sys
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from kafka import TopicPartition  # type: ignore[import-untyped]  # ships no types
 
+from deploy.stack.endpoints import Endpoints
 from shared.kafka import connect_consumer
-from shared.kube import HUBS
+from shared.kube import HUBS, KubeClient
 from shared.model.envelope import decode, decode_key, version_header
 from shared.model.names import HEADER_VERSION, table_topic
 from shared.model.version import KIND_CHANGE, Version
-from tests.component.conftest import CaptureWorld
+from tests.component.conftest import CaptureWorld, make_world
 
 HOT: Final = tuple(f"hot-{i:02}" for i in range(20))
 """Rows that change one at a time."""
@@ -34,6 +36,19 @@ COLUMNS: Final = "node_id VARCHAR(40) PRIMARY KEY, active TINYINT(1) NOT NULL, n
 PACE_S: Final = 0.004
 CLIENTS: Final = ("kafka-python", "librdkafka")
 _POLL_MS: Final = 200
+
+
+@pytest.fixture(params=["mysql", "mariadb"])
+def capture_world(request: pytest.FixtureRequest, endpoints: Endpoints, cluster: KubeClient) -> Iterator[CaptureWorld]:
+    """A fresh world for capture alone, on each kind of server."""
+    yield from make_world(endpoints, cluster, request.param)
+
+
+@pytest.fixture
+def mysql_capture_world(endpoints: Endpoints, cluster: KubeClient) -> Iterator[CaptureWorld]:
+    """On MySQL alone, where the fault is not one of the database's side."""
+    yield from make_world(endpoints, cluster, "mysql")
+
 
 State = int | None
 """The number of a row's state; None: there is no row."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests import product
-from tests.component.conftest import cluster, mysql_world, world
+from tests.component.conftest import cluster
 from tests.e2e.fixtures import flavour, stage
+from tests.fault.capture import capture_world, mysql_capture_world
 
-__all__ = ["cluster", "flavour", "mysql_world", "stage", "world"]
+__all__ = ["capture_world", "cluster", "flavour", "mysql_capture_world", "stage"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

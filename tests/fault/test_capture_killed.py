@@ -119,9 +119,9 @@ def _is_above(consumer: GuardConsumer, state: CaptureState) -> bool:
 @pytest.mark.timeout(180 + 30 * KILLS)
 @pytest.mark.parametrize("_table", range(TABLES))
 def test_no_change_is_lost_and_no_row_goes_back_over_random_kills(
-    world: CaptureWorld, tmp_path: Path, _table: int
+    capture_world: CaptureWorld, tmp_path: Path, _table: int
 ) -> None:
-    seed = secrets.randbits(32)
+    world, seed = capture_world, secrets.randbits(32)
     load = Load(world, BULK_ROWS, random.Random(seed + 1))
     rounds = Rounds(world, load, random.Random(seed), tmp_path)
     load.start()

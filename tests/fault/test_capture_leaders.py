@@ -57,9 +57,9 @@ class Succession:
 
 
 @pytest.fixture
-def succession(mysql_world: CaptureWorld, tmp_path: Path) -> Iterator[Succession]:
+def succession(mysql_capture_world: CaptureWorld, tmp_path: Path) -> Iterator[Succession]:
     """A leader that streams."""
-    found = Succession(mysql_world, tmp_path)
+    found = Succession(mysql_capture_world, tmp_path)
     yield found
     found.load.stop()
 
@@ -95,14 +95,14 @@ def test_a_leader_that_is_told_to_stop_hands_over_at_once(succession: Succession
 
 
 def test_a_leader_that_wakes_after_its_lease_writes_nothing_that_counts(
-    succession: Succession, mysql_world: CaptureWorld
+    succession: Succession, mysql_capture_world: CaptureWorld
 ) -> None:
     """It is paused with records of a large transaction, or of rows that it reads, on their way."""
     never = threading.Event()
     for number in range(RUNS):
         old, standby = succession.leader, succession.standby()
         succession.load.want_bulk()
-        request_read(mysql_world, ("full", "diff")[number % 2], number)
+        request_read(mysql_capture_world, ("full", "diff")[number % 2], number)
         never.wait(random.uniform(0.0, 1.0))
         old.process.send_signal(signal.SIGSTOP)
         standby.await_word("stream started", TAKEOVER_S)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 # stand-ins keep the signatures of their ports; the assignment is looked at directly
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-
-import pytest
 
 from cdc.control import Control, ControlParts
 from cdc.core.advice import Fitness, view
@@ -14,7 +12,7 @@ from cdc.core.conditions import Facts, Report, Verdict
 from cdc.keeper import Keeper
 from cdc.live import Live
 from cdc.ports import Login, TopicFacts
-from shared.errors import LogRefused, SourceError, SourceRefused, SourceUnfit, SourceUnreachable
+from shared.errors import SourceError, SourceRefused, SourceUnfit, SourceUnreachable
 from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
@@ -105,10 +103,6 @@ class Bench:
     def ensure_table_topic(self, topic: str) -> TopicFacts:
         """As set."""
         return TopicFacts(self.partitions if topic else 0, self.topic_id, 604_800.0)
-
-    def ids(self, topics: Collection[str]) -> dict[str, str]:
-        """As set; none of a topic that is gone."""
-        return dict.fromkeys(topics, self.topic_id) if self.topic_id else {}
 
     def _preflight(self, login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> Fitness:
         if table in self.trouble:
@@ -284,20 +278,6 @@ def test_a_topic_that_was_made_anew_gets_all_rows() -> None:
     again.look()
     table = again.keeper.state.tables[GOOD]
     assert (table.publish, table.reason) == (Publish.RUNNING, "topic was made anew")
-
-
-def test_a_topic_that_is_made_anew_under_a_running_capture_ends_it() -> None:
-    """Its producer would go on as if nothing had happened, and the rows of before would be in no topic."""
-    bench = Bench(_hub("good"))
-    bench.look()
-    bench.topic_id = ""
-    bench.clock.now_s += 60
-    bench.look()
-    bench.topic_id = "two"
-    bench.look()
-    bench.clock.now_s += 60
-    with pytest.raises(LogRefused, match="deleted and made anew"):
-        bench.look()
 
 
 def test_dead_letters_are_counted_until_all_rows_are_published_again() -> None:
