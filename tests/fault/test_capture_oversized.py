@@ -53,9 +53,9 @@ def grow(world: CaptureWorld) -> None:
 
 
 @pytest.fixture
-def grown(capture_world: CaptureWorld) -> CaptureWorld:
+def grown(mysql_capture_world: CaptureWorld) -> CaptureWorld:
     """A capture that has met a row which is too large."""
-    world = capture_world
+    world = mysql_capture_world
     world.make_table(columns=COLUMNS)
     world.sql("INSERT INTO DB.nodes VALUES ('large', 1, 'short'), ('small', 1, 'before')")
     world.make_hub(extras={"note": "note"})
