@@ -14,12 +14,12 @@ from tests.component.conftest import CaptureWorld
 from tests.fault.capture import CLIENTS, GuardConsumer, Load, capturing, check, start_replica, steps_back, supervised
 from tests.fault.stream import RUNS
 
-pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(180 + 120 * ROUNDS)]
-
 PATIENCE_S: Final = 120.0
 ROUNDS: Final = min(RUNS, 3)
 EITHER: Final = CLIENTS if RUNS > 1 else CLIENTS[:1]
 """Whose records are refused, or wait, in ways of their own."""
+
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(180 + 120 * ROUNDS)]
 
 
 class Topics:
