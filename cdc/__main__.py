@@ -10,23 +10,26 @@ import sys
 
 import structlog
 
-from cdc.app import run_capture
+from cdc.app import Capture, run_capture
+from cdc.debezium_app import DebeziumCapture
 from shared import logs
 from shared.errors import RowplaneError
 from shared.lifecycle import install_stop_event
+from shared.model.names import debezium_source
 from shared.settings import load_kafka, load_kube
 
 
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="python -m cdc", description=__doc__)
-    parser.add_argument("--server", required=True, help="database server, host:port")
+    parser.add_argument("--server", required=True, help="database server, host:port; or debezium/<source topic>")
     parser.add_argument("--announce-fd", type=int, default=-1, help="socket to the supervisor")
     arguments = parser.parse_args()
     logs.configure("capture")
     stop = install_stop_event()
     try:
-        return run_capture(arguments.server, (load_kafka(), load_kube()), arguments.announce_fd, stop)
+        kind = DebeziumCapture if debezium_source(arguments.server) else Capture
+        return run_capture(arguments.server, (load_kafka(), load_kube()), arguments.announce_fd, stop, kind)
     except RowplaneError as error:
         structlog.get_logger(__name__).error("capture ends", server=arguments.server, error=str(error))
         return error.exit_code

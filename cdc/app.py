@@ -46,17 +46,17 @@ from shared.kube import KubeClient
 from shared.model.names import ANNOTATION_POSITION_ACCEPTED
 from shared.settings import KafkaSettings, KubeSettings
 
-__all__ = ["run_capture"]
+__all__ = ["DRAIN_S", "Capture", "Log", "run_capture"]
 
 log = structlog.get_logger(__name__)
 
-_DRAIN_S = 3.0
+DRAIN_S = 3.0
 _CLOSE_S = 1.0
 _LOWEST_REPLICA_ID, _HIGHEST_REPLICA_ID = 2**31, 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Log:
+class Log:
     """Kafka, connected."""
 
     producer: Producer
@@ -83,7 +83,7 @@ class _TopicsAndNodes:
         return max(self._topics.highest_incarnation(topic), self._of_nodes())
 
 
-class _Capture:
+class Capture:
     """One server's capture."""
 
     def __init__(self, server: str, kafka: KafkaSettings, kube: KubeSettings, stop: threading.Event) -> None:
@@ -117,7 +117,7 @@ class _Capture:
         finally:
             self._hubs.stop()
             released.set()
-            renewal.join(_DRAIN_S)
+            renewal.join(DRAIN_S)
             self._lease.release()
         if self._failure is not None:
             log.error("capture ends", server=self._server, error=f"{type(self._failure).__name__} {self._failure}")
@@ -152,7 +152,7 @@ class _Capture:
 
     # -- Kafka -----------------------------------------------------------------------------------------------------
 
-    def _connect_log(self) -> _Log | None:
+    def _connect_log(self) -> Log | None:
         """Try until Kafka answers, telling the hubs meanwhile; None when stopped. Raises LogRefused: epoch lost."""
         backoff, failures = Backoff(first_s=0.5, cap_s=5.0), 0
         while not self._stop.is_set():
@@ -171,7 +171,7 @@ class _Capture:
                 failures += 1
         return None
 
-    def _open_log(self) -> _Log:
+    def _open_log(self) -> Log:
         producer = open_producer(self._kafka)
         try:
             admin = connect_admin(self._kafka)
@@ -184,7 +184,7 @@ class _Capture:
         dead_letters = DeadLetters(admin, self._kafka, self._on_dead)
         change_log = KafkaChangeLog(producer, self._clock, on_oversized=dead_letters.too_large)
         self._keeper = Keeper(store, state, self._clock)
-        return _Log(producer, admin, store, change_log, self._keeper, dead_letters)
+        return Log(producer, admin, store, change_log, self._keeper, dead_letters)
 
     def _on_dead(self, topic: str, sentence: str) -> None:
         control = self._control
@@ -193,7 +193,7 @@ class _Capture:
 
     # -- threads ---------------------------------------------------------------------------------------------------
 
-    def _capture(self, joined: _Log) -> None:
+    def _capture(self, joined: Log) -> None:
         live, keeper, change_log = self._live, joined.keeper, joined.change_log
         topic_keys = KafkaTopicKeys(self._kafka)
         topics = KafkaTopics(joined.admin, self._kafka, change_log)
@@ -233,14 +233,14 @@ class _Capture:
             if not self._stop.is_set():
                 self._fail(error)
         self._stop.set()
-        change_log.drain(_DRAIN_S)
+        change_log.drain(DRAIN_S)
         floor_stop.set()
         for thread in threads:
-            thread.join(_DRAIN_S)
+            thread.join(DRAIN_S)
         if self._failure is None:
             keeper.write_floor(change_log)
 
-    def _publisher(self, joined: _Log, topic_keys: KafkaTopicKeys, control: Control) -> FullPublisher:
+    def _publisher(self, joined: Log, topic_keys: KafkaTopicKeys, control: Control) -> FullPublisher:
         return FullPublisher(
             FullPublisherParts(
                 server=self._server,
@@ -257,7 +257,7 @@ class _Capture:
             )
         )
 
-    def _pipeline(self, joined: _Log, control: Control) -> Pipeline:
+    def _pipeline(self, joined: Log, control: Control) -> Pipeline:
         return Pipeline(
             PipelineParts(
                 server=self._server,
@@ -277,7 +277,7 @@ class _Capture:
             ),
         )
 
-    def _on_stream(self, joined: _Log, control: Control, error: SourceError | None) -> None:
+    def _on_stream(self, joined: Log, control: Control, error: SourceError | None) -> None:
         """A taken replica id means a second capture of this server; the one with the higher epoch stays."""
         if error is not None and error.reason == "ReplicaIdTaken":
             joined.keeper.confirm()
@@ -328,7 +328,11 @@ class _Capture:
 
 
 def run_capture(
-    server: str, settings: tuple[KafkaSettings, KubeSettings], announce_fd: int, stop: threading.Event
+    server: str,
+    settings: tuple[KafkaSettings, KubeSettings],
+    announce_fd: int,
+    stop: threading.Event,
+    kind: type[Capture] = Capture,
 ) -> int:
     """Capture one server until `stop`; the exit code.
 
@@ -338,7 +342,7 @@ def run_capture(
         http, _ = start_http_server(0, addr="127.0.0.1")
         os.write(announce_fd, f"{http.server_port}\n".encode())
         threading.Thread(target=_follow_parent, args=(announce_fd, stop), name="parent", daemon=True).start()
-    return _Capture(server, *settings, stop).run()
+    return kind(server, *settings, stop).run()
 
 
 def _new_replica_id() -> int:

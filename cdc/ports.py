@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cdc.core.conditions import Report
+from cdc.core.debezium_whole import Ours
 from cdc.core.diff import Held
 from cdc.core.events import Event
 from cdc.core.identity import ServerFacts
@@ -32,8 +33,13 @@ __all__ = [
     "Hubs",
     "Login",
     "Logins",
+    "Message",
+    "MessageReader",
     "Row",
     "Server",
+    "SizedTopics",
+    "SourceTopic",
+    "SourceTopicFacts",
     "StateStore",
     "StreamOrder",
     "TableReader",
@@ -246,4 +252,75 @@ class StateStore(Protocol):
 
     def append(self, state: CaptureState) -> None:
         """Return when the record is stored. Raises LogError."""
+        ...
+
+
+# -- a Debezium topic in a database's place --------------------------------------------------------------------------
+
+
+class Message(NamedTuple):
+    """A message of the source topic."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTopicFacts:
+    """The source topic as Kafka knows it."""
+
+    topic_id: str
+    """Another one when the topic was deleted and made again."""
+    partitions: int
+    forgets: str
+    """Why it does not keep the last message of every key, in words; empty when it does."""
+
+
+class SizedTopics(Protocol):
+    """Creation of topics with as many partitions as their source."""
+
+    def ensure_table_topic(self, topic: str, partitions: int) -> TopicFacts:
+        """Create the topic unless it exists. Raises LogError."""
+        ...
+
+
+class MessageReader(Protocol):
+    """The source topic, read on and on; used by one thread."""
+
+    def poll(self, timeout_s: float) -> Sequence[Message]:
+        """What has come, in each partition in order. Raises SourceUnreachable, LogError."""
+        ...
+
+    def passed(self) -> Mapping[int, int]:
+        """Partition to the last offset before which nothing is still to come from `poll`; -1 before the first."""
+        ...
+
+
+class SourceTopic(Protocol):
+    """A Debezium topic and, to compare, ours."""
+
+    def facts(self) -> SourceTopicFacts:
+        """Asked anew. Raises SourceUnreachable (TopicMissing), LogError."""
+        ...
+
+    def identity(self) -> str:
+        """The topic's id alone, asked anew. Raises LogError."""
+        ...
+
+    def bounds(self) -> tuple[Mapping[int, int], Mapping[int, int]]:
+        """(first offset, offset behind the last committed message) of each partition. Raises LogError."""
+        ...
+
+    def open(self, offsets: Mapping[int, int]) -> AbstractContextManager[MessageReader]:
+        """Read on from these offsets. Raises LogError."""
+        ...
+
+    def between(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Sequence[Message]]:
+        """All messages from `begins` and below `ends`, in each partition in order. Raises LogError."""
+        ...
+
+    def ours(self, topic: str) -> Iterator[Sequence[Ours]]:
+        """Every record of our topic up to now that a consumer would not drop as old, in order. Raises LogError."""
         ...

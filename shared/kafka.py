@@ -43,6 +43,7 @@ __all__ = [
     "log_error",
     "partition_count",
     "read_all",
+    "topic_config",
     "topic_exists",
     "topic_ids",
     "topic_limit_bytes",
@@ -258,16 +259,17 @@ def topic_ids(admin: Any, names: Collection[str]) -> dict[str, str]:
 
 def topic_limit_bytes(admin: Any, name: str) -> int:
     """`max.message.bytes` of the topic: the largest batch it takes. Raises LogError."""
-    return int(_topic_config(admin, name, "max.message.bytes"))
+    return int(topic_config(admin, name, "max.message.bytes"))
 
 
 def topic_retention_s(admin: Any, name: str) -> float:
     """`retention.ms` of the topic in seconds; infinite when it keeps records for ever. Raises LogError."""
-    retention_ms = int(_topic_config(admin, name, "retention.ms"))
+    retention_ms = int(topic_config(admin, name, "retention.ms"))
     return math.inf if retention_ms < 0 else retention_ms / 1000
 
 
-def _topic_config(admin: Any, name: str, config: str) -> str:
+def topic_config(admin: Any, name: str, config: str) -> str:
+    """A setting of the topic as it is in force. Raises LogError."""
     with translated(f"topic {name}"):
         resource = ConfigResource(ConfigResourceType.TOPIC, name, configs=[config])
         answer = admin.describe_configs([resource], config_filter="all")

@@ -51,13 +51,13 @@ class KafkaTopics:
         self._lock = threading.Lock()
         self._ids: dict[str, str] = {}
 
-    def ensure_table_topic(self, topic: str) -> TopicFacts:
+    def ensure_table_topic(self, topic: str, partitions: int = TABLE_PARTITIONS) -> TopicFacts:
         """Create the topic unless it exists. Raises LogError."""
         with self._lock:
             count = ensure_topic(
                 self._admin,
                 topic,
-                partitions=TABLE_PARTITIONS,
+                partitions=partitions,
                 replication_factor=self._settings.replication_factor,
                 configs={"cleanup.policy": "delete"},
             )

@@ -16,8 +16,10 @@ __all__ = [
     "Facts",
     "Report",
     "Verdict",
+    "columns_missing",
     "dead_letters",
     "failed",
+    "incomplete",
     "merged",
     "news",
     "polling",
@@ -96,6 +98,21 @@ def dead_letters(table: str, count: int, last: str, topic: str) -> tuple[Verdict
     """The table is followed but for some rows that could not be published."""
     message = f"{count} records of {table} could not be published, the last: {last}. They are told in topic {topic}"
     return (_ready(table), Verdict("Synced", False, "DeadLetters", message[:_MAX_MESSAGE]))
+
+
+def columns_missing(topic: str, columns: Iterable[str]) -> tuple[Verdict, ...]:
+    """A Debezium topic is followed, and some of its rows have no such columns."""
+    message = (
+        f"Rows of {topic} have no column {', '.join(columns)}. If the table has it by now, let the connector take a"
+        " snapshot again; else mend the hub's mapping"
+    )
+    return (_ready(topic), Verdict("Synced", False, "ColumnMissing", message[:_MAX_MESSAGE]))
+
+
+def incomplete(topic: str, why: str) -> tuple[Verdict, ...]:
+    """A Debezium topic is followed, and does not tell all rows of its table."""
+    message = f"Changes of {topic} are republished, but {why}. Let the connector take a snapshot of the table again"
+    return (_ready(topic), Verdict("Synced", False, "TopicIncomplete", message[:_MAX_MESSAGE]))
 
 
 def failed(error: RowplaneError) -> tuple[Verdict, ...]:

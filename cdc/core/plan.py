@@ -23,6 +23,7 @@ __all__ = [
     "Plan",
     "TableSpec",
     "by_age",
+    "followed_by",
     "in_mode",
     "modes",
     "next_state",
@@ -74,6 +75,14 @@ def table_of(source: MysqlSource) -> TableId:
     return TableId(source.database, source.table)
 
 
+def followed_by(hub: Hub) -> TableId | None:
+    """The table, or the Debezium topic in its place, whose rows the hub wants; None when it names none."""
+    if hub.source_topic:
+        return TableId("debezium", hub.source_topic)
+    source = hub.spec.source
+    return table_of(source.mysql) if source.mysql and source.type == "mysql" else None
+
+
 def by_age(hubs: Iterable[Hub]) -> list[Hub]:
     """Oldest first; name decides between equals."""
     return sorted(hubs, key=lambda hub: (hub.metadata.creation_timestamp, hub.key))
@@ -87,10 +96,10 @@ def plan_tables(hubs: Iterable[Hub], forms: Iterable[Form], prefix: str) -> Plan
     groups: dict[TableId, list[Hub]] = {}
     refused: dict[HubKey, str] = {}
     for hub in by_age(hubs):
-        source = hub.spec.source.mysql
-        if source is None:
+        table = followed_by(hub)
+        if table is None:
             continue
-        group = groups.setdefault(table_of(source), [])
+        group = groups.setdefault(table, [])
         uid_column = hub.spec.value_mappings.uid
         if group and group[0].spec.value_mappings.uid != uid_column:
             first = group[0]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.model.api import ApiModel, Condition, Int32, Int64, Metadata
-from shared.model.names import server_id_of, table_topic
+from shared.model.names import debezium_server_id, debezium_topic, server_id_of, table_topic
 
 __all__ = [
     "Capture",
@@ -142,13 +142,23 @@ class Hub(ApiModel):
         return self.metadata.namespace, self.metadata.name
 
     @property
+    def source_topic(self) -> str:
+        """The Debezium topic that the rows come from; empty when they come from a database."""
+        source = self.spec.source
+        return source.debezium.topic if source.type == "debezium" and source.debezium else ""
+
+    @property
     def server_id(self) -> str:
-        """`host:port` of the database server; empty without a mysql block."""
+        """`host:port` of the database server, `debezium/<topic>` in its place; empty without the type's block."""
+        if self.spec.source.type == "debezium":
+            return debezium_server_id(self.source_topic) if self.source_topic else ""
         mysql = self.spec.source.mysql
         return server_id_of(mysql.host, mysql.port) if mysql else ""
 
     def topic(self, prefix: str) -> str:
-        """The change topic of the hub's table; empty without a mysql block."""
+        """The change topic of the hub's rows; empty without the type's block."""
+        if self.spec.source.type == "debezium":
+            return debezium_topic(prefix, self.source_topic) if self.source_topic else ""
         mysql = self.spec.source.mysql
         return table_topic(prefix, self.server_id, mysql.database, mysql.table) if mysql else ""
 

@@ -52,6 +52,7 @@ HEADER_CONTROL: Final = "rowplane-control"
 
 POSITION_SUFFIX: Final = "position"
 DEAD_SUFFIX: Final = "dead"
+_DEBEZIUM: Final = "debezium"
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9-]")
 _TOPIC_MAX_LENGTH = 249
@@ -76,7 +77,26 @@ def table_topic(prefix: str, server_id: str, database: str, table: str) -> str:
     """
     host, _, port = server_id.rpartition(":")
     server = ".".join(_escape(label) for label in host.split(".")) + _escape(f":{port}")
-    topic = f"{prefix}.{server}.{_escape(database)}.{_escape(table)}"
+    return _bounded(f"{prefix}.{server}.{_escape(database)}.{_escape(table)}")
+
+
+def debezium_server_id(source_topic: str) -> str:
+    """What stands for a database server where rows come from a Debezium topic: one `debezium/<topic>` each."""
+    return f"{_DEBEZIUM}/{source_topic}"
+
+
+def debezium_source(server_id: str) -> str:
+    """Inverse of `debezium_server_id`; empty for the id of a database server, which has no slash."""
+    kind, slash, topic = server_id.partition("/")
+    return topic if slash and kind == _DEBEZIUM else ""
+
+
+def debezium_topic(prefix: str, source_topic: str) -> str:
+    """`<prefix>.debezium.<source topic>`, its dots escaped too: no table's topic is spelt so."""
+    return _bounded(f"{prefix}.{_DEBEZIUM}.{_escape(source_topic)}")
+
+
+def _bounded(topic: str) -> str:
     if len(topic) <= _TOPIC_MAX_LENGTH:
         return topic
     return f"{topic[: _TOPIC_MAX_LENGTH - 9]}-{zlib.crc32(topic.encode()):08x}"

@@ -179,6 +179,8 @@ class CaptureState:
     """After a failover, until all that was published before it has been streamed again."""
     is_claim: bool = False
     """Whether the record only claims its epoch: the writer before may have stored more than its claimant had read."""
+    is_whole: bool = False
+    """Of a Debezium topic: a whole snapshot of the table has been seen in it, so what it does not name is deleted."""
 
     def with_table(self, table: TableId, state: TableState) -> CaptureState:
         """A copy with one table replaced."""
@@ -213,6 +215,7 @@ class CaptureState:
             "anew": self.anew,
             "crossing": None,
             "claim": self.is_claim,
+            "whole": self.is_whole,
             "tables": [
                 {
                     "database": table.database,
@@ -267,6 +270,7 @@ class CaptureState:
                 cluster_id=str(document.get("clusterId", "")),
                 anew=str(document.get("anew", "")),
                 is_claim=bool(document.get("claim", False)),
+                is_whole=bool(document.get("whole", False)),
                 crossing=None
                 if crossing is None
                 else Crossing(Version.parse(crossing["place"]), parse_gtids(flavour, crossing["executed"])),

@@ -147,7 +147,7 @@ def test_a_read_waits_for_transactions_that_hold_its_rows(world: CaptureWorld, s
     spec = TableSpec(table, "topic", "node_id", ("node_id", "color"), ())
     writer = world.connect()
     writer.autocommit(False)
-    with SqlTables().open(login, login, spec) as reader, writer.cursor() as cursor:
+    with SqlTables().open(login, spec, login) as reader, writer.cursor() as cursor:
         reader.wait_visible(Position(MysqlGtids(), "binlog.000001", 0, 4, by_file=True))
         cursor.execute(f"UPDATE {table} SET color = 'green'")  # noqa: S608  # our own name
         with pytest.raises(pymysql.err.OperationalError, match="Lock wait timeout"):
