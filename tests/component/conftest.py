@@ -195,9 +195,13 @@ class CaptureWorld:
         """Settings with the test's prefix."""
         return KafkaSettings(tuple(self.endpoints.kafka_bootstrap_servers.split(",")), self.name)
 
+    def change_topic(self, table: str) -> str:
+        """The table's topic."""
+        return table_topic(self.name, self.server_id, self.name, table)
+
     def records(self, table: str = "nodes") -> list[Seen]:
         """Every record of the table's topic; in each partition in order."""
-        topic = table_topic(self.name, self.server_id, self.name, table)
+        topic = self.change_topic(table)
         self.topics.add(topic)
         consumer = connect_consumer(self.kafka)
         try:
@@ -304,13 +308,15 @@ def cluster(endpoints: Endpoints) -> KubeClient:
     return client
 
 
-def make_world(endpoints: Endpoints, cluster: KubeClient, flavour: str) -> Iterator[CaptureWorld]:
+def make_world(
+    endpoints: Endpoints, cluster: KubeClient, flavour: str, kind: type[CaptureWorld] = CaptureWorld
+) -> Iterator[CaptureWorld]:
     """A fresh world on the MySQL or MariaDB of the stack."""
     server = endpoints.mysql if flavour == "mysql" else endpoints.mariadb
     if server is None:
         pytest.skip("the stack has no MariaDB")
     name = f"t{secrets.token_hex(4)}"
-    world = CaptureWorld(endpoints, flavour, server, cluster, name, TcpProxy(server.host, server.port))
+    world = kind(endpoints, flavour, server, cluster, name, TcpProxy(server.host, server.port))
     world.sql("CREATE DATABASE DB")
     cluster.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, manager="test")
     secret = {"name": "database", "namespace": name}
