@@ -18,8 +18,7 @@ from kafka.admin import ConfigResource, ConfigResourceType  # type: ignore[impor
 from deploy.stack.endpoints import Endpoints
 from shared.kafka import connect_admin, connect_consumer, connect_producer, read_all
 from shared.kube import HUBS, KubeClient
-from shared.model.names import API_VERSION, HEADER_DEAD, HEADER_VERSION, dead_topic, debezium_server_id, debezium_topic
-from shared.model.version import Version
+from shared.model.names import API_VERSION, HEADER_DEAD, dead_topic, debezium_server_id, debezium_topic
 from tests.component.conftest import CaptureWorld, make_world
 
 __all__ = ["DebeziumWorld", "debezium_world", "envelope"]
@@ -82,16 +81,6 @@ class DebeziumWorld(CaptureWorld):
         producer.commit_transaction() if commits else producer.abort_transaction()
         producer.close()
 
-    def forge_row(self, uid: str, incarnation: int) -> None:
-        """A row in our topic that the source does not name: its messages were compacted away behind its delete."""
-        producer = connect_producer(self.kafka)
-        version = Version(incarnation, 1, 1, 1, 1_000, 0)
-        value = envelope("r", uid)[1]
-        headers = [(HEADER_VERSION, version.text().encode())]
-        key = json.dumps({"node_id": uid}).encode()
-        producer.send(self.change_topic("nodes"), key=key, value=_raw(value), headers=headers, partition=0).get(10)
-        producer.close()
-
     def configure(self, topic: str, configs: dict[str, str]) -> None:
         """Change settings of a topic."""
         admin = connect_admin(self.kafka)
@@ -107,6 +96,10 @@ class DebeziumWorld(CaptureWorld):
         """Keys of the marks of dead letters in our topic."""
         records = self._read(self.change_topic("nodes"))
         return [json.loads(record.key) for record in records if HEADER_DEAD in dict(record.headers)]
+
+    def offsets(self) -> list[int]:
+        """Of what the source topic still holds."""
+        return [record.offset for record in self._read(self.source_topic)]
 
     def letters(self) -> list[dict[str, Any]]:
         """Dead letters."""
