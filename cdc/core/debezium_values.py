@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from cdc.core.values import Value, double_text
+from cdc.core.values import Kind, Value, double_text, from_select
 from shared.errors import InvalidError
 
 __all__ = ["converted"]
@@ -95,6 +95,17 @@ def _iso_date(value: str, _schema: Mapping[str, Any]) -> Value:
     return f"{value.removesuffix('Z')}T00:00:00Z"
 
 
+def _zoned(value: str, _schema: Mapping[str, Any]) -> Value:
+    """Debezium keeps the zeros of a fraction that has others, in the stream alone."""
+    head, dot, tail = value.removesuffix("Z").partition(".")
+    return f"{head}{dot}{tail}".rstrip("0").rstrip(".") + "Z" if dot else value
+
+
+def _json(value: str, _schema: Mapping[str, Any]) -> Value:
+    """MySQL's; a snapshot has spaces between its parts, the stream has none."""
+    return from_select(Kind.JSON, value)
+
+
 def _iso_time(value: str, _schema: Mapping[str, Any]) -> Value:
     return value.removesuffix("Z")
 
@@ -125,8 +136,11 @@ _RULES: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], Value]]] = {
     "io.debezium.time.Timestamp": _moment(1_000),
     "io.debezium.time.MicroTimestamp": _moment(_MICROS),
     "io.debezium.time.NanoTimestamp": _moment(1_000 * _MICROS),
+    "io.debezium.time.ZonedTimestamp": _zoned,
+    "io.debezium.time.IsoTimestamp": _zoned,
     "io.debezium.time.IsoDate": _iso_date,
     "io.debezium.time.IsoTime": _iso_time,
+    "io.debezium.data.Json": _json,
     "io.debezium.data.Bits": _bits,
     "io.debezium.data.geometry.Geometry": _geometry,
     "io.debezium.data.geometry.Point": _geometry,

@@ -219,7 +219,7 @@ def private_mysql(directory: Path) -> Iterator[Database]:
     paths = Paths(directory)
     paths.create()
     (directory / "mysql-root").symlink_to(program)
-    component, database = mysql.component(paths, ports.choose({"mysql": 26306}, {}, ()))
+    component, database = mysql.component(paths, ports.choose({"mysql": 27406}, {}, ()))
     processes = Processes(paths.run)
     try:
         bring_up(component, processes)
