@@ -256,12 +256,12 @@ class Republisher:
         gone = list(held.all())
         for begin in range(0, len(gone), _BATCH):
             records: list[Record] = []
-            for ours in gone[begin : begin + _BATCH]:
+            for uid, _, _ in gone[begin : begin + _BATCH]:
                 version = change_version(run.incarnation, message.offset, next(ordinals), 0)
                 if self._is_held(run, message.partition, version):
                     return  # all that was held then is gone already; what came behind it is still to come
-                run.touched.add(ours.uid)
-                change = RowChange(Op.DELETE, ours.uid, {run.shape.uid_column: ours.uid}, None)
+                run.touched.add(uid)
+                change = RowChange(Op.DELETE, uid, {run.shape.uid_column: uid}, None)
                 place = (run.spec.topic, message.partition)
                 records.append(row_record(place, change, event, version, run.shape, is_bulk=is_bulk))
             self._parts.read.change_log.publish(records, NOWHERE)

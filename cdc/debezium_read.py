@@ -38,7 +38,7 @@ from shared.errors import InvalidError, SourceError
 from shared.model.envelope import Op, Source, encode_key
 from shared.model.names import HEADER_VERSION
 from shared.model.position import CaptureState, MysqlGtids, Position, Publish
-from shared.model.version import Version
+from shared.model.version import KIND_READ, Version
 
 __all__ = ["NOWHERE", "Following", "Notes", "ReadParts", "WholeRead", "dead"]
 
@@ -119,6 +119,8 @@ class WholeRead:
         self._whole = Whole(is_ordered=run.shape.is_ordered)
         self._own = OwnKeys()
         self._kept = 0
+        self._first = run.next_counter()
+        self._sent = 0
 
     def steps(self) -> Generator[None, None, None]:
         """Do a batch at each step. Raises SourceError, LogError."""
@@ -147,6 +149,9 @@ class WholeRead:
                 yield
         yield from self._delete(is_untouched=not any(begins.values()))
         yield from self._stored()
+        if self._sent and not (yield from self._are_admitted()):
+            log.warning("rows were overtaken by an earlier writer, they are read again", topic=run.spec.id.table)
+            return
         parts.keeper.change(self._done)
         parts.on_notes(Notes(self._incomplete(is_untouched=not any(begins.values())), self._whole.missing))
         metrics.READ_S.labels(kind).observe(parts.clock.monotonic_s() - begun_s)
@@ -156,8 +161,23 @@ class WholeRead:
         while not self._parts.change_log.drain(0.0):
             yield
 
+    def _are_admitted(self) -> Generator[None, None, bool]:
+        """Whether no consumer has dropped a row of this read as old.
+
+        An earlier writer that has not noticed its end may be ahead of us in the source, and what it then appends makes
+        rows of a place before it old. Its changes are true; our rows are needed all the same.
+        """
+        run, admitted = self._run, 0
+        for batch in self._parts.source.ours(run.spec.topic):
+            for ours in batch:
+                version = ours.version
+                admitted += version.kind == KIND_READ and version.a == run.epoch and version.b >= self._first
+            yield
+        return admitted == self._sent
+
     def _publish(self, records: Sequence[Record]) -> None:
         if records:
+            self._sent += len({record.key for record in records if record.topic == self._run.spec.topic} - {None})
             self._parts.change_log.publish(records, NOWHERE)
 
     # -- the fold --------------------------------------------------------------------------------------------------
@@ -215,16 +235,16 @@ class WholeRead:
         run, whole = self._run, self._whole
         is_whole = self._parts.keeper.state.is_whole or whole.has_snapshot
         records: list[Record] = []
-        for ours in self._own.all():
-            is_row = whole.tells(ours.uid)
-            if is_row or ours.uid in run.touched:
+        for uid, partition, incarnation in self._own.all():
+            is_row = whole.tells(uid)
+            if is_row or uid in run.touched:
                 continue
-            is_proof = is_whole or (is_untouched and ours.incarnation == run.incarnation)
+            is_proof = is_whole or (is_untouched and incarnation == run.incarnation)
             if is_row is None and not (is_proof and whole.messages):
                 self._kept += 1
                 continue
-            gone = RowChange(Op.DELETE, ours.uid, {run.shape.uid_column: ours.uid}, None)
-            records.append(self._record(ours.partition, gone, self._absence()))
+            gone = RowChange(Op.DELETE, uid, {run.shape.uid_column: uid}, None)
+            records.append(self._record(partition, gone, self._absence()))
             if len(records) == _BATCH:
                 self._publish(records)
                 records = []

@@ -166,4 +166,4 @@ def _own(record: Any, highest: dict[int, Version]) -> Ours | None:
         return None
     highest[record.partition] = version
     is_row = HEADER_DEAD in headers or (record.value is not None and decode(record.value).after is not None)
-    return Ours(decode_key(record.key)[1], record.partition, version.incarnation, is_row)
+    return Ours(decode_key(record.key)[1], record.partition, version, is_row)

@@ -145,8 +145,8 @@ def uid_of_key(key: bytes | None, shape: Shape) -> str | None:
     """
     payload, schema = _opened(key, "key")
     if payload is not None and payload.keys() == {shape.uid_column}:
-        fields = {field.get("field"): field for field in (schema or {}).get("fields", ())}
-        return key_text(converted(shape.uid_column, payload[shape.uid_column], fields.get(shape.uid_column)))
+        types = _fields(schema)
+        return key_text(converted(shape.uid_column, payload[shape.uid_column], types.get(shape.uid_column)))
     if shape.is_ordered:
         return None
     named = "is absent" if payload is None else f"is made of {', '.join(sorted(payload))}"
@@ -196,11 +196,15 @@ def _without_op(payload: Mapping[str, Any], shape: Shape) -> None:
 
 def _types(schema: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
     """`before` and `after` to column to its schema."""
-    return {
-        str(part.get("field")): {str(column.get("field")): column for column in part.get("fields", ())}
-        for part in (schema or {}).get("fields", ())
-        if part.get("field") in ("before", "after")
-    }
+    parts = _fields(schema)
+    return {name: _fields(parts[name]) for name in ("before", "after") if name in parts}
+
+
+def _fields(schema: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """The parts of a struct's schema by their names."""
+    found = (schema or {}).get("fields")
+    parts = found if isinstance(found, list) else []
+    return {str(part.get("field")): part for part in parts if isinstance(part, dict)}
 
 
 def _row(values: Any, types: Mapping[str, Any] | None, shape: Shape) -> dict[str, Value] | None:

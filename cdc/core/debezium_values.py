@@ -26,7 +26,7 @@ def converted(column: str, value: Any, schema: Mapping[str, Any] | None) -> Valu
     """The value of a column; `schema` is its part of the record's schema. Raises InvalidError, naming the column."""
     if value is None:
         return None
-    name = (schema or {}).get("name") or ""
+    name = str((schema or {}).get("name") or "")
     rule = _RULES.get(name)
     try:
         if rule is not None:

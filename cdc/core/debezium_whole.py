@@ -17,6 +17,7 @@ from typing import Final
 from cdc.core.debezium import Event
 from cdc.core.keymap import SHARDS, UNKNOWN, KeyMap, key_bytes, key_of
 from shared.model.envelope import Source
+from shared.model.version import Version
 
 __all__ = ["Ours", "OwnKeys", "Whole"]
 
@@ -29,7 +30,7 @@ class Ours:
 
     uid: str
     partition: int
-    incarnation: int
+    version: Version
     is_row: bool
     """False for a delete."""
 
@@ -102,21 +103,21 @@ class Whole:
 
 @dataclass(slots=True)
 class OwnKeys:
-    """The keys of which our topic holds a row."""
+    """The keys of which our topic holds a row, with the place and the incarnation of their last record."""
 
     keys: KeyMap = field(default_factory=KeyMap)
 
     def take(self, ours: Ours) -> None:
         """The next record of our topic."""
         if ours.is_row:
-            self.keys.put(key_bytes(ours.uid), _PLACE.pack(ours.incarnation, ours.partition, True))
+            self.keys.put(key_bytes(ours.uid), _PLACE.pack(ours.version.incarnation, ours.partition, True))
         else:
             self.keys.remove(key_bytes(ours.uid))
 
-    def all(self) -> Iterator[Ours]:
-        """Each key once, in no order that means anything."""
+    def all(self) -> Iterator[tuple[str, int, int]]:
+        """(uid, partition, incarnation) of each key, in no order that means anything."""
         self.keys.begin_round()
         for shard in range(SHARDS):
             for key in self.keys.unseen(shard):
                 incarnation, partition, _ = _PLACE.unpack(self.keys.get(key) or UNKNOWN)
-                yield Ours(key_of(key), partition, incarnation, is_row=True)
+                yield key_of(key), partition, incarnation

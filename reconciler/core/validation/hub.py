@@ -24,6 +24,7 @@ _MENDS: Final[Mapping[str, str]] = {
     "valueMappings.uid": "name the column that identifies a row; it must be unique and not null",
     "valueMappings.activate": "name the column that says whether a row is active",
     "source.mysql.table": "name the table or view that holds the rows",
+    "source.debezium.topic": "name the topic that the connector writes for the table",
 }
 
 
@@ -36,7 +37,13 @@ def validate_hub(hub: Hub, context: Context) -> tuple[Finding, ...]:
 def _required(hub: Hub, subject: str) -> Iterator[Finding]:
     source, mappings = hub.spec.source, hub.spec.value_mappings
     needed = {"valueMappings.uid": mappings.uid, "valueMappings.activate": mappings.activate}
-    if source.mysql is None:
+    if source.type == "debezium":
+        if source.debezium is None:
+            text, mend = "source.type debezium needs a source.debezium block", "name the connector's topic"
+            yield Finding(Severity.ERROR, "SourceMissing", subject, text, path="spec.source.debezium", mend=mend)
+        else:
+            needed["source.debezium.topic"] = source.debezium.topic
+    elif source.mysql is None:
         text, mend = "source.type mysql needs a source.mysql block", "give host, username, database and table"
         yield Finding(Severity.ERROR, "SourceMissing", subject, text, path="spec.source.mysql", mend=mend)
     else:

@@ -10,6 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.model.names import (
+    debezium_server_id,
+    debezium_source,
+    debezium_topic,
     node_name,
     partition_of,
     position_topic,
@@ -71,6 +74,15 @@ def test_the_example_s_topic() -> None:
 
 def test_the_last_two_dots_separate_database_and_table() -> None:
     assert topic_of(("db", 1, "a.b", "c.d")).split(".")[-2:] == ["a_x2e_b", "c_x2e_d"]
+
+
+@given(st.from_regex(r"[A-Za-z0-9._-]{1,60}", fullmatch=True), st.from_regex(r"[A-Za-z0-9._-]{1,60}", fullmatch=True))
+def test_topics_of_debezium_sources_differ_and_are_no_table_s(one: str, other: str) -> None:
+    assert (debezium_topic("p", one) == debezium_topic("p", other)) == (one == other)
+    assert debezium_topic("p", one) != table_topic("p", server_id_of("debezium", 3306), one, other)
+    assert re.fullmatch(r"p\.debezium\.[A-Za-z0-9_-]+", debezium_topic("p", one))
+    assert debezium_source(debezium_server_id(one)) == one
+    assert debezium_source(server_id_of("debezium", 3306)) == ""
 
 
 def test_long_names_are_cut_to_kafka_s_limit_and_still_differ() -> None:

@@ -39,6 +39,12 @@ def test_hubs_of_one_table_share_a_topic() -> None:
     }
 
 
+def test_a_hub_of_a_debezium_topic_reads_what_is_republished_of_it() -> None:
+    document = example_document("hub")
+    document["spec"]["source"] = {"type": "debezium", "debezium": {"topic": "shop.shop.nodes"}}
+    assert list(catalog(parse_object(Hub, document)).topics()) == ["rowplane.debezium.shop_x2e_shop_x2e_nodes"]
+
+
 def test_hosts_are_the_same_in_any_case() -> None:
     assert len(catalog(hub("a", host="DB"), hub("b", host="db")).topics()) == 1
 

@@ -59,6 +59,14 @@ def test_a_source_without_mysql_block() -> None:
     assert (finding.reason, finding.path) == ("SourceMissing", "spec.source.mysql")
 
 
+def test_a_source_of_debezium_names_a_topic_and_no_database() -> None:
+    assert judged(source={"type": "debezium", "debezium": {"topic": "shop.shop.nodes"}}) == []
+    (missing,) = judged(source={"type": "debezium"})
+    assert (missing.reason, missing.path) == ("SourceMissing", "spec.source.debezium")
+    (empty,) = judged(source={"type": "debezium", "debezium": {"topic": " "}})
+    assert (empty.reason, empty.path) == ("FieldEmpty", "spec.source.debezium.topic")
+
+
 @pytest.mark.parametrize(
     ("name", "column", "reason", "severity"),
     [
