@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from cdc import metrics
-from cdc.control import Hubs
 from cdc.core import conditions
 from cdc.core.conditions import Facts, Report, Verdict
 from cdc.core.debezium import Event
@@ -20,6 +19,7 @@ from cdc.core.plan import Plan, TableSpec, followed_by, plan_tables, resync_mark
 from cdc.core.schedule import ROUTINE
 from cdc.debezium_read import Notes
 from cdc.keeper import Keeper
+from cdc.ports import Hubs
 from shared.clock import Clock
 from shared.errors import ClusterError, InvalidError, SourceError
 from shared.model.hub import Hub

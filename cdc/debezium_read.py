@@ -214,7 +214,7 @@ class WholeRead:
                 continue
             metrics.SNAPSHOT_ROWS.labels(str(run.spec.id)).inc()
             row = replace(change, op=Op.READ, before=None)
-            shown = replace(event, source=replace(event.source, snapshot=True))
+            shown = replace(event, source=event.source._replace(snapshot=True))
             yield self._record(message.partition, row, shown)
 
     def _again_dead(self, message: Message, reason: str) -> Iterator[Record]:
@@ -255,7 +255,7 @@ class WholeRead:
         """The envelope of a delete that no message tells."""
         now_ms = int(self._parts.clock.wall_s() * 1000)
         known = self._whole.source or Source("", "", "", "", "", "", 0, 0, 0)
-        return Event((), replace(known, gtid="", ts_ms=now_ms, snapshot=True), now_ms)
+        return Event((), known._replace(gtid="", ts_ms=now_ms, snapshot=True), now_ms)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

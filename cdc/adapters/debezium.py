@@ -17,7 +17,7 @@ from kafka.errors import OffsetOutOfRangeError  # type: ignore[import-untyped]  
 from cdc.core.debezium_whole import Ours
 from cdc.ports import Message, SourceTopicFacts
 from shared.errors import InvalidError, SourceUnreachable
-from shared.kafka import connect_consumer, partition_count, read_all, topic_config, topic_id, translated
+from shared.kafka import connect_consumer, partition_count, read_all, topic_config, topic_ids, translated
 from shared.model.envelope import decode, decode_key, version_header
 from shared.model.names import HEADER_DEAD, HEADER_VERSION
 from shared.model.version import Version
@@ -49,11 +49,11 @@ class KafkaSourceTopic:
                 mend="Mend source.debezium.topic, or start the connector that writes it",
                 reason="TopicMissing",
             )
-        return SourceTopicFacts(topic_id(self._admin, self._topic), partitions, self._forgets())
+        return SourceTopicFacts(self.identity(), partitions, self._forgets())
 
     def identity(self) -> str:
         """See the port."""
-        return topic_id(self._admin, self._topic)
+        return topic_ids(self._admin, [self._topic]).get(self._topic, "")
 
     def _forgets(self) -> str:
         if "delete" not in topic_config(self._admin, self._topic, "cleanup.policy"):
