@@ -20,10 +20,12 @@ from shared.errors import InvalidError
 from shared.model.envelope import Op, Row
 from shared.model.position import TableId
 
-__all__ = ["BULK_ROWS", "Change", "Transaction", "TransactionFold"]
+__all__ = ["BULK_ROWS", "LARGEST_ROWS", "Change", "Transaction", "TransactionFold"]
 
 BULK_ROWS = 100
 """A transaction with more records than this is bulk: single changes overtake it downstream."""
+LARGEST_ROWS = 50_000
+"""A transaction that changes more keys is not held in memory until it commits: its tables are compared instead."""
 
 
 class Change(NamedTuple):
@@ -129,6 +131,8 @@ class TransactionFold:
             return
         if self._open is None:
             raise InvalidError(f"rows of {event.table} stand outside a transaction")
+        if event.table in self._open.unread:
+            return
         if event.flaw:
             self._open.unread[event.table] = event.flaw
             return
@@ -142,6 +146,8 @@ class TransactionFold:
                 self._open.unread[event.table] = f"column {uid_column} is not in the binlog's row"
             except InvalidError as error:
                 self._open.unread[event.table] = error.text
+        if len(self._open.fates) > LARGEST_ROWS:
+            self._void(f"a transaction changed more than {LARGEST_ROWS:,} rows")
 
     def _image(self, table: TableId, uid_column: str, image: Image, ordinal: int) -> None:
         before, after = image

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.core.events import Beat, Begin, End, Event, Image, Prepare, Rotate, Rows, Statement, Unreadable
-from cdc.core.transaction import Change, Transaction, TransactionFold
+from cdc.core.transaction import LARGEST_ROWS, Change, Transaction, TransactionFold
 from shared.model.envelope import Op, Row
 from shared.model.position import TableId
 
@@ -241,3 +241,11 @@ def _apply(table: dict[str, Row], step: _Step) -> tuple[Row | None, Row | None] 
         del table[uid]
         return before, None
     return None
+
+
+def test_a_transaction_that_is_too_large_to_hold_has_its_tables_read() -> None:
+    lot = 1_000
+    rows = [_rows(*((None, _row(f"n{first + i}")) for i in range(lot))) for first in range(0, LARGEST_ROWS + lot, lot)]
+    transaction = _one(*rows, _rows((None, _row("other")), table=OTHER), *rows)
+    assert transaction.unread == {NODES: "a transaction changed more than 50,000 rows"}
+    assert _brief(transaction.changes) == [("other", "c", 0, 0)]
