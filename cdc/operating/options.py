@@ -12,11 +12,10 @@ from typing import Final
 
 from shared.errors import UsageError
 
-__all__ = ["Format", "check_hubs", "parse_duration_s", "parse_hub", "parse_place"]
+__all__ = ["Format", "check_hubs", "parse_duration_s", "parse_hub"]
 
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PLACE: Final = re.compile(r"([^:\s]+\.[0-9]+):([0-9]+)")
 
 
 class Format(StrEnum):
@@ -49,11 +48,3 @@ def parse_duration_s(option: str, text: str) -> float:
     if not found:
         raise UsageError(f"{option} is {text!r}", mend="Give a duration, such as 30s, 5m or 2h")
     return float(found[1]) * _UNITS_S[found[2] or "s"]
-
-
-def parse_place(text: str) -> tuple[str, int]:
-    """(file, offset) of `binlog.000042:1234`, as the server's own status names them. Raises UsageError."""
-    found = _PLACE.fullmatch(text)
-    if not found:
-        raise UsageError(f"--position is {text!r}", mend="Give file:offset, such as binlog.000042:1234")
-    return found[1], int(found[2])

@@ -84,12 +84,22 @@ def _given(gtid: str) -> _Gtids:
 
 def _executed(cluster: Cluster, hub: Hub) -> _Gtids:
     """All that the server has executed up to now. Raises InvalidError, SourceError."""
-    found = SqlServer().facts(cluster.login(hub), "").executed
-    if not found.text():
+    facts = SqlServer().facts(cluster.login(hub), "")
+    if not facts.has_gtid:
+        raise _no_gtids(hub)
+    if not facts.executed.text():
         raise InvalidError(
             f"server {hub.server_id} tells no executed GTIDs", mend="Give the transaction's own with --gtid"
         )
-    return found
+    return facts.executed
+
+
+def _no_gtids(hub: Hub) -> InvalidError:
+    return InvalidError(
+        f"server {hub.server_id} is followed by file and offset: no transaction can be named to wait for",
+        mend="Switch gtid_mode on; from its next connection on capture follows GTIDs",
+        reason="NoGtids",
+    )
 
 
 def _mend(cluster: Cluster, hub: Hub) -> str:
@@ -163,6 +173,8 @@ class _Waiting:
             )
         if table.publish not in (Publish.DONE, Publish.ROWS) and table.reason not in ROUTINE:
             return f"the rows of {name} to be read: {table.reason}"
+        if state.floor is not None and state.floor.by_file:
+            raise _no_gtids(self.hub)
         if state.floor is None or not self._is_past(state.floor.gtids):
             return (
                 f"the transaction to be in Kafka; capture is at {state.floor.gtids.text() if state.floor else 'none'}"

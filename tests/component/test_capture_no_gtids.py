@@ -17,6 +17,7 @@ from shared.kube import KubeClient
 from shared.model.position import CaptureState, MysqlGtids, Position, TableId
 from tests.component.conftest import CaptureWorld, make_world
 from tests.component.database_server import DatabaseServer, running_server
+from tests.component.operating import rowplane
 
 pytestmark = pytest.mark.stack
 
@@ -77,6 +78,14 @@ def test_every_change_comes_once_over_a_kill_of_capture_and_a_new_file(world: Ca
     world.eventually(lambda: (floor := _state(world).floor) and floor.by_file, "the floor names a file")
     assert _state(world).incarnation == 1
     assert all(r.source["gtid"] is None for r in world.records())
+
+
+def test_no_transaction_can_be_waited_for(world: CaptureWorld) -> None:
+    _streaming(world)
+    for arguments in ((), ("--gtid", "9a2c5f4e-0000-11f0-8de9-0242ac120002:1")):
+        answer = rowplane(world, "wait", *arguments)
+        assert (answer.returncode, "is followed by file and offset" in answer.stderr) == (1, True)
+    assert "gtids" not in rowplane(world, "position", "show").stdout
 
 
 @pytest.mark.parametrize("end", [DatabaseServer.stop, DatabaseServer.kill])
