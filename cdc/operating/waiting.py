@@ -65,7 +65,8 @@ def wait(hub_name: str, gtid: str, timeout_s: float, output: Format) -> None:
             output,
         )
     elif is_there:
-        out().print(f"{'/'.join(hub.key)}: up to {wanted.text()} after {age(took_s)}", markup=False)
+        what = wanted.text() if gtid else f"all that {hub.server_id} had executed"
+        out().print(f"hub {'/'.join(hub.key)}: there after {age(took_s)}: {what}", markup=False)
     if not is_there:
         tell("error", f"hub {'/'.join(hub.key)}: not there after {age(timeout_s)}: {waiting.why}", _mend(cluster, hub))
         raise typer.Exit(_HELD)
