@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -39,7 +38,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """Running, before each test and after the last one."""
+    """Running before each test and after the last one."""
     with running_broker(tmp_path_factory.mktemp("kafka")) as found:
         yield found
         gc.collect()  # while the filter above holds
@@ -54,8 +53,10 @@ class Capture:
     consumer: GuardConsumer
 
 
-@pytest.fixture
-def captures(endpoints: Endpoints, cluster: KubeClient, broker: Broker, tmp_path: Path) -> Iterator[list[Capture]]:
+@pytest.fixture(scope="module")
+def captures(
+    endpoints: Endpoints, cluster: KubeClient, broker: Broker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Capture]]:
     """One with each client; on MySQL, since Kafka's side is the same for all databases."""
     found: list[Capture] = []
     with ExitStack() as stack:
@@ -63,9 +64,7 @@ def captures(endpoints: Endpoints, cluster: KubeClient, broker: Broker, tmp_path
             own = replace(endpoints, kafka_bootstrap_servers=",".join(broker.direct.bootstrap_servers))
             world = stack.enter_context(contextmanager(make_world)(own, cluster, "mysql"))
             load = Load(world, 1_000)
-            logs = tmp_path / client
-            logs.mkdir()
-            supervised(world, logs, client)
+            supervised(world, tmp_path_factory.mktemp(client), client)
             found.append(Capture(world, load, GuardConsumer(world)))
         yield found
         for capture in found:

@@ -11,8 +11,9 @@ import pytest
 
 from cdc.adapters import publisher as module
 from cdc.adapters.publisher import KafkaChangeLog, open_producer
-from cdc.core.records import Record
+from cdc.core.records import Record, without_before
 from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
+from shared.model.envelope import Envelope, Op, Row, Source, decode
 from shared.settings import KafkaSettings
 from tests.unit.cdc.fakes import ManualClock, position
 
@@ -120,6 +121,20 @@ def test_in_place_of_a_record_that_the_topic_would_refuse_goes_what_tells_of_it(
     assert log.floor() is None, "the floor waits for the letter"
     producer.store(0)
     assert log.floor() == position(1)
+
+
+@pytest.mark.parametrize(
+    ("op", "after", "left"), [(Op.UPDATE, {"id": "a", "note": "short"}, None), (Op.DELETE, None, {"id": "a"})]
+)
+def test_what_a_row_was_is_left_out_before_the_row_is(op: Op, after: Row | None, left: Row | None) -> None:
+    """A row that had been too large could otherwise neither shrink nor go: what it was would be too large each time."""
+    source = Source("mysql", "db:3306", "shop", "nodes", "", "log.000001", 4, 0, 0)
+    envelope = Envelope(op, {"id": "a", "note": "x" * 2000}, after, source, 0)
+    record = Record("topic", 0, b'{"id":"a"}', envelope.encode(), (("version", b"1"),), "a")
+    rest = without_before(record)
+    assert envelope._replace(before=left) == decode(rest.value or b"")
+    assert rest.size_bytes < 1000 < record.size_bytes
+    assert (rest.key, rest.headers, rest.partition) == (record.key, record.headers, record.partition)
 
 
 def test_a_topic_that_takes_only_small_batches_gets_one_batch_at_a_time() -> None:
