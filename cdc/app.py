@@ -182,14 +182,16 @@ class Capture:
             raise
         log.info("epoch claimed", server=self._server, epoch=state.epoch, incarnation=state.incarnation)
         dead_letters = DeadLetters(admin, self._kafka, self._on_dead)
-        change_log = KafkaChangeLog(producer, self._clock, on_oversized=dead_letters.too_large)
+        change_log = KafkaChangeLog(
+            producer, self._clock, on_oversized=dead_letters.too_large, on_fitting=dead_letters.good
+        )
         self._keeper = Keeper(store, state, self._clock)
         return Log(producer, admin, store, change_log, self._keeper, dead_letters)
 
-    def _on_dead(self, topic: str, sentence: str) -> None:
+    def _on_dead(self, topic: str, rows: int, sentence: str) -> None:
         control = self._control
         if control is not None:
-            control.on_dead(topic, sentence)
+            control.on_dead(topic, rows, sentence)
 
     # -- threads ---------------------------------------------------------------------------------------------------
 
@@ -251,7 +253,6 @@ class Capture:
                 live=self._live,
                 clock=self._clock,
                 bury=joined.dead_letters.bury,
-                on_full=control.on_full,
                 picked=control.picked,
                 on_result=control.on_table,
             )

@@ -93,7 +93,7 @@ class _Troubles:
     is_streaming: bool = False
     tables: dict[TableId, RowplaneError] = field(default_factory=dict)
     dead: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Change topic to the number of its dead letters since its last full publish began, and the last one's sentence."""
+    """Change topic to the number of rows that could not be published as they are now, and a sentence about the last."""
 
 
 class Control:
@@ -146,20 +146,17 @@ class Control:
                     self._recheck.add(table)
         self.poke()
 
-    def on_full(self, topic: str) -> None:
-        """All rows of the table are about to be published: what could not be before gets another try."""
-        with self._lock:
-            self._troubles.dead.pop(topic, None)
-
     def picked(self, mark: str) -> tuple[str, ...]:
         """The uids that a request for some rows names."""
         return self._picks.get(mark, ())
 
-    def on_dead(self, topic: str, sentence: str) -> None:
-        """A row could not be published; its hubs say so until all rows of the table are published again."""
+    def on_dead(self, topic: str, rows: int, sentence: str) -> None:
+        """So many rows could not be published as they are now; the hubs of the table say so."""
         with self._lock:
-            count = self._troubles.dead.get(topic, (0, ""))[0]
-            self._troubles.dead[topic] = count + 1, sentence
+            if rows:
+                self._troubles.dead[topic] = rows, sentence
+            else:
+                self._troubles.dead.pop(topic, None)
         self.poke()
 
     # -- the loop --------------------------------------------------------------------------------------------------

@@ -32,9 +32,9 @@ class DebeziumCapture(Capture):
         if self._follower is not None:
             self._follower.poke()
 
-    def _on_dead(self, topic: str, sentence: str) -> None:
+    def _on_dead(self, topic: str, rows: int, sentence: str) -> None:
         if self._follower is not None:
-            self._follower.on_dead(topic, sentence)
+            self._follower.on_dead(topic, rows, sentence)
 
     def _capture(self, joined: Log) -> None:
         keeper, change_log = joined.keeper, joined.change_log
@@ -50,6 +50,7 @@ class DebeziumCapture(Capture):
             self._thread("stopper", lambda: self._end(change_log, control)),
             self._thread("control", control.run),
             self._thread("topic-watch", lambda: change_log.run_watch(topics.exists, floor_stop)),
+            self._thread("topic-ids", lambda: topics.run_watch(floor_stop)),
             self._thread("floor", lambda: keeper.run_floor(change_log, floor_stop)),
         ]
         try:
@@ -74,7 +75,6 @@ class DebeziumCapture(Capture):
             keeper=joined.keeper,
             clock=self._clock,
             bury=joined.dead_letters.bury,
-            on_full=control.on_full,
             on_notes=control.on_notes,
         )
         return Republisher(

@@ -59,7 +59,7 @@ class _Told:
     missing: frozenset[str] = frozenset()
     """Columns that rows since then did not have."""
     dead: tuple[int, str] = (0, "")
-    """The number of dead letters since the last full publish began, and the last one's sentence."""
+    """The number of rows that could not be republished as they are now, and a sentence about the last."""
 
 
 class DebeziumControl:
@@ -106,15 +106,10 @@ class DebeziumControl:
             self._told.notes, self._told.missing = notes, notes.missing
         self.poke()
 
-    def on_full(self, _topic: str) -> None:
-        """All rows are about to be published: what could not be before gets another try."""
+    def on_dead(self, _topic: str, rows: int, sentence: str) -> None:
+        """So many rows could not be republished as they are now; the hubs say so."""
         with self._lock:
-            self._told.dead = (0, "")
-
-    def on_dead(self, _topic: str, sentence: str) -> None:
-        """A message could not be republished; its hubs say so until all rows are published again."""
-        with self._lock:
-            self._told.dead = self._told.dead[0] + 1, sentence
+            self._told.dead = rows, sentence
         self.poke()
 
     # -- the loop --------------------------------------------------------------------------------------------------

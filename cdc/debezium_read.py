@@ -69,8 +69,6 @@ class ReadParts:
     clock: Clock
     bury: Callable[[Record, str], Sequence[Record]]
     """(record, reason): what is published in place of a record that cannot be."""
-    on_full: Callable[[str], None]
-    """All rows are about to be published to this topic."""
     on_notes: Callable[[Notes], None]
 
 
@@ -142,7 +140,6 @@ class WholeRead:
         while any(run.passed[number] < end - 1 for number, end in ends.items()):
             yield
         if self._is_full:
-            parts.on_full(run.spec.topic)
             self._open()
             for messages in parts.source.between(begins, ends):
                 self._publish([record for message in messages for record in self._last_words(message)])

@@ -67,8 +67,6 @@ class FullPublisherParts:
     clock: Clock
     bury: Callable[[Record, str], Sequence[Record]]
     """(record, reason): what is published in place of a record that cannot be."""
-    on_full: Callable[[str], None]
-    """All rows are about to be published to this topic."""
     picked: Callable[[str], Sequence[str]]
     """The uids that a request for some rows names, by its mark; none when it has been withdrawn."""
     on_result: Callable[[TableId, RowplaneError | None], None]
@@ -236,7 +234,6 @@ class _Read:
             topic, number = self._spec.topic, self._watch.partitions
             return [control_record(topic, p, self._version(position, counter()), reason) for p in range(number)]
 
-        self._parts.on_full(self._spec.topic)
         self._step((0, 0), records)
 
     def _rows(self, reader: TableReader) -> int:

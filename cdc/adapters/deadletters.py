@@ -27,14 +27,16 @@ log = structlog.get_logger(__name__)
 class DeadLetters:
     """Used by several threads."""
 
-    def __init__(self, admin: Any, settings: KafkaSettings, on_dead: Callable[[str, str], None]) -> None:
-        """`on_dead` gets the change topic and a sentence."""
+    def __init__(self, admin: Any, settings: KafkaSettings, on_dead: Callable[[str, int, str], None]) -> None:
+        """`on_dead` gets the change topic, how many of its rows are dead now, and a sentence about the last one."""
         self._admin = admin
         self._settings = settings
         self._on_dead = on_dead
         self._topic = dead_topic(settings.topic_prefix)
         self._lock = threading.Lock()
         self._is_there = False
+        self._dead: dict[str, dict[str, str]] = {}
+        """Change topic to rows and reasons, the last one last."""
 
     def bury(self, record: Record, reason: str) -> tuple[Record, Record]:
         """What to send in place of a record: a letter, and a mark of its version. Raises LogError."""
@@ -50,7 +52,11 @@ class DeadLetters:
                 self._is_there = True
         log.error("row cannot be published", topic=record.topic, uid=record.uid, reason=reason)
         metrics.DEAD.labels(record.topic).inc()
-        self._on_dead(record.topic, f"row {record.uid[:80]}: {reason}")
+        with self._lock:
+            rows = self._dead.setdefault(record.topic, {})
+            rows.pop(record.uid, None)
+            rows[record.uid] = reason
+            self._tell(record.topic)
         return dead_records(record, reason, self._topic)
 
     def too_large(self, record: Record, limit_bytes: int) -> Sequence[Record]:
@@ -60,5 +66,18 @@ class DeadLetters:
         """
         rest = without_before(record)
         if rest.size_bytes <= limit_bytes:
+            self.good(rest)
             return (rest,)
         return self.bury(record, f"its record has {record.size_bytes} bytes, topic {record.topic} takes {limit_bytes}")
+
+    def good(self, record: Record) -> None:
+        """The row can be told as it is now, unless the record is a mark; called for every record."""
+        if record.topic in self._dead and record.value is not None:
+            with self._lock:
+                if self._dead[record.topic].pop(record.uid, None) is not None:
+                    self._tell(record.topic)
+
+    def _tell(self, topic: str) -> None:
+        rows = self._dead[topic]
+        uid, reason = next(reversed(rows.items()), ("", ""))
+        self._on_dead(topic, len(rows), f"row {uid[:80]}: {reason}")

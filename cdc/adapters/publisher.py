@@ -95,11 +95,13 @@ class KafkaChangeLog:
         clock: Clock,
         on_fatal: Callable[[BaseException], None] = end_process,
         on_oversized: Callable[[Record, int], Sequence[Record]] = lambda _record, _limit: (),
+        on_fitting: Callable[[Record], None] = lambda _record: None,
     ) -> None:
         self._producer = producer
         self._clock = clock
         self._on_fatal = on_fatal
         self._on_oversized = on_oversized
+        self._on_fitting = on_fitting
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._stored = threading.Condition(self._lock)
@@ -193,6 +195,7 @@ class KafkaChangeLog:
     def _fitting(self, record: Record) -> Sequence[Record]:
         """The record, or what is sent in place of one that its topic does not take: the floor waits for that, too."""
         if self._fits(record):
+            self._on_fitting(record)
             return (record,)
         return [
             instead for instead in self._on_oversized(record, self._window.limit(record.topic)) if self._fits(instead)

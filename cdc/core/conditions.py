@@ -96,7 +96,7 @@ def snapshotting(table: str, reason: str) -> tuple[Verdict, ...]:
 
 def dead_letters(table: str, count: int, last: str, topic: str) -> tuple[Verdict, ...]:
     """The table is followed but for some rows that could not be published."""
-    message = f"{count} records of {table} could not be published, the last: {last}. They are told in topic {topic}"
+    message = f"{count} rows of {table} could not be published, the last: {last}. They are told in topic {topic}"
     return (_ready(table), Verdict("Synced", False, "DeadLetters", message[:_MAX_MESSAGE]))
 
 

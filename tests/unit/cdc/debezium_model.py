@@ -192,7 +192,7 @@ class Life:
         world = self.world
         keeper = Keeper(world.store, claim(world.store, Claim(str(world.lives), 1)), world.clock)
         self.keeper = keeper
-        read = ReadParts(self, self, keeper, world.clock, lambda *_: (), lambda _: None, world.take_notes)
+        read = ReadParts(self, self, keeper, world.clock, lambda *_: (), world.take_notes)
         hooks = RepublisherHooks(lambda: spec_for(world.readers), lambda _: 0, lambda _: None, lambda _: None)
         Republisher(RepublisherParts(read, self, self, self.stop), hooks).run()
 

@@ -280,19 +280,18 @@ def test_a_topic_that_was_made_anew_gets_all_rows() -> None:
     assert (table.publish, table.reason) == (Publish.RUNNING, "topic was made anew")
 
 
-def test_dead_letters_are_counted_until_all_rows_are_published_again() -> None:
+def test_dead_rows_are_told_until_they_are_good_again() -> None:
     bench = Bench(_hub("good"))
     bench.look()
     _all_done(bench)
     bench.control.on_stream(None)
     topic = bench.keeper.state.tables[GOOD].topic
-    bench.control.on_dead(topic, "row a: too large")
-    bench.control.on_dead(topic, "row b: too large")
+    bench.control.on_dead(topic, 2, "row b: too large")
     bench.look()
     synced = bench.status["good"]["Synced"]
     assert (synced.status, synced.reason) == (False, "DeadLetters")
-    assert synced.message.startswith("2 records of shop.good could not be published, the last: row b: too large.")
-    bench.control.on_full(topic)
+    assert synced.message.startswith("2 rows of shop.good could not be published, the last: row b: too large.")
+    bench.control.on_dead(topic, 0, "")
     bench.look()
     assert bench.synced("good") == "Streaming"
 

@@ -62,7 +62,6 @@ class Bench:
                 live=self.live,
                 clock=self.clock,
                 bury=self._bury,
-                on_full=lambda _topic: None,
                 picked=lambda mark: self.picks.get(mark, ()),
                 on_result=self._on_result,
             )
