@@ -217,7 +217,7 @@ def _where(order: StreamOrder) -> dict[str, Any]:
     if not isinstance(gtids, MysqlGtids):
         return {"is_mariadb": True, "auto_position": gtids.text()}
     if not gtids.intervals:
-        start = position.end if position.by_file else _FIRST_EVENT_AT
+        start = max(position.end, _FIRST_EVENT_AT) if position.by_file else _FIRST_EVENT_AT
         return {"log_file": position.file, "log_pos": start, "resume_stream": True}
     if gtids.has_tags():
         return {"auto_position": ",".join(sorted({f"{source.partition(':')[0]}:1" for source in gtids.intervals}))}

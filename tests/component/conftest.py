@@ -218,7 +218,8 @@ class CaptureWorld:
             topic = position_topic(self.name)
             if not consumer.partitions_for_topic(topic):
                 return None
-            return settle(CaptureState.decode(record.value) for record in read_all(consumer, topic, (0,)))
+            found, key = read_all(consumer, topic, (0,)), self.server_id.encode()
+            return settle(CaptureState.decode(record.value) for record in found if record.key == key)
         finally:
             consumer.close()
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.component.conftest import CaptureWorld, Seen
+from tests.component.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.stack
 
@@ -167,3 +168,28 @@ def test_a_position_that_the_server_does_not_know_means_reading_all_anew(world: 
     assert state.incarnation == 2
     assert {r.version.incarnation for r in world.records()} == {1, 2}
     assert _in_version_order(world.records())
+
+
+def test_one_server_by_two_addresses_is_two_servers_that_do_not_disturb_each_other(world: CaptureWorld) -> None:
+    other = replace(world, proxy=TcpProxy(world.server.host, world.server.port))
+    try:
+        world.make_table()
+        world.fill(["acme"])
+        world.make_hub()
+        world.make_hub("other", port=other.proxy.port)
+        for one, hub in ((world, "hub"), (other, "other")):
+            one.start()
+            one.wait_reason("Streaming", hub)
+        for color in ("green", "red"):
+            world.paint(["acme"], color)
+        ids = set()
+        for one in (world, other):
+            one.wait_rows({"acme": "red"})
+            assert [r.op for r in one.records()] == ["r", "u", "u"]
+            state = one.state()
+            assert state is not None
+            ids.add(state.replica_id)
+        shown = {row[0] for row in world.sql("SHOW REPLICAS" if world.flavour == "mysql" else "SHOW REPLICA HOSTS")}
+        assert len(ids & shown) == 2, "neither has ended the other's stream"
+    finally:
+        other.proxy.close()
