@@ -121,7 +121,7 @@ class WholeRead:
         self._sent = 0
 
     def steps(self) -> Generator[None, None, None]:
-        """Do a batch at each step. Raises SourceError, LogError."""
+        """Do a batch at each step; done or not, the state says. Raises SourceError, LogError."""
         parts, run = self._parts, self._run
         kind = "full" if self._is_full else "diff"
         metrics.SNAPSHOTS.labels(str(run.spec.id), kind).inc()
@@ -142,8 +142,12 @@ class WholeRead:
         if self._is_full:
             self._open()
             for messages in parts.source.between(begins, ends):
+                if not self._is_same_topic():
+                    return
                 self._publish([record for message in messages for record in self._last_words(message)])
                 yield
+        if not self._is_same_topic():
+            return
         yield from self._delete(is_untouched=not any(begins.values()))
         yield from self._stored()
         if self._sent and not (yield from self._are_admitted()):
@@ -157,6 +161,10 @@ class WholeRead:
     def _stored(self) -> Iterator[None]:
         while not self._parts.change_log.drain(0.0):
             yield
+
+    def _is_same_topic(self) -> bool:
+        """Asked behind each reading: what was read may be of a topic that was made anew meanwhile."""
+        return self._parts.source.identity() == self._run.topic_id
 
     def _are_admitted(self) -> Generator[None, None, bool]:
         """Whether no consumer has dropped a row of this read as old.

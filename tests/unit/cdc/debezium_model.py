@@ -26,11 +26,11 @@ from cdc.ports import Message, SourceTopicFacts, TopicFacts
 from shared.model.envelope import decode, decode_key, version_header
 from shared.model.names import HEADER_VERSION
 from shared.model.position import Position, Publish, TableId
-from shared.model.version import Version
+from shared.model.version import KIND_READ, Version
 from tests.unit.cdc.fakes import ManualClock, MemoryStore
 
 SOURCE = TableId("debezium", "source")
-UIDS = "abcdefgh"
+UIDS = frozenset("abcdefgh")
 
 
 class Killed(Exception):
@@ -52,6 +52,8 @@ class World:
         self.table: dict[str, int] = {}
         self.written = 0
         self.topic_id = 0
+        self.is_whole = True
+        """Whether the topic has named every row."""
         self.source: list[list[Message]] = [[] for _ in range(self.count)]
         self.ends = [0] * self.count
         self.ours: list[list[Record]] = [[] for _ in range(self.count)]
@@ -60,9 +62,12 @@ class World:
         self.store = MemoryStore()
         self.clock = ManualClock()
         self.readers = 1
+        self.grown_at = [0] * self.count
+        """Where our partitions ended when the last reader came, which is owed every row."""
         self.lives = 0
         self.calls_left = 0
         self.is_last_life = False
+        self.wrong_deletes: list[str] = []
         self.incomplete = ""
         """What the last whole read has said of the topic."""
 
@@ -72,13 +77,14 @@ class World:
         """Something, perhaps."""
         dice = self.random.random()
         if dice < 0.3:
-            self.write(self.random.choice(UIDS))
+            self.write(self.random.choice(sorted(UIDS)))
         elif dice < 0.33:
             self.compact()
         elif dice < 0.335:
             self.make_anew()
         elif dice < 0.35:
             self.readers += 1
+            self.grown_at = [len(records) for records in self.ours]
         for number in range(self.count):
             if self.late[number] and self.random.random() < 0.3:
                 self.ours[number].append(self.late[number].pop(0))
@@ -121,11 +127,12 @@ class World:
             ]
 
     def make_anew(self) -> None:
-        """Another topic of the same name, which begins with a snapshot."""
-        if not self.table:
-            return
+        """Another topic of the same name, which begins with a snapshot, or knows nothing of rows that do not change."""
         self.topic_id += 1
         self.source, self.ends = [[] for _ in range(self.count)], [0] * self.count
+        self.is_whole = self.random.random() < 0.7
+        if not self.is_whole:
+            return
         rows = sorted(self.table.items())
         for place, (uid, color) in enumerate(rows):
             mark = "last" if place == len(rows) - 1 else "first" if place == 0 else "true"
@@ -152,6 +159,13 @@ class World:
         """A whole read came to its end."""
         self.incomplete = notes.incomplete
 
+    def judge(self, record: Record) -> None:
+        """A delete that no message told, of a row that is there and that the source does not name, is wrong."""
+        version = version_header(dict(record.headers), HEADER_VERSION)
+        is_delete = record.value and decode(record.value).after is None
+        if is_delete and version.kind == KIND_READ and record.uid in self.table.keys() - self.named():
+            self.wrong_deletes.append(record.uid)
+
     def die(self) -> None:
         """What was on its way is stored in part; the rest is lost, or late."""
         for number, flying in enumerate(self.flying):
@@ -162,17 +176,26 @@ class World:
 
     # -- a consumer ----------------------------------------------------------------------------------------------------
 
-    def admitted(self) -> Iterator[tuple[str, Version, int | None]]:
-        """(uid, version, color) of what a consumer does not drop as old, in each partition in order."""
-        for records in self.ours:
+    def admitted(self, *, since_growth: bool = False) -> Iterator[tuple[str, Version, int | None]]:
+        """(uid, version, color) of what a consumer does not drop as old, in each partition in order.
+
+        `since_growth`: of that, what came after the last reader.
+        """
+        for number, records in enumerate(self.ours):
             highest: Version | None = None
-            for record in records:
+            for index, record in enumerate(records):
                 version = version_header(dict(record.headers), HEADER_VERSION)
                 if record.key is None or record.value is None or (highest is not None and version <= highest):
                     continue
                 highest = version
+                if since_growth and index < self.grown_at[number]:
+                    continue
                 after = decode(record.value).after
                 yield decode_key(record.key)[1], version, None if after is None else int(str(after["color"]))
+
+    def named(self) -> set[str]:
+        """Keys of which the source says anything."""
+        return {json.loads(m.key)["id"] for messages in self.source for m in messages if m.key and m.value}
 
     def rows(self) -> dict[str, int]:
         """What a consumer holds."""
@@ -246,6 +269,7 @@ class Life:
         """On their way."""
         for record in records:
             self.world.call()
+            self.world.judge(record)
             self.world.flying[record.partition].append(record)
         return 0
 
