@@ -46,9 +46,9 @@ def spec_for(readers: int) -> TableSpec:
 class World:
     """Everything but the capture."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, partitions: int = 0) -> None:
         self.random = Random(seed)
-        self.count = self.random.choice((1, 2, 3))
+        self.count = partitions or self.random.choice((1, 2, 3))
         self.table: dict[str, int] = {}
         self.written = 0
         self.topic_id = 0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from tests.unit.cdc.debezium_model import UIDS, Killed, World
+from cdc.core.debezium import Shape, change_version, row_record, understand
+from cdc.ports import Message
+from tests.unit.cdc.debezium_model import UIDS, Killed, Life, World
 
 RUNS = int(os.environ.get("ROWPLANE_MODEL_RUNS", "300"))
 
@@ -51,3 +54,34 @@ def test_whatever_is_killed_the_consumer_ends_with_the_table_and_never_steps_bac
         assert steps_back(world) == [], seed
         assert world.wrong_deletes == [], seed
         assert world.table.keys() & known <= {uid for uid, _, _ in world.admitted(since_growth=True)}, seed
+
+
+class Overtaken(Life):
+    """While this capture publishes all rows, an earlier one, which has not noticed its end, is ahead in the source."""
+
+    passes = 0
+
+    def between(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Sequence[Message]]:
+        """The earlier one publishes a change that comes just before the rows."""
+        self.passes += 1
+        if self.passes == 2:
+            world = self.world
+            world.write("a")
+            message = world.source[0][-1]
+            shape = Shape("id", ("color", "id"), is_ordered=True)
+            event = understand(message.key, message.value, shape)
+            assert event is not None
+            version = change_version(1, message.offset, 0, 0)
+            world.ours[0].append(row_record(("ours", 0), event.changes[0], event, version, shape))
+        yield from super().between(begins, ends)
+
+
+def test_rows_that_an_earlier_writer_has_overtaken_are_published_again() -> None:
+    world = World(0, partitions=1)
+    for uid in "abc":
+        world.write(uid)
+    world.is_last_life = True
+    life = Overtaken(world)
+    life.run()
+    assert life.passes > 2
+    assert world.rows() == world.table
