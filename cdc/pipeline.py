@@ -18,7 +18,7 @@ import structlog
 from cdc import metrics
 from cdc.core import protocol
 from cdc.core.events import Beat, Event, Rotate
-from cdc.core.identity import Answer, ServerFacts
+from cdc.core.identity import Answer, Known, ServerFacts, is_still_followed
 from cdc.core.protocol import Apply, Located, Memory, TakeTail
 from cdc.core.records import Origin, Record
 from cdc.core.resume import Partition, Remembered
@@ -30,11 +30,14 @@ from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import SourceError, SourceUnreachable
 from shared.model.envelope import Op
-from shared.model.position import CaptureState, Position, TableId
+from shared.model.position import CaptureState, Position, TableId, file_number
 
 __all__ = ["Pipeline", "PipelineHooks", "PipelineParts"]
 
 log = structlog.get_logger(__name__)
+
+_LOOK_AGAIN_S = 10.0
+"""A stream without news asks at most so often whether it follows the right log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Pipeline:
         self._backoff = Backoff(first_s=0.1, cap_s=5.0)
         self._failures = 0
         self._memory = Memory()
+        self._looked_s = 0.0
 
     def run(self) -> None:
         """Until the shared state is stopped. Raises LogError: without Kafka, or the epoch, there is nothing to do."""
@@ -107,6 +111,7 @@ class Pipeline:
         located = self._locate(assignment)
         state = located.state
         parts.keeper.note_file(located.position.file, located.created_s)
+        self._looked_s = parts.clock.monotonic_s()
         origin = Origin(parts.server, state.flavour, state.incarnation, state.epoch)
         order = StreamOrder(assignment.login, located.position, assignment.tables, state.replica_id)
         with parts.binlog.open(order) as stream:
@@ -160,12 +165,25 @@ class Pipeline:
         match event:
             case Beat():
                 parts.live.beat(event.file, event.end)
+                self._look_again(event, assignment)
             case Rotate():
                 if not parts.keeper.created_s(event.file):
                     parts.keeper.note_file(event.file, parts.source.created_s(assignment.login, event.file))
                 parts.live.beat(event.file, event.offset)
             case _:
                 pass
+
+    def _look_again(self, beat: Beat, assignment: Assignment) -> None:
+        """Raises SourceUnreachable when the server, or its log, is another one by now."""
+        parts, now_s = self._parts, self._parts.clock.monotonic_s()
+        position = parts.live.position
+        if position is None or now_s - self._looked_s < _LOOK_AGAIN_S:
+            return
+        self._looked_s = now_s
+        known = Known(parts.keeper.state.server_uuid, position, parts.keeper.created_s(position.file))
+        facts = parts.source.facts(assignment.login, position.file)
+        if not is_still_followed(known, facts, (file_number(beat.file), beat.end)):
+            raise SourceUnreachable("the database server, or its log, is another one than the stream still follows")
 
     def _commit(self, committed: list[Transaction], site: _Site) -> None:
         """Publish what has been committed, in one step, and empty the list."""

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from shared.model.gtid import Flavour, MariadbGtids, MysqlGtids
 from shared.model.position import Position, file_number
 
-__all__ = ["Answer", "FileFacts", "Known", "ServerFacts", "Start", "decide"]
+__all__ = ["Answer", "FileFacts", "Known", "ServerFacts", "Start", "decide", "is_still_followed"]
 
 _Sets = MysqlGtids | MariadbGtids
 
@@ -121,6 +121,16 @@ def decide(known: Known, facts: ServerFacts, accepted: Collection[str] = ()) -> 
         return _other(floor, facts, fresh)
     gap = _gap(known, floor, facts)
     return Start(Answer.BEGIN_ANEW, fresh, gap) if gap else _same(known, floor, facts)
+
+
+def is_still_followed(known: Known, facts: ServerFacts, reached: tuple[int, int]) -> bool:
+    """Whether a stream that has nothing to tell still follows the log of the server that has the address now.
+
+    `reached` is the log position (file number, end) that it says it has seen all of. MySQL goes on to send heartbeats
+    from a file that a RESET has replaced by another of the same name; and a server that was replaced may live on. The
+    executed set is no evidence: what waits for a semi-synchronous replica is in the log before it is executed.
+    """
+    return known.uuid == facts.uuid and (file_number(facts.file), facts.end) >= reached and _is_file_of(known, facts)
 
 
 def _same(known: Known, floor: Position, facts: ServerFacts) -> Start:

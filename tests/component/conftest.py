@@ -310,10 +310,14 @@ def cluster(endpoints: Endpoints) -> KubeClient:
 
 
 def make_world(
-    endpoints: Endpoints, cluster: KubeClient, flavour: str, kind: type[CaptureWorld] = CaptureWorld
+    endpoints: Endpoints,
+    cluster: KubeClient,
+    flavour: str,
+    kind: type[CaptureWorld] = CaptureWorld,
+    server: Database | None = None,
 ) -> Iterator[CaptureWorld]:
-    """A fresh world on the MySQL or MariaDB of the stack."""
-    server = endpoints.mysql if flavour == "mysql" else endpoints.mariadb
+    """A fresh world on the MySQL or MariaDB of the stack, or on another server of that kind."""
+    server = server or (endpoints.mysql if flavour == "mysql" else endpoints.mariadb)
     if server is None:
         pytest.skip("the stack has no MariaDB")
     name = f"t{secrets.token_hex(4)}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.core.identity import Answer, FileFacts, Known, ServerFacts, decide
+from cdc.core.identity import Answer, FileFacts, Known, ServerFacts, decide, is_still_followed
 from shared.model.position import Flavour, MariadbGtids, MysqlGtids, Position
 
 U = "19d69c1e-ae97-4b8c-a1ef-9e12ba966457"
@@ -177,3 +177,22 @@ def test_a_log_is_followed_only_where_nothing_is_missing(
         assert (start.answer is GO_ON) is same
     else:
         assert start.position.gtids == parse(sets[1])
+
+
+@pytest.mark.parametrize(
+    ("facts", "reached", "answer"),
+    [
+        (mysql(f"{U}:1-9"), (5, 999), True),
+        (mysql(f"{U}:1-4"), (5, 999), True),
+        (replace(mysql(f"{U}:1-9"), floor_file=None), (5, 999), True),
+        (mysql(f"{U}:1-9"), (5, 1000), False),
+        (mysql(f"{U}:1-9"), (6, 4), False),
+        (replace(mysql(f"{U}:1-9"), floor_file=FileFacts(71, 500)), (4, 300), False),
+        (mysql(f"{U}:1-9", uuid="two"), (5, 999), False),
+    ],
+    ids=["nothing new", "not executed yet", "its file purged", "reset", "numbered anew", "same name", "other server"],
+)
+def test_a_silent_stream_learns_whether_its_log_is_still_the_one(
+    facts: ServerFacts, reached: tuple[int, int], answer: bool
+) -> None:
+    assert is_still_followed(known(f"{U}:1-5"), facts, reached) is answer

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from cdc.core.events import Rows, Statement
+from cdc.core.events import Beat, Event, Rows, Statement
 from cdc.core.identity import FileFacts, ServerFacts
 from cdc.core.protocol import Claim, TakeTail
 from cdc.core.resume import Partition
@@ -42,6 +42,7 @@ class Bench:
         self.store = MemoryStore(known)
         self.log = MemoryLog()
         self.live = Live()
+        self.clock = ManualClock()
         self.keeper = Keeper(self.store, known, ManualClock())
         self.errors: list[SourceError | None] = []
         self.republished = 0
@@ -52,7 +53,7 @@ class Bench:
         binlog.at_end = self.live.stop
         self.tails = MemoryTails()
         parts = PipelineParts(
-            "db:3306", binlog, binlog, self.log, self.tails, self.store, self.keeper, self.live, ManualClock()
+            "db:3306", binlog, binlog, self.log, self.tails, self.store, self.keeper, self.live, self.clock
         )
         self.pipeline = Pipeline(parts, PipelineHooks(self._on_stream, self._count, lambda: self.accepted))
 
@@ -228,3 +229,28 @@ def test_the_floor_is_written_when_it_moved_and_as_a_heartbeat() -> None:
     clock.now_s += 10
     keeper.write_floor(log)
     assert [record.floor for record in store.records[1:]] == [position(6), position(6)]
+
+
+def test_a_stream_that_is_silent_behind_a_reset_is_opened_again() -> None:
+    """MySQL goes on to send heartbeats out of the file that RESET has replaced by another of the same name."""
+    bench = Bench(state(), ScriptedBinlog(FACTS, ()))
+    bench.binlog.scripts = [_Slow(bench, Beat(FILE, 1000), Beat(FILE, 1000)), _Slow(bench, Beat(FILE, 1001)), ()]
+    bench.run()
+    first, second = (str(error) for error in bench.errors if error)
+    assert (first, "another one" in second) == ("script is over", True)
+
+
+class _Slow(tuple[Event, ...]):
+    """A script between whose events ten seconds pass."""
+
+    bench: Bench
+
+    def __new__(cls, bench: Bench, *events: Event) -> _Slow:
+        made = super().__new__(cls, events)
+        made.bench = bench
+        return made
+
+    def __iter__(self) -> Iterator[Event]:
+        for event in super().__iter__():
+            self.bench.clock.now_s += 10.0
+            yield event
