@@ -33,7 +33,7 @@ from cdc.live import Live, MovedOn, Watch
 from cdc.ports import ChangeLog, TableReader, Tables, TopicKeys
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.errors import InvalidError, RowplaneError, SourceError
+from shared.errors import InvalidError, RowplaneError, SourceError, SourceUnreachable
 from shared.model.envelope import encode_key
 from shared.model.names import HEADER_VERSION, partition_of
 from shared.model.position import EMPTIED, TRUNCATED, CaptureState, Mode, Position, Publish, TableId, TableState
@@ -208,11 +208,12 @@ class _Read:
         tell("read of a table begins", table=str(watch.table), kind=kind, reason=begun.reason)
         with parts.tables.open(watch.login, self._spec, watch.log_login) as reader:
             if watch.since is not None:
+                self._check_server(reader)
                 reader.wait_visible(watch.since)
             if self._is_full and not begun.cursor:
                 self._open(begun.reason)
             published = self._picked_rows(reader) if self._is_picked else self._rows(reader)
-            deletes = not self._is_picked and (begun.deletes or not self._is_full)
+            deletes = not self._is_picked and (begun.deletes or begun.publish is Publish.DONE)
             gone = self._deletes(reader) if deletes else 0
         self._wait_stored()
         parts.keeper.change(self._done)
@@ -226,6 +227,11 @@ class _Read:
             deleted=gone,
         )
         return self._kept
+
+    def _check_server(self, reader: TableReader) -> None:
+        """An address may lead to another server while the stream's connection to the one before lives on."""
+        if reader.server_uuid() != self._parts.keeper.state.server_uuid:
+            raise SourceUnreachable("another database server answers than the one whose log is followed")
 
     def _open(self, reason: str) -> None:
         """A control record in each partition: all rows follow."""

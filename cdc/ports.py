@@ -156,6 +156,10 @@ class Binlog(Protocol):
 class TableReader(Protocol):
     """A connection that reads one table in key order."""
 
+    def server_uuid(self) -> str:
+        """Of the server that it reads from, as in ServerFacts. Raises SourceError."""
+        ...
+
     def wait_visible(self, passed: Position) -> None:
         """Return when a SELECT sees every transaction of `passed`. Raises SourceError."""
         ...

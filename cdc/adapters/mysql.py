@@ -20,7 +20,7 @@ from cdc.ports import Login
 from shared.errors import SourceError, SourceRefused, SourceUnfit, SourceUnreachable
 from shared.model.position import file_number
 
-__all__ = ["Connection", "connect", "connection_settings", "log_end", "quoted", "translated"]
+__all__ = ["Connection", "connect", "connection_settings", "log_end", "quoted", "server_uuid", "translated"]
 
 Connection: TypeAlias = "pymysql.connections.Connection[Cursor]"
 
@@ -139,6 +139,13 @@ def is_mariadb(connection: Connection) -> bool:
     """By the version text of the handshake."""
     info = connection.get_server_info()  # type: ignore[no-untyped-call]  # the stub has no annotation here
     return "mariadb" in str(info).lower()
+
+
+def server_uuid(connection: Connection) -> str:
+    """MySQL: @@server_uuid. MariaDB: @@server_uid where it exists, else the server_id as text."""
+    name = "server_uid" if is_mariadb(connection) else "server_uuid"
+    found = query(connection, "SHOW GLOBAL VARIABLES LIKE %s", (name,))
+    return str(found[0][1]) if found else f"server-{query(connection, 'SELECT @@global.server_id')[0][0]}"
 
 
 def status(connection: Connection) -> tuple[Any, ...]:

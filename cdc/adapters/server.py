@@ -8,11 +8,12 @@ Fed by: logins. Feeds: the pipeline. Never: follows a log.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Any, Final
 
 from pymysql.constants.COMMAND import COM_BINLOG_DUMP
 
-from cdc.adapters.mysql import Connection, connect, is_mariadb, query, status
+from cdc.adapters.mysql import Connection, connect, is_mariadb, query, server_uuid, status
 from cdc.core.identity import FileFacts, ServerFacts
 from cdc.ports import Login
 from shared.errors import SourceUnreachable
@@ -35,15 +36,12 @@ class SqlServer:
 
     def facts(self, login: Login, floor_file: str) -> ServerFacts:
         """Identity and sets, asked anew, and what is known of that binlog file (empty: of none). Raises SourceError."""
-        with connect(login) as connection:
-            found = _mariadb_facts if is_mariadb(connection) else _mysql_facts
+        with connect(login) as connection:  # one for all: the next might lead to another server
+            facts = _mariadb_facts(connection) if is_mariadb(connection) else _mysql_facts(connection)
             sizes = {str(row[0]): int(row[1]) for row in query(connection, "SHOW BINARY LOGS")}
-            floor = None
-            if floor_file in sizes:
-                floor = FileFacts(_created_s(connection, floor_file), sizes[floor_file])
-            # the dump has used the connection up
-        with connect(login) as connection:
-            return found(connection, floor)
+            if floor_file not in sizes:
+                return facts
+            return replace(facts, floor_file=FileFacts(_created_s(connection, floor_file), sizes[floor_file]))
 
     def created_s(self, login: Login, file: str) -> int:
         """When the binlog file was begun, seconds since 1970; 0 when it is not told. Raises SourceError."""
@@ -73,41 +71,37 @@ def _started_s(connection: Connection) -> int:
     return int(query(connection, "SELECT UNIX_TIMESTAMP()")[0][0]) - uptime_s
 
 
-def _mysql_facts(connection: Connection, floor_file: FileFacts | None) -> ServerFacts:
+def _mysql_facts(connection: Connection) -> ServerFacts:
     row = status(connection)
-    uuid, purged, mode = query(connection, "SELECT @@global.server_uuid, @@global.gtid_purged, @@global.gtid_mode")[0]
+    purged, mode = query(connection, "SELECT @@global.gtid_purged, @@global.gtid_mode")[0]
     return ServerFacts(
         flavour=Flavour.MYSQL,
-        uuid=str(uuid),
+        uuid=server_uuid(connection),
         executed=MysqlGtids.parse(str(row[4])),
         purged=MysqlGtids.parse(str(purged)),
         file=str(row[0]),
         end=int(row[1]),
         has_gtid=str(mode) == "ON",
         started_s=_started_s(connection),
-        floor_file=floor_file,
     )
 
 
-def _mariadb_facts(connection: Connection, floor_file: FileFacts | None) -> ServerFacts:
+def _mariadb_facts(connection: Connection) -> ServerFacts:
     executed, state = query(connection, "SELECT @@global.gtid_binlog_pos, @@global.gtid_binlog_state")[0]
     row = status(connection)  # asked later, and so behind all that the set names
-    uids = query(connection, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
-    uuid = str(uids[0][1]) if uids else f"server-{query(connection, 'SELECT @@global.server_id')[0][0]}"
     oldest = str(query(connection, "SHOW BINARY LOGS")[0][0])
     (purged,) = query(connection, "SELECT BINLOG_GTID_POS(%s, 4)", (oldest,))[0]
     if purged is None:
         raise SourceUnreachable(f"the server cannot read the head of its log file {oldest}: it was purged meanwhile")
     return ServerFacts(
         flavour=Flavour.MARIADB,
-        uuid=uuid,
+        uuid=server_uuid(connection),
         executed=MariadbGtids.parse(str(executed or "")),
         purged=MariadbGtids.parse(str(purged)),
         file=str(row[0]),
         end=int(row[1]),
         streams=_streams(str(state or "")),
         started_s=_started_s(connection),
-        floor_file=floor_file,
     )
 
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pymysql
 from pymysql.cursors import SSCursor
 
-from cdc.adapters.mysql import Connection, connect, is_mariadb, log_end, query, quoted
+from cdc.adapters.mysql import Connection, connect, is_mariadb, log_end, query, quoted, server_uuid
 from cdc.core.columns import declared
 from cdc.core.plan import TableSpec
 from cdc.core.values import Kind, from_select, key_text
@@ -67,6 +67,10 @@ class SqlTableReader:
         self._is_view = _is_view(connection, *spec.id)
         self._cursor: SSCursor | None = None
         self._lock = ""
+
+    def server_uuid(self) -> str:
+        """Of the server that it reads from."""
+        return server_uuid(self._connection)
 
     def wait_visible(self, passed: Position) -> None:
         """Return when a SELECT sees every transaction of `passed`; raises SourceUnreachable after 30 s.

@@ -209,7 +209,7 @@ async def locate(outside: Outside, ours: CaptureState, memory: Memory, accepted:
     facts = await outside.facts(floor.file if floor else "")
     start = decide(Known(ours.server_uuid, floor, created_s, ours.server_started_s), facts, accepted)
     if ours.anew:
-        start = replace(start, reason=ours.anew)
+        start = replace(start, reason=ours.anew, deletes=True)
     if start.answer is Answer.STOP:
         raise SourceRefused(
             start.reason,

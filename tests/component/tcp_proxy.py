@@ -24,10 +24,11 @@ class TcpProxy:
         """The port to connect to."""
         return int(self._listener.getsockname()[1])
 
-    def point_to(self, host: str, port: int) -> None:
-        """Another target from now on; every connection to the one before breaks."""
+    def point_to(self, host: str, port: int, *, cut: bool = True) -> None:
+        """Another target from now on; with `cut` every connection to the one before breaks."""
         self._target = (host, port)
-        self.cut()
+        if cut:
+            self.cut()
 
     def cut(self, *, refuse: bool = False) -> None:
         """Break every connection; with `refuse`, also every later one until `restore`."""

@@ -30,7 +30,22 @@ from shared.model.version import Version
 from tests.component.conftest import CaptureWorld, Seen, make_world
 from tests.fault.servers import PrivateServer, Servers, running_servers
 
-__all__ = ["Consumer", "Writer", "agree", "compare", "now_on", "open_table", "servers", "state_of", "world"]
+__all__ = [
+    "AGREE_S",
+    "COLUMNS",
+    "Consumer",
+    "Writer",
+    "agree",
+    "compare",
+    "consumed",
+    "now_on",
+    "open_table",
+    "request_comparison",
+    "servers",
+    "state_of",
+    "table_of",
+    "world",
+]
 
 COLUMNS = "node_id VARCHAR(40) PRIMARY KEY, active TINYINT(1) NOT NULL, color VARCHAR(10), rev BIGINT NOT NULL"
 EXTRAS = {"activeColor": "color", "revision": "rev"}
@@ -221,8 +236,11 @@ def state_of(world: CaptureWorld) -> CaptureState:
     return state
 
 
-def agree(world: CaptureWorld) -> Consumer:
-    """Wait until the table is read and streamed, and the consumer holds its rows; no key may have gone back."""
+def agree(world: CaptureWorld, *, may_go_back: bool = False) -> Consumer:
+    """Wait until the table is read and streamed, and the consumer holds its rows; no key may have gone back.
+
+    With `may_go_back` the database has done so itself.
+    """
     table = table_of(world)
 
     def look() -> Consumer | None:
@@ -239,14 +257,20 @@ def agree(world: CaptureWorld) -> Consumer:
 
     consumer = world.eventually(look, "the consumer holds the table", AGREE_S, shown)
     assert consumer is not None
-    assert consumer.back == []
+    assert may_go_back or consumer.back == []
     return consumer
+
+
+def request_comparison(world: CaptureWorld, number: object) -> str:
+    """Ask for one, as an operator does; the request."""
+    wish = f"diff/{number}"
+    world.kube.merge_patch(HUBS, world.name, "hub", {"metadata": {"annotations": {ANNOTATION_RESYNC: wish}}})
+    return wish
 
 
 def compare(world: CaptureWorld, number: object) -> None:
     """Ask for a comparison, and wait for its end."""
-    wish = f"diff/{number}"
-    world.kube.merge_patch(HUBS, world.name, "hub", {"metadata": {"annotations": {ANNOTATION_RESYNC: wish}}})
+    wish = request_comparison(world, number)
 
     def is_done() -> bool:
         status = world.kube.get(HUBS, world.name, "hub").get("status") or {}
@@ -255,7 +279,7 @@ def compare(world: CaptureWorld, number: object) -> None:
     world.eventually(is_done, f"comparison {wish}", AGREE_S, lambda: world.kube.get(HUBS, world.name, "hub"))
 
 
-def now_on(world: CaptureWorld, server: PrivateServer) -> None:
-    """From now on the hub's host and port lead to that server."""
+def now_on(world: CaptureWorld, server: PrivateServer, *, cut: bool = True) -> None:
+    """From now on the hub's host and port lead to that server; with `cut`, no older connection stays."""
     world.server = server.database
-    world.proxy.point_to(server.database.host, server.database.port)
+    world.proxy.point_to(server.database.host, server.database.port, cut=cut)

@@ -44,7 +44,7 @@ _REPLICA = {
     ),
     "mariadb": (
         """CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %s, MASTER_USER = %s, MASTER_PASSWORD = %s,
-        MASTER_USE_GTID = slave_pos""",
+        MASTER_USE_GTID = current_pos""",
         "START SLAVE",
     ),
 }
@@ -175,11 +175,14 @@ class PrivateServer:
             executed = source.sql("SELECT @@global.gtid_binlog_pos")[0][0]
             assert self.sql("SELECT MASTER_GTID_WAIT(%s, 30)", (executed,)) == [(0,)]
 
+    def halt(self) -> None:
+        """Take nothing more from the source."""
+        self.sql("STOP REPLICA" if self.flavour == "mysql" else "STOP SLAVE")
+
     def promote(self) -> None:
         """No replica any more."""
-        word = "REPLICA" if self.flavour == "mysql" else "SLAVE"
-        self.sql(f"STOP {word}")
-        self.sql(f"RESET {word} ALL")
+        self.halt()
+        self.sql("RESET REPLICA ALL" if self.flavour == "mysql" else "RESET SLAVE ALL")
 
 
 @dataclass(slots=True)
@@ -188,6 +191,7 @@ class Servers:
 
     directory: Path
     _made: dict[str, PrivateServer] = field(default_factory=dict)
+    _count: int = 0
     _password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
 
     def get(self, flavour: str, role: str = "primary", *flags: str) -> PrivateServer:
@@ -200,8 +204,22 @@ class Servers:
             server.start()
         return server
 
+    def renew(self, flavour: str, role: str) -> PrivateServer:
+        """A server of that role with nothing in it, in place of the one that was there."""
+        old = self._made.pop(f"{flavour}-{role}", None)
+        if old is not None:
+            old.kill()
+            shutil.rmtree(old.directory.parent)
+        return self.get(flavour, role)
+
+    def swap(self, flavour: str) -> None:
+        """The replica is the primary from now on, and the other way round."""
+        first, second = f"{flavour}-primary", f"{flavour}-replica"
+        self._made[first], self._made[second] = self._made[second], self._made[first]
+
     def _make(self, flavour: str, name: str, flags: tuple[str, ...]) -> PrivateServer:
-        paths = Paths(self.directory / name)
+        self._count += 1
+        paths = Paths(self.directory / f"{name}-{self._count}")
         paths.create()
         if flavour == "mysql":
             _link_programs(paths)
@@ -211,7 +229,7 @@ class Servers:
         component, database = _RECIPES[flavour].component(paths, {flavour: first})
         if not Path(component.argv[0]).exists():
             pytest.skip(f"needs {component.argv[0]}, which the local stack installs where it runs as plain processes")
-        own = (f"--server-id={100 + len(self._made)}", "--local-infile=ON", *_SMALL[flavour], *flags)
+        own = (f"--server-id={100 + self._count}", "--local-infile=ON", *_SMALL[flavour], *flags)
         argv = (*component.argv, *own)
         started = Component(component.name, argv, component.port, component.prepare, component.answers)
         return PrivateServer(flavour, started, database, paths.run)

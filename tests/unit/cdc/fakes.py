@@ -196,6 +196,7 @@ class MemoryTable:
     def __init__(self, rows: dict[str, Row]) -> None:
         self.rows = rows
         self.end = (1, 0)
+        self.uuid = "one"
         self.flaws: dict[str, InvalidError] = {}
         self.on_chunk: Callable[[], None] = lambda: None
         self.on_rows: Callable[[], None] = lambda: None
@@ -204,6 +205,10 @@ class MemoryTable:
     def open(self, login: Login, spec: TableSpec, log_login: Login) -> Generator[MemoryTable, None, None]:
         """Itself."""
         yield self
+
+    def server_uuid(self) -> str:
+        """As set."""
+        return self.uuid
 
     def wait_visible(self, passed: Position) -> None:
         """Everything is visible at once."""

@@ -176,6 +176,8 @@ def test_rows_wait_until_the_stream_has_passed_the_end_of_the_log() -> None:
         (state(Publish.RUNNING, deletes=True), ["a"], ["gone", "lost"]),
         (state(Publish.RUNNING, deletes=False), ["a"], []),
         (state(Publish.RUNNING, deletes=True), [], []),
+        (state(Publish.DIFF, deletes=True), ["a"], ["gone", "lost"]),
+        (state(Publish.DIFF, deletes=False, reason="another server lags behind"), ["a"], []),
         (
             state(Publish.RUNNING, deletes=True, reason="statement TRUNCATE TABLE may concern the table"),
             [],
@@ -188,6 +190,15 @@ def test_what_is_gone_is_deleted_where_that_is_safe(known: CaptureState, rows: l
     with bench.running():
         pass
     assert [uid for uid, op in bench.published() if op == "d"] == deleted
+
+
+def test_rows_of_another_server_than_the_one_whose_log_is_followed_are_not_taken() -> None:
+    bench = Bench(state(Publish.DIFF, deletes=True), {"a": _row("a")}, gone=_row("gone"))
+    bench.table.uuid = "two"
+    with bench.running():
+        pass
+    assert bench.published() == []
+    assert "another database server answers" in str(bench.results[0])
 
 
 def test_a_key_that_came_back_is_not_deleted() -> None:
