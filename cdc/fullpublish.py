@@ -173,6 +173,8 @@ class FullPublisher:
             interval_s = math.inf if times is None else times.sync_interval_s
             now_s = parts.clock.monotonic_s()
             is_polled = watch.since is None
+            if watch.is_outdated:  # perhaps by every change: half of the time is enough
+                self._not_before_s[table] = now_s + (now_s - begun_s)
             self._next_s[table] = schedule.next_s(begun_s, now_s, interval_s, is_polled=is_polled)
             parts.on_result(table, trouble)
         finally:
@@ -345,7 +347,8 @@ class _Read:
     def _note(self, after: object) -> None:
         """Store how far everything is published, so that a restart goes on from there."""
         now_s = self._parts.clock.monotonic_s()
-        if self._is_polled or not isinstance(after, str) or now_s - self._noted_s < _CURSOR_S:
+        is_early = now_s - self._noted_s < _CURSOR_S
+        if self._is_polled or self._watch.is_outdated or not isinstance(after, str) or is_early:
             return
         self._wait_stored()
         self._noted_s = now_s
@@ -361,14 +364,26 @@ class _Read:
 
     def _done(self, state: CaptureState) -> CaptureState:
         published_s = int(self._parts.clock.wall_s()) if self._is_full else self._begun.published_s
+        if self._watch.is_outdated and not self._watch.is_void:
+            return self._outdated(state, published_s)
         return self._moved(state, publish=Publish.DONE, cursor="", published_s=published_s, picked="")
+
+    def _outdated(self, state: CaptureState, published_s: int) -> CaptureState:
+        """The table is to be read again; where all rows have been published, what differs from them is enough."""
+        begun, known = self._begun, state.tables.get(self._watch.table)
+        if known is None or not self._is_full:
+            return state
+        if replace(known, reason=begun.reason, deletes=begun.deletes, cursor=begun.cursor) != begun:
+            return state
+        following = replace(known, publish=Publish.DIFF, cursor="", published_s=published_s)
+        return state.with_table(self._watch.table, following)
 
     def _moved(self, state: CaptureState, **changes: object) -> CaptureState:
         """The state with what was reached, unless the table was asked for again since. Raises MovedOn."""
         if self._watch.is_void:
             raise MovedOn
         known = state.tables.get(self._watch.table)
-        if known != self._begun:
+        if known != self._begun or self._watch.is_outdated:
             return state
         return state.with_table(self._watch.table, replace(self._begun, **changes))  # type: ignore[arg-type]  # fields
 

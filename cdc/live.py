@@ -81,7 +81,9 @@ class Watch:
     since: Position | None
     """The stream had passed this when the watch began; None for a table that is polled."""
     is_void: bool = False
-    """Something could not be understood since; read again."""
+    """It is another table, another incarnation, or nobody wants it any more: what was read counts for nothing."""
+    is_outdated: bool = False
+    """Something could not be understood since: what was read counts, and another read is to follow."""
 
 
 class Live:
@@ -139,9 +141,8 @@ class Live:
     def wait_assignment(self) -> Assignment | None:
         """The assignment, as soon as there is one; None when stopped."""
         with self.changed:
-            if self._wanted is None:
-                self._active = None  # asked by the pipeline: nothing is streamed any more
-                self.changed.notify_all()
+            if self._wanted is None:  # asked by the pipeline: nothing is streamed any more
+                self._leave()
             self.changed.wait_for(lambda: self._is_stopped or self._wanted is not None)
             return None if self._is_stopped else self._wanted
 
@@ -205,21 +206,27 @@ class Live:
         with self.changed:
             self._wake = None
 
-    def void(self, tables: Iterable[TableId]) -> None:
-        """What is being read of these tables counts for nothing any more."""
+    def outdate(self, tables: Iterable[TableId]) -> None:
+        """Whoever reads these tables goes on to the end, and is not done then.
+
+        A read that started over instead would never end where every change asks for it.
+        """
         with self.changed:
             for table in tables:
                 if table in self._watches:
-                    self._watches[table].is_void = True
-            self.changed.notify_all()
+                    self._watches[table].is_outdated = True
 
     def detach(self) -> None:
         """The incarnation ends: nothing is published any more until `connected`."""
         with self.changed:
-            self._active = None
-            for watch in self._watches.values():
-                watch.is_void = watch.is_void or watch.since is not None
-            self.changed.notify_all()
+            self._leave()
+
+    def _leave(self) -> None:
+        """No stream is followed: a read that waits for one would wait in vain."""
+        self._active = None
+        for watch in self._watches.values():
+            watch.is_void = watch.is_void or watch.since is not None
+        self.changed.notify_all()
 
     def passed(self, transactions: Sequence[Transaction], publish: Callable[[Position], None]) -> None:
         """Transactions ended, one behind the other: publish their records and move the position behind them."""

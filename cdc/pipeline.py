@@ -214,7 +214,7 @@ class Pipeline:
         for table, reason in unread.items():
             log.warning("table must be read anew", table=str(table), reason=reason)
             metrics.UNREAD.labels(str(table)).inc()
-        self._parts.live.void(unread)
+        self._parts.live.outdate(unread)
         self._parts.keeper.change(lambda state: state.republish(unread, deletes=True))
 
     # -- where to start --------------------------------------------------------------------------------------------

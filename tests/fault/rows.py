@@ -36,6 +36,7 @@ __all__ = [
     "Consumer",
     "Writer",
     "agree",
+    "await_changes",
     "compare",
     "consumed",
     "now_on",
@@ -90,12 +91,18 @@ class Writer:
     def __init__(self, world: CaptureWorld) -> None:
         self._world = world
         self._revisions = itertools.count(1)
+        self.session: Sequence[str] = ()
+        """Statements before the transactions of a session."""
         self.seed = secrets.randbits(32)
         self._dice = random.Random(self.seed)
         self.operations: Sequence[Callable[[Any], None]] = (
             *(self._replace, self._replace, self._update, self._update),
             *(self._drop, self._rename),
         )
+
+    def revision(self) -> int:
+        """Above all before."""
+        return next(self._revisions)
 
     def put(self, *keys: str, color: str = "blue") -> None:
         """Each row new or replaced, all in one transaction."""
@@ -104,7 +111,7 @@ class Writer:
             with connection.cursor() as cursor:
                 cursor.executemany(
                     f"REPLACE INTO {self._world.name}.nodes (node_id, active, color, rev) VALUES (%s, 1, %s, %s)",  # noqa: S608  # a name of our own
-                    [(key, color, next(self._revisions)) for key in keys],
+                    [(key, color, self.revision()) for key in keys],
                 )
         finally:
             connection.close()
@@ -136,7 +143,8 @@ class Writer:
         try:
             connection.autocommit(False)
             with connection.cursor() as cursor:
-                cursor.execute(f"USE {self._world.name}")
+                for statement in (f"USE {self._world.name}", *self.session):
+                    cursor.execute(statement)
                 while not is_over():
                     for _ in range(self._dice.choice((1, 1, 1, 2, 5))):
                         self._dice.choice(self.operations)(cursor)
@@ -150,18 +158,18 @@ class Writer:
         key, color = self._dice.choice(KEYS), self._dice.choice(COLORS)
         cursor.execute(
             "REPLACE INTO nodes (node_id, active, color, rev) VALUES (%s, 1, %s, %s)",
-            (key, color, next(self._revisions)),
+            (key, color, self.revision()),
         )
 
     def _update(self, cursor: Any) -> None:
-        values = self._dice.choice(COLORS), next(self._revisions), self._dice.choice(KEYS)
+        values = self._dice.choice(COLORS), self.revision(), self._dice.choice(KEYS)
         cursor.execute("UPDATE nodes SET color = %s, rev = %s WHERE node_id = %s", values)
 
     def _drop(self, cursor: Any) -> None:
         cursor.execute("DELETE FROM nodes WHERE node_id = %s", (self._dice.choice(KEYS),))
 
     def _rename(self, cursor: Any) -> None:
-        values = self._dice.choice(KEYS), next(self._revisions), self._dice.choice(KEYS)
+        values = self._dice.choice(KEYS), self.revision(), self._dice.choice(KEYS)
         cursor.execute("UPDATE IGNORE nodes SET node_id = %s, rev = %s WHERE node_id = %s", values)
 
 
@@ -266,6 +274,12 @@ def request_comparison(world: CaptureWorld, number: object) -> str:
     wish = f"diff/{number}"
     world.kube.merge_patch(HUBS, world.name, "hub", {"metadata": {"annotations": {ANNOTATION_RESYNC: wish}}})
     return wish
+
+
+def await_changes(world: CaptureWorld) -> None:
+    """Wait until the topic has more than now."""
+    count = len(world.records())
+    world.eventually(lambda: len(world.records()) > count, "changes", AGREE_S)
 
 
 def compare(world: CaptureWorld, number: object) -> None:

@@ -13,7 +13,7 @@ from cdc.core.records import Origin, Record, dead_records
 from cdc.core.transaction import TransactionFold
 from cdc.fullpublish import FullPublisher, FullPublisherParts
 from cdc.keeper import Keeper
-from cdc.live import Live, Polled, Schedule
+from cdc.live import Live, MovedOn, Polled, Schedule
 from cdc.ports import Row
 from shared.errors import InvalidError, RowplaneError, SourceUnreachable
 from shared.model.position import CaptureState, Flavour, Mode, Position, Publish, TableId
@@ -50,6 +50,7 @@ class Bench:
         self.results: list[RowplaneError | None] = []
         self.done = threading.Event()
         self.picks: dict[str, tuple[str, ...]] = {}
+        self.results_wanted = 1
         self.live.assign(ASSIGNMENT)
         self.live.connected(ASSIGNMENT, ORIGIN, position(5), lambda: None)
         self.publisher = FullPublisher(
@@ -73,7 +74,8 @@ class Bench:
 
     def _on_result(self, _table: TableId, error: RowplaneError | None) -> None:
         self.results.append(error)
-        self.done.set()
+        if len(self.results) == self.results_wanted:
+            self.done.set()
 
     def stream(self, number: int, before: Row | None, after: Row | None) -> None:
         """One transaction passes, as the pipeline would have it."""
@@ -85,7 +87,7 @@ class Bench:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The publisher's thread, until its first result."""
+        """The publisher's thread, until it has told all results that are wanted."""
         thread = threading.Thread(target=self.publisher.run)
         thread.start()
         try:
@@ -213,20 +215,26 @@ def test_a_key_that_came_back_is_not_deleted() -> None:
     assert bench.published() == [("a", "r")]
 
 
-def test_a_table_that_is_asked_for_again_while_it_is_read_is_read_again() -> None:
-    bench = Bench(state(Publish.RUNNING), {"a": _row("a")})
+def test_a_table_that_is_asked_for_again_while_it_is_read_is_compared_behind_that() -> None:
+    """A read that started over would never end where every change asks for another one."""
+    bench = Bench(state(Publish.RUNNING), {"a": _row("a"), "b": _row("b")})
+    bench.results_wanted = 2
     reads: list[None] = []
 
     def disturb() -> None:
         reads.append(None)
         if len(reads) == 1:
-            bench.live.void([NODES])
+            bench.live.outdate([NODES])
+            bench.keeper.change(lambda state: state.republish({NODES: "a partial image"}, deletes=True))
+            bench.table.rows["b"] = _row("b", "green")
 
     bench.table.on_chunk = disturb
     with bench.running():
         pass
-    assert len(reads) == 2
-    assert bench.published() == [("a", "r")]
+    assert bench.published() == [("a", "r"), ("b", "r"), ("b", "r")]
+    assert bench.results == [None, None]
+    table = bench.keeper.state.tables[NODES]
+    assert (table.publish, table.reason) == (Publish.DONE, "a partial image")
 
 
 def test_a_broken_read_publishes_no_delete_and_is_told() -> None:
@@ -271,6 +279,21 @@ def test_nothing_is_published_between_two_incarnations() -> None:
         bench.table.end = (2, 0)
         bench.live.connected(ASSIGNMENT, Origin("db:3306", Flavour.MYSQL, 2, 2), fresh, lambda: None)
     assert [version[:6] for _, _, version in bench.log.envelopes()] == ["000002"]
+
+
+def test_a_read_that_waits_for_a_stream_that_is_given_up_starts_over() -> None:
+    """A table that was streamed is polled from now on: its comparison would wait for the stream for ever."""
+    bench = Bench(state(Publish.DIFF), {"a": _row("a")})
+    bench.live.loaded(bench.live.unloaded()[2])  # type: ignore[index]  # a stream has just begun
+    watch = bench.live.watch(NODES, publishes_all=False)
+    assert watch is not None
+    bench.live.assign(None)
+    pipeline = threading.Thread(target=bench.live.wait_assignment)
+    pipeline.start()
+    with pytest.raises(MovedOn):
+        bench.live.step(watch, (9, 0), lambda *_: None)
+    bench.live.stop()
+    pipeline.join(5)
 
 
 def test_a_diff_publishes_what_differs_and_deletes_what_is_gone() -> None:
