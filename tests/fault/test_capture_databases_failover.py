@@ -134,6 +134,7 @@ def test_a_foreign_server_stops_capture_until_a_person_accepts_it(world: Capture
         incarnation += 1
 
 
+@pytest.mark.parametrize("world", ["mariadb"], indirect=True)
 def test_a_comparison_that_reaches_a_foreign_server_changes_nothing(world: CaptureWorld, servers: Servers) -> None:
     """The stream's own connection lives on, so only who reads the table meets the other server."""
     home = servers.get(world.flavour)

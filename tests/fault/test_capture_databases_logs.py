@@ -20,7 +20,7 @@ def test_a_server_that_is_killed_is_waited_for_and_followed_on(world: CaptureWor
         with writer.writing():
             world.eventually(lambda: len(world.records()) > 60, "changes")
             server.restart(signal.SIGKILL)
-            writer.burst(1)
+            writer.put("behind")
         consumer = agree(world)
         assert consumer.twice == []
     assert state_of(world).incarnation == 1, "the same log goes on"
@@ -103,6 +103,6 @@ def test_a_log_that_is_reset_under_a_running_capture_has_the_table_compared(
         agree(world)
         with writer.writing():
             server.reset()
-            writer.burst(1)
+            writer.put("behind")
         agree(world)
         assert state_of(world).incarnation == round_ + 2

@@ -188,10 +188,11 @@ def test_cascades_of_foreign_keys_are_found(world: CaptureWorld) -> None:
         writer.put(*KEYS)
 
 
+@pytest.mark.parametrize("world", ["mysql"], indirect=True)
 def test_reads_that_break_off_delete_nothing(world: CaptureWorld, servers: Servers) -> None:
     """The connection that reads the table is killed again and again; what is left out by a broken read is there."""
     server, writer = servers.get(world.flavour), open_table(world)
-    rows = [f"row{i:04}" for i in range(6000)]
+    rows = [f"row{i:04}" for i in range(3000)]
     for round_ in range(RUNS):
         writer.put(*rows)
         writer.put("gone")
@@ -219,6 +220,7 @@ def _kill_readers(server: PrivateServer) -> int:
     return killed
 
 
+@pytest.mark.parametrize("world", ["mysql"], indirect=True)
 def test_metadata_that_name_no_columns_are_not_guessed(world: CaptureWorld, servers: Servers) -> None:
     """binlog_row_metadata = MINIMAL is MySQL's default: an administrator's restart brings it back."""
     server = servers.get(world.flavour)
