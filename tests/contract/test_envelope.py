@@ -13,10 +13,20 @@ import pytest
 
 from cdc.core.debezium import Shape, understand
 from cdc.core.plan import TableSpec
-from cdc.core.records import ChangeSite, Origin, ReadSite, Record, change_record, read_record, read_version
+from cdc.core.records import (
+    ChangeSite,
+    Origin,
+    ReadSite,
+    Record,
+    change_record,
+    change_version,
+    read_record,
+    read_version,
+)
 from cdc.core.transaction import Change, Transaction
 from cdc.core.values import Value
 from shared.model.envelope import Op
+from shared.model.names import partition_of
 from shared.model.position import Flavour, MysqlGtids, Position, TableId
 
 GOLDEN = Path(__file__).parents[1] / "data" / "envelope"
@@ -45,7 +55,8 @@ def record(op: str) -> Record:
     change = Change(TABLE, "acme", Op(op), before, after, 0, 0)
     gtid = "5b431a1d-e71a-11f1-9f72-02fc00000001:1213"
     transaction = Transaction(gtid, FILE, 420826, 421117, 1795424929, (change,))
-    return change_record(ChangeSite(ORIGIN, SPEC, 8, transaction, 1795424929893), change)
+    site = ChangeSite(ORIGIN, SPEC, 8, transaction, 1795424929893)
+    return change_record(site, change, partition_of("acme", 8), change_version(ORIGIN, transaction, change))
 
 
 @pytest.mark.parametrize("op", ["c", "u", "d", "r"])
