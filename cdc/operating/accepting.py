@@ -53,7 +53,7 @@ def accept(server: str, *, yes: bool) -> None:
 
 def _hubs(cluster: Cluster, server: str) -> Sequence[Hub]:
     """Those of the server, or of the only one."""
-    hubs = cluster.hubs()
+    hubs = [hub for hub in cluster.hubs() if not hub.source_topic]
     servers = sorted({hub.server_id for hub in hubs})
     if not servers:
         raise InvalidError("there is no hub that names a database server", mend="kubectl get lynqhubs -A lists them")

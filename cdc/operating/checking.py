@@ -71,7 +71,7 @@ def _databases(cluster: Cluster, hubs: Iterable[Hub]) -> list[Finding]:
     found: list[Finding] = []
     seen: set[tuple[str, str]] = set()
     silent: set[str] = set()
-    for hub in hubs:
+    for hub in (hub for hub in hubs if not hub.source_topic):
         source, subject = source_of(hub), f"hub {'/'.join(hub.key)}"
         if hub.server_id in silent:
             continue  # told once

@@ -103,7 +103,8 @@ def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
 def _rows(cluster: Cluster, hub: Hub, where: str) -> str:
     """Uids of the rows that match, as the annotation has them. Raises InvalidError, SourceError, ClusterError."""
     name = "/".join(hub.key)
-    uids = matching_uids(cluster.login(hub), hub, source_of(hub), where, _ROWS_MAX)
+    source = source_of(hub)
+    uids = matching_uids(cluster.login(hub), hub, source, where, _ROWS_MAX)
     text = json.dumps(uids, ensure_ascii=False)
     if len(uids) > _ROWS_MAX or len(text.encode("utf-8", "surrogatepass")) > _ROWS_BYTES:
         raise InvalidError(

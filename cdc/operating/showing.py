@@ -16,6 +16,7 @@ from cdc.operating.options import Format
 from cdc.operating.output import age, out, print_data
 from shared.clock import SystemClock, rfc3339
 from shared.errors import InvalidError
+from shared.model.names import debezium_source
 from shared.model.position import CaptureState, Position, TableId, TableState
 from shared.settings import KafkaSettings, load_kafka
 
@@ -64,14 +65,20 @@ def _nothing(kafka: KafkaSettings) -> InvalidError:
 def _print(server: str, stored: Stored, now_s: float) -> None:
     state = stored.state
     facts = {
-        "server": f"{state.flavour} {state.server_uuid or 'not known yet'}",
         "epoch": str(state.epoch),
         "incarnation": f"{state.incarnation}{', ends: ' + state.anew if state.anew else ''}",
-        "floor": place_text(state.floor),
-        "gtids": _gtids_text(state.floor),
-        "replica id": str(state.replica_id),
         "written": f"{age(now_s - stored.written_s)} ago",
     }
+    if debezium_source(server):
+        facts = {"source": f"topic with id {state.server_uuid or 'not known yet'}", **facts}
+    else:
+        facts = {
+            "server": f"{state.flavour} {state.server_uuid or 'not known yet'}",
+            "replica id": str(state.replica_id),
+            **facts,
+            "floor": place_text(state.floor),
+            "gtids": _gtids_text(state.floor),
+        }
     console = out()
     console.print(Text(server, style="bold"))
     console.print(facts_grid(facts))

@@ -115,7 +115,7 @@ def _origin(one: Told, version: Version) -> str:
     """Version in short, and the transaction."""
     short = ".".join(str(number) for number in version)
     gtid = one.envelope.source.gtid if one.envelope else ""
-    how = "by SELECT" if version.kind == KIND_READ and not gtid and one.envelope else gtid
+    how = "by a read" if version.kind == KIND_READ else gtid
     return f"{short}  {how}".rstrip()
 
 

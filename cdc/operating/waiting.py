@@ -45,6 +45,12 @@ def wait(hub_name: str, gtid: str, timeout_s: float, output: Format) -> None:
     """Raises UsageError, InvalidError, LogError, SourceError, ClusterError; exit code 4 when the time is over."""
     kafka, cluster = load_kafka(), Cluster.connect()
     hub = cluster.one(hub_name)
+    if hub.source_topic:
+        raise InvalidError(
+            f"LynqHub {'/'.join(hub.key)} takes its rows from a Debezium topic: no GTID tells how far that is",
+            mend=f"rowplane resync --hub {'/'.join(hub.key)} has the topic read now, and waits until it is",
+            reason="NoGtids",
+        )
     wanted = _given(gtid) if gtid else _executed(cluster, hub)
     waiting = _Waiting(kafka, hub, wanted, timeout_s)
     is_there = waiting.run()

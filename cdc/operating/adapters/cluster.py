@@ -46,13 +46,13 @@ class Cluster:
     # -- hubs ------------------------------------------------------------------------------------------------------
 
     def hubs(self) -> list[Hub]:
-        """All that name a table, of the namespace of the settings or of all, by name."""
+        """All that name a table or a topic, of the namespace of the settings or of all, by name."""
         documents, _ = self.client.list(HUBS, self.client.namespace)
         hubs = [parse_object(Hub, document) for document in documents]
-        return sorted((hub for hub in hubs if hub.spec.source.mysql), key=lambda hub: hub.key)
+        return sorted((hub for hub in hubs if hub.server_id), key=lambda hub: hub.key)
 
     def hub(self, key: tuple[str, str]) -> Hub:
-        """One. Raises InvalidError when it does not exist, or names no table."""
+        """One. Raises InvalidError when it does not exist, or names neither table nor topic."""
         name = "/".join(key)
         try:
             hub = parse_object(Hub, self.client.get(HUBS, *key))
@@ -60,7 +60,7 @@ class Cluster:
             raise InvalidError(
                 f"LynqHub {name} does not exist", mend="kubectl get lynqhubs -A lists them", reason="HubMissing"
             ) from error
-        if hub.spec.source.mysql is None:
+        if not hub.server_id:
             raise InvalidError(
                 f"LynqHub {name} names no table", mend="Set source.mysql of the hub", reason="HubInvalid"
             )
@@ -166,6 +166,11 @@ class Cluster:
 def source_of(hub: Hub) -> MysqlSource:
     """The hub's table. Raises InvalidError when it names none."""
     source = hub.spec.source.mysql
+    if hub.source_topic:
+        raise InvalidError(
+            f"LynqHub {'/'.join(hub.key)} takes its rows from a Debezium topic: there is no database to ask",
+            reason="NoDatabase",
+        )
     if source is None:
         raise InvalidError(f"LynqHub {'/'.join(hub.key)} names no table", mend="Set source.mysql of the hub")
     return source
