@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +91,10 @@ def test_state_comes_back(flavour: Flavour, text: str) -> None:
         tables={TableId("db", "t"): TableState("topic", 8, "id", ("a", "id"), ("hub:1",), Publish.DONE, "why", True)},
     )
     assert CaptureState.decode(state.encode()) == state
+    assert CaptureState.decode(state.encode().replace(b',"byFile":false', b"")) == state, "as it was written before"
+    none = parse_gtids(flavour, "")
+    by_file = replace(state, floor=Position(none, "binlog.000002", 4, 9, by_file=True))
+    assert CaptureState.decode(by_file.encode()).floor == by_file.floor
     bare = CaptureState(epoch=1, nonce="x")
     assert CaptureState.decode(bare.encode()) == bare
 
