@@ -90,6 +90,9 @@ class Connect:
             "database.include.list": name,
             "include.schema.changes": "false",
             "snapshot.locking.mode": "none",
+            "signal.enabled.channels": "file",
+            "signal.file": str(self._signals(name)),
+            "signal.poll.interval.ms": "500",
             "schema.history.internal": "io.debezium.storage.file.history.FileSchemaHistory",
             "schema.history.internal.file.filename": str(self.directory / f"{name}.history"),
             "schema.history.internal.store.only.captured.tables.ddl": "true",
@@ -99,6 +102,7 @@ class Connect:
             "topic.creation.default.cleanup.policy": "compact",
             **{option.replace("__", "."): str(value) for option, value in options.items()},
         }
+        self._signals(name).touch()
         self.connectors.append(name)
         self._ask("POST", "/connectors", {"name": name, "config": config})
         self._await(name)
@@ -108,20 +112,15 @@ class Connect:
         self._ask("DELETE", f"/connectors/{name}")
         self.connectors.remove(name)
 
-    def forget(self, name: str) -> None:
-        """Drop the offsets of a connector that is stopped, so that it begins with a snapshot, and let it run again."""
-        self._ask("PUT", f"/connectors/{name}/stop")
-        end_s = time.monotonic() + START_S
-        while self._ask("GET", f"/connectors/{name}/status")["connector"]["state"] != "STOPPED":
-            assert time.monotonic() < end_s, "connector does not stop"
-            time.sleep(0.1)
-        self._ask("DELETE", f"/connectors/{name}/offsets")
-        (self.directory / f"{name}.history").unlink(missing_ok=True)
+    def snapshot(self, name: str, table: str) -> None:
+        """Have a connector read the table anew, in the midst of its stream."""
+        data = {"type": "BLOCKING", "data-collections": [f"{name}.{table}"]}
+        signal = {"id": f"{name}-snapshot", "type": "execute-snapshot", "data": data}
+        with self._signals(name).open("a", encoding="utf-8") as signals:
+            signals.write(json.dumps(signal) + "\n")
 
-    def resume(self, name: str) -> None:
-        """Let a stopped connector run again."""
-        self._ask("PUT", f"/connectors/{name}/resume")
-        self._await(name)
+    def _signals(self, name: str) -> Path:
+        return self.directory / f"{name}.signals"
 
     def _await(self, name: str) -> None:
         end_s = time.monotonic() + START_S

@@ -108,7 +108,8 @@ class DebeziumWorld(CaptureWorld):
     def _read(self, topic: str) -> list[Any]:
         consumer = connect_consumer(self.kafka)
         try:
-            return list(read_all(consumer, topic, sorted(consumer.partitions_for_topic(topic) or ())))
+            partitions = sorted(consumer.partitions_for_topic(topic) or ())
+            return list(read_all(consumer, topic, partitions)) if partitions else []
         finally:
             consumer.close()
 

@@ -154,6 +154,29 @@ def test_changes_by_way_of_a_connector_are_told_as_the_table_s_own(world: Debezi
     connect.remove(world.name)
 
 
+def test_a_topic_that_is_lost_with_a_delete_in_it_is_mended_by_a_snapshot(
+    world: DebeziumWorld, connect: Connect
+) -> None:
+    world.make_table()
+    world.fill(["a", "b", "c"])
+    connect.add(world.name, world.server, world.flavour)
+    world.make_debezium_hub()
+    process = world.start()
+    world.eventually(lambda: world.rows().keys() == set("abc"), "three rows", 60.0, world.conditions)
+    world.stop(process)
+    world.sql("DELETE FROM DB.nodes WHERE node_id = 'b'")
+    world.eventually(lambda: len(messages(world, world.source_topic)) == 4, "the delete in the connector's topic")
+    world.delete_topic(world.source_topic)
+    world.make_topic(partitions=3)
+    world.start()
+    world.wait_reason("TopicIncomplete")
+    assert world.rows().keys() == set("abc")
+    connect.snapshot(world.name, "nodes")
+    world.wait_rows({"a": "blue", "c": "blue"})
+    world.wait_reason("Streaming")
+    connect.remove(world.name)
+
+
 def test_our_topic_reads_as_debezium_s_for_the_same_changes(world: DebeziumWorld, connect: Connect) -> None:
     """Every field that we write is in Debezium's envelope, and says the same of the same change."""
     direct = beside(world)
