@@ -7,18 +7,24 @@ those of a connector, with the parts that a test is about.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kafka import KafkaProducer  # type: ignore[import-untyped]  # ships no types
 from kafka.admin import ConfigResource, ConfigResourceType  # type: ignore[import-untyped]  # as above
 
+from deploy.stack import ports
 from deploy.stack.endpoints import Endpoints
 from shared.kafka import connect_admin, connect_consumer, connect_producer, read_all
-from shared.kube import HUBS, KubeClient
+from shared.kube import FORMS, HUBS, KubeClient
 from shared.model.names import API_VERSION, HEADER_DEAD, dead_topic, debezium_server_id, debezium_topic
+from tests.builders import CONFIG_MAPS
 from tests.component.conftest import CaptureWorld, make_world
 
 __all__ = ["DebeziumWorld", "debezium_world", "envelope"]
@@ -91,6 +97,38 @@ class DebeziumWorld(CaptureWorld):
         """Put annotations on a hub."""
         metadata = {"name": hub, "namespace": self.name, "annotations": annotations}
         self.kube.apply(HUBS, {"apiVersion": API_VERSION, "kind": "LynqHub", "metadata": metadata}, manager="requests")
+
+    def start_product(self) -> None:
+        """The supervisor of captures and a reconciler, as an installation runs them."""
+        chosen = ports.choose({"capture": 24840, "reconcile": 24841}, {}, ())
+        for verb, port in chosen.items():
+            environment = {
+                **os.environ,
+                "KUBECONFIG": str(self.endpoints.kubeconfig),
+                "ROWPLANE_KAFKA_BOOTSTRAP_SERVERS": self.endpoints.kafka_bootstrap_servers,
+                "ROWPLANE_TOPIC_PREFIX": self.name,
+                "ROWPLANE_GROUP": self.name,
+                "ROWPLANE_METRICS_HOST": "127.0.0.1",
+                "ROWPLANE_METRICS_PORT": str(port),
+                "ROWPLANE_NAMESPACE": self.name,
+            }
+            command = [str(Path(sys.executable).with_name("rowplane")), verb]
+            self.processes.append(subprocess.Popen(command, env=environment))
+
+    def make_form(self) -> None:
+        """A ConfigMap for each row."""
+        resource = {
+            "id": "settings",
+            "nameTemplate": "{{ .uid }}-settings",
+            "spec": {"apiVersion": "v1", "kind": "ConfigMap", "data": {"color": "{{ .activeColor }}"}},
+        }
+        spec = {"hubId": "hub", "manifests": [resource]}
+        self.kube.apply(FORMS, self._object("LynqForm", "form", spec), manager="test")
+
+    def settings(self) -> dict[str, str]:
+        """Name to color of the ConfigMaps."""
+        found = self.kube.list(CONFIG_MAPS, self.name)[0]
+        return {m["metadata"]["name"]: m["data"]["color"] for m in found if "color" in (m.get("data") or {})}
 
     def marks(self) -> list[dict[str, str]]:
         """Keys of the marks of dead letters in our topic."""

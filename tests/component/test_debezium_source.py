@@ -245,3 +245,20 @@ def test_a_topic_with_another_number_of_partitions_stops_the_hub_until_ours_is_d
     world.start()
     world.wait_rows({"a": "blue"})
     assert {record.version.incarnation for record in world.records()} == {2}
+
+
+def test_a_reconciler_serves_rows_of_a_debezium_topic_like_any_other(world: DebeziumWorld) -> None:
+    """Their partitions are the connector's, not those that crc32 gives."""
+    world.make_topic(partitions=3)
+    for number, uid in enumerate("abc"):
+        world.send(envelope("r", uid), partition=number)
+    world.make_debezium_hub()
+    world.make_form()
+    world.start_product()
+    wanted = {f"{uid}-settings": "blue" for uid in "abc"}
+    world.eventually(lambda: world.settings() == wanted, "a ConfigMap for each row", 60.0, world.settings)
+    for number, uid in enumerate("ab"):
+        world.send(envelope("u", uid, "green"), partition=number)
+    world.send(envelope("d", "c"), ({"node_id": "c"}, None), partition=2)
+    wanted = {"a-settings": "green", "b-settings": "green"}
+    world.eventually(lambda: world.settings() == wanted, "two green ones", 60.0, world.settings)
