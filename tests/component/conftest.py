@@ -207,7 +207,7 @@ class CaptureWorld:
         try:
             partitions = consumer.partitions_for_topic(topic) or set()
             found = read_all(consumer, topic, sorted(partitions)) if partitions else ()
-            return [_seen(record) for record in found if record.key is not None and record.value is not None]
+            return [seen(record) for record in found if record.key is not None and record.value is not None]
         finally:
             consumer.close()
 
@@ -277,7 +277,8 @@ class CaptureWorld:
         admin.close()
 
 
-def _seen(record: Any) -> Seen:
+def seen(record: Any) -> Seen:
+    """A consumer's record."""
     value, headers = json.loads(record.value), dict(record.headers)
     return Seen(
         partition=record.partition,

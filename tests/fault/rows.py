@@ -20,14 +20,16 @@ from typing import Any
 
 import pymysql
 import pytest
+from kafka import TopicPartition  # type: ignore[import-untyped]  # ships no types
 from pymysql.cursors import DictCursor
 
 from deploy.stack.endpoints import Endpoints
+from shared.kafka import connect_consumer, read_all
 from shared.kube import HUBS, KubeClient
-from shared.model.names import ANNOTATION_RESYNC
-from shared.model.position import CaptureState, Publish
+from shared.model.names import ANNOTATION_RESYNC, position_topic
+from shared.model.position import CaptureState, Publish, settle
 from shared.model.version import Version
-from tests.component.conftest import CaptureWorld, Seen, make_world
+from tests.component.conftest import CaptureWorld, Seen, make_world, seen
 from tests.fault.servers import PrivateServer, Servers, running_servers
 
 __all__ = [
@@ -62,13 +64,55 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield running
 
 
+@dataclass(slots=True)
+class TableWorld(CaptureWorld):
+    """A world whose topic is looked at again and again: one consumer for all, and each record is read once."""
+
+    consumer: Any = None
+    known: list[Seen] = field(default_factory=list)
+    offsets: dict[int, int] = field(default_factory=dict)
+
+    def records(self, table: str = "nodes") -> list[Seen]:
+        """Every record of the table's topic, in each partition in order."""
+        topic = self.change_topic(table)
+        parts = [TopicPartition(topic, number) for number in self._consumer().partitions_for_topic(topic) or ()]
+        self.consumer.assign(parts)
+        for part in parts:
+            self.consumer.seek(part, self.offsets.get(part.partition, 0))
+        ends = self.consumer.end_offsets(parts) if parts else {}
+        while any(self.consumer.position(part) < ends[part] for part in parts):
+            for records in self.consumer.poll(timeout_ms=100).values():
+                self.known += [
+                    seen(record) for record in records if record.key is not None and record.value is not None
+                ]
+        self.offsets = {part.partition: self.consumer.position(part) for part in parts}
+        return list(self.known)
+
+    def state(self) -> CaptureState | None:
+        """The server's state record that holds."""
+        topic = position_topic(self.name)
+        if not self._consumer().partitions_for_topic(topic):
+            return None
+        return settle(CaptureState.decode(record.value) for record in read_all(self.consumer, topic, (0,)))
+
+    def _consumer(self) -> Any:
+        self.consumer = self.consumer or connect_consumer(self.kafka)
+        return self.consumer
+
+    def close(self) -> None:
+        """End processes and remove everything that the test made."""
+        if self.consumer is not None:
+            self.consumer.close()
+        CaptureWorld.close(self)  # a class with slots is made anew, which `super()` does not know
+
+
 @pytest.fixture(params=["mysql", "mariadb"])
 def world(
     request: pytest.FixtureRequest, endpoints: Endpoints, cluster: KubeClient, servers: Servers
 ) -> Iterator[CaptureWorld]:
     """A fresh world on the module's own server of each kind."""
     server = servers.get(request.param)
-    yield from make_world(endpoints, cluster, request.param, server=server.database)
+    yield from make_world(endpoints, cluster, request.param, TableWorld, server.database)
 
 
 def open_table(world: CaptureWorld, columns: str = COLUMNS) -> Writer:

@@ -28,7 +28,7 @@ from tests.fault.stream import RUNS
 
 _Rows = dict[str, dict[str, Any]]
 
-pytestmark = [pytest.mark.stack, pytest.mark.fault]
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(120 + 60 * RUNS)]
 
 
 def _foreign(world: CaptureWorld, servers: Servers) -> PrivateServer:

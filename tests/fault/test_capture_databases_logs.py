@@ -11,7 +11,7 @@ from tests.fault.rows import agree, open_table, state_of
 from tests.fault.servers import Servers
 from tests.fault.stream import RUNS
 
-pytestmark = [pytest.mark.stack, pytest.mark.fault]
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(120 + 60 * RUNS)]
 
 
 def test_a_server_that_is_killed_is_waited_for_and_followed_on(world: CaptureWorld, servers: Servers) -> None:

@@ -16,7 +16,7 @@ from tests.fault.rows import COLUMNS, KEYS, agree, await_changes, compare, consu
 from tests.fault.servers import Servers
 from tests.fault.stream import RUNS
 
-pytestmark = [pytest.mark.stack, pytest.mark.fault]
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(120 + 60 * RUNS)]
 
 DDL = (
     "ALTER TABLE DB.nodes ADD COLUMN extra INT FIRST",

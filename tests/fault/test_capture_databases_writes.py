@@ -25,7 +25,7 @@ from tests.fault.rows import (
 from tests.fault.servers import PrivateServer, Servers
 from tests.fault.stream import RUNS
 
-pytestmark = [pytest.mark.stack, pytest.mark.fault]
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(120 + 60 * RUNS)]
 
 SESSIONS = {
     "mysql": (
