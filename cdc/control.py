@@ -250,12 +250,16 @@ class Control:
         tables: dict[TableId, TableSpec] = {}
         for table, spec in plan.tables.items():
             if spec.topic not in self._topics:
-                self._topics[spec.topic] = self._parts.topics.ensure_table_topic(spec.topic)
+                self._topics[spec.topic] = self._parts.topics.ensure_table_topic(spec.topic, spec.partitions)
             known = self._parts.keeper.state.tables.get(table)
             count = self._topics[spec.topic].partitions
             if known is not None and known.topic == spec.topic and known.partitions != count:
-                text = f"topic {spec.topic} has {count} partitions, capture wrote {known.partitions}"
-                refused |= dict.fromkeys(spec.hubs, f"{text}. Restore the topic, or delete it and its state")
+                error = InvalidError(
+                    f"topic {spec.topic} has {count} partitions, capture wrote {known.partitions}",
+                    mend="Restore the topic, or delete it: then it is made anew and all rows are published",
+                    reason="PartitionsChanged",
+                )
+                refused |= dict.fromkeys(spec.hubs, error)
                 continue
             tables[table] = spec
         return replace(plan, tables=tables, refused=refused)
@@ -335,11 +339,12 @@ class Control:
 
     def _standing(self, hub: Hub, plan: Plan, troubles: _Troubles) -> Standing:
         check, live = self._checks[hub.key], self._parts.live
-        table, refusal = _table(hub), plan.refused.get(hub.key)
+        table = _table(hub)
         state = self._parts.keeper.state.tables.get(table) if table else None
         spec = plan.tables.get(table) if table else None
         return Standing(
-            error=check.error or (InvalidError(refusal, reason="MappingRefused") if refusal is not None else None),
+            error=check.error or plan.refused.get(hub.key),
+            partitions=state.partitions if state else 0,
             fitness=check.fitness,
             state=state,
             is_polled=table is not None and self._modes.get(table) is Mode.POLL,

@@ -21,7 +21,7 @@ from cdc.debezium_read import Notes
 from cdc.keeper import Keeper
 from cdc.ports import Hubs
 from shared.clock import Clock
-from shared.errors import ClusterError, InvalidError, SourceError
+from shared.errors import ClusterError, SourceError
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_RESYNC, dead_topic
 from shared.model.position import Publish, TableState
@@ -150,7 +150,7 @@ class DebeziumControl:
         table = followed_by(hub)
         state = self._parts.keeper.state.tables.get(table) if table else None
         facts = self._facts(hub, state, told)
-        error = InvalidError(plan.refused[hub.key], reason="MappingRefused") if hub.key in plan.refused else told.error
+        error = plan.refused.get(hub.key) or told.error
         if error is not None:
             return Report(conditions.failed(error), facts)
         is_reading = state is None or (state.publish is not Publish.DONE and state.reason not in ROUTINE)

@@ -242,7 +242,7 @@ class TopicFacts:
 class Topics(Protocol):
     """Creation of topics."""
 
-    def ensure_table_topic(self, topic: str) -> TopicFacts:
+    def ensure_table_topic(self, topic: str, partitions: int) -> TopicFacts:
         """Create the topic unless it exists. Raises LogError."""
         ...
 

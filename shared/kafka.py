@@ -34,7 +34,6 @@ from shared.settings import KafkaSettings
 __all__ = [
     "BATCH_BYTES",
     "REQUEST_TIMEOUT_MS",
-    "TABLE_PARTITIONS",
     "UNREACHABLE_MEND",
     "connect_admin",
     "connect_consumer",
@@ -51,7 +50,6 @@ __all__ = [
     "translated",
 ]
 
-TABLE_PARTITIONS: Final = 8
 BATCH_BYTES: Final = 64 * 1024
 """Up to here a producer puts records of a partition together; a larger record goes alone."""
 REQUEST_TIMEOUT_MS: Final = 10_000

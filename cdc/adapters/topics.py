@@ -17,7 +17,6 @@ from cdc.core.records import Record
 from cdc.ports import TopicFacts
 from shared.errors import InvalidError, LogError, LogRefused, LogUnreachable
 from shared.kafka import (
-    TABLE_PARTITIONS,
     connect_consumer,
     ensure_topic,
     read_all,
@@ -51,7 +50,7 @@ class KafkaTopics:
         self._lock = threading.Lock()
         self._ids: dict[str, str] = {}
 
-    def ensure_table_topic(self, topic: str, partitions: int = TABLE_PARTITIONS) -> TopicFacts:
+    def ensure_table_topic(self, topic: str, partitions: int) -> TopicFacts:
         """Create the topic unless it exists. Raises LogError."""
         with self._lock:
             count = ensure_topic(

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cdc.core.advice import Fitness
+from shared.errors import InvalidError
 from shared.model.form import Form
 from shared.model.hub import Hub, MysqlSource
-from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS
+from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS, TABLE_PARTITIONS
 from shared.model.position import EMPTIED, CaptureState, Mode, Publish, TableId, TableState
 
 __all__ = [
@@ -52,13 +53,15 @@ class TableSpec:
     """Marks of who reads it, sorted."""
     sync_interval_s: float = 30.0
     """Shortest one of its hubs."""
+    partitions: int = TABLE_PARTITIONS
+    """Of the topic, if it is yet to be made: the oldest hub's wish."""
     picks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(mark, uids) of the readers that ask for some rows alone."""
 
     @property
     def bare(self) -> TableSpec:
         """What a reader of the table needs: that hubs come and go, or want it oftener, is nothing to it."""
-        return replace(self, hubs=(), readers=(), sync_interval_s=0.0, picks=())
+        return replace(self, hubs=(), readers=(), sync_interval_s=0.0, partitions=TABLE_PARTITIONS, picks=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,7 @@ class Plan:
     """All tables of a server, and the hubs that cannot join."""
 
     tables: Mapping[TableId, TableSpec] = field(default_factory=dict)
-    refused: Mapping[HubKey, str] = field(default_factory=dict)
-    """Hub to the reason, in words with a mend."""
+    refused: Mapping[HubKey, InvalidError] = field(default_factory=dict)
 
 
 def table_of(source: MysqlSource) -> TableId:
@@ -94,7 +96,7 @@ def plan_tables(hubs: Iterable[Hub], forms: Iterable[Form], prefix: str) -> Plan
     for form in forms:
         forms_of.setdefault((form.metadata.namespace, form.spec.hub_id), []).append(form.metadata.uid)
     groups: dict[TableId, list[Hub]] = {}
-    refused: dict[HubKey, str] = {}
+    refused: dict[HubKey, InvalidError] = {}
     for hub in by_age(hubs):
         table = followed_by(hub)
         if table is None:
@@ -103,9 +105,11 @@ def plan_tables(hubs: Iterable[Hub], forms: Iterable[Form], prefix: str) -> Plan
         uid_column = hub.spec.value_mappings.uid
         if group and group[0].spec.value_mappings.uid != uid_column:
             first = group[0]
-            refused[hub.key] = (
+            refused[hub.key] = InvalidError(
                 f"hub maps uid to column {uid_column}, hub {'/'.join(first.key)} maps it to"
-                f" {first.spec.value_mappings.uid} on the same table. Use one uid column per table"
+                f" {first.spec.value_mappings.uid} on the same table",
+                mend="Use one uid column per table",
+                reason="MappingRefused",
             )
             continue
         group.append(hub)
@@ -123,6 +127,7 @@ def _spec(table: TableId, hubs: list[Hub], forms_of: Mapping[HubKey, list[str]],
         id=table,
         topic=hubs[0].topic(prefix),
         uid_column=hubs[0].spec.value_mappings.uid,
+        partitions=hubs[0].partitions or TABLE_PARTITIONS,
         columns=tuple(sorted({column for hub in hubs for column in hub.columns()})),
         hubs=tuple(hub.key for hub in hubs),
         readers=tuple(sorted(marks)),

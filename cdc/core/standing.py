@@ -12,7 +12,7 @@ from cdc.core.advice import Fitness
 from cdc.core.conditions import Facts, Report
 from cdc.core.plan import resync_mark, table_of
 from cdc.core.schedule import ROUTINE
-from shared.errors import RowplaneError, SourceError
+from shared.errors import InvalidError, RowplaneError, SourceError
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_RESYNC
 from shared.model.position import Publish, TableState
@@ -29,6 +29,8 @@ class Standing:
     fitness: Fitness | None
     state: TableState | None
     """Of the hub's table."""
+    partitions: int
+    """Of the table's topic; 0 while it is not known."""
     is_polled: bool
     every_s: float
     """How often the table is read when it is polled."""
@@ -52,7 +54,8 @@ def report_of(hub: Hub, standing: Standing) -> Report:
         return Report(())
     name, state = str(table_of(source)), standing.state
     facts = _facts(hub, standing)
-    error = standing.error or (None if standing.is_polled else standing.stream) or standing.reading
+    stream = None if standing.is_polled else standing.stream
+    error = standing.error or stream or standing.reading or _other_partitions(hub, standing.partitions)
     if error is not None:
         return Report(conditions.failed(error), facts)
     is_reading = state is None or not (state.publish in (Publish.DONE, Publish.ROWS) or state.reason in ROUTINE)
@@ -65,6 +68,16 @@ def report_of(hub: Hub, standing: Standing) -> Report:
         verdicts = conditions.polling(name, standing.every_s, obstacle)
         return Report(verdicts, replace(facts, mode="Polling"))
     return Report(conditions.streaming(name), replace(facts, mode="Streaming"))
+
+
+def _other_partitions(hub: Hub, number: int) -> InvalidError | None:
+    if not number or hub.partitions in (None, number):
+        return None
+    return InvalidError(
+        f"hub asks for {hub.partitions} partitions, its table's topic was made with {number}; it is used as it is",
+        mend=f"Set capture.partitions to {number}",
+        reason="PartitionsDiffer",
+    )
 
 
 def _facts(hub: Hub, standing: Standing) -> Facts:

@@ -162,6 +162,11 @@ class Hub(ApiModel):
         mysql = self.spec.source.mysql
         return table_topic(prefix, self.server_id, mysql.database, mysql.table) if mysql else ""
 
+    @property
+    def partitions(self) -> int | None:
+        """How many partitions the change topic is to have; None: no wish."""
+        return self.spec.capture.partitions if self.spec.capture else None
+
     def columns(self) -> tuple[str, ...]:
         """Every column that a mapping names, once, uid first: all that is ever published."""
         mappings = self.spec.value_mappings

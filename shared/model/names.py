@@ -40,7 +40,8 @@ ANNOTATION_SOURCE_POSITION: Final = "lynq.sh/source-position"
 ANNOTATION_POSITION_ACCEPTED: Final = "lynq.sh/position-accepted"
 """On a hub: the uuid of the database server that a person has accepted in place of the one that was followed."""
 ANNOTATION_RESYNC: Final = "lynq.sh/resync-requested"
-"""On a hub: `diff/<id>` asks for a comparison of its table, `full/<id>` for all rows, `rows/<id>` for some of them."""
+"""On a hub: `diff/<id>` asks for a comparison of its table, `empty/<id>` for one that is believed when it finds no row,
+`full/<id>` for all rows, `rows/<id>` for some of them."""
 ANNOTATION_RESYNC_ROWS: Final = "lynq.sh/resync-rows"
 """On a hub: the uids that `rows/<id>` asks for, a JSON list of texts."""
 
@@ -50,6 +51,8 @@ HEADER_BULK: Final = "rowplane-bulk"
 HEADER_DEAD: Final = "rowplane-dead"
 HEADER_CONTROL: Final = "rowplane-control"
 
+TABLE_PARTITIONS: Final = 8
+"""Of a change topic, unless the hub asks for another number."""
 POSITION_SUFFIX: Final = "position"
 DEAD_SUFFIX: Final = "dead"
 _DEBEZIUM: Final = "debezium"

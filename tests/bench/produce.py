@@ -35,7 +35,8 @@ from cdc.core.records import Record
 from deploy.stack.endpoints import load_endpoints
 from shared.clock import SystemClock
 from shared.errors import LogError
-from shared.kafka import TABLE_PARTITIONS, connect_admin, ensure_topic, topic_limit_bytes
+from shared.kafka import connect_admin, ensure_topic, topic_limit_bytes
+from shared.model.names import TABLE_PARTITIONS
 from shared.settings import KafkaSettings
 from tests.unit.cdc.fakes import position
 

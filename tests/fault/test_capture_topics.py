@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from shared.kafka import TABLE_PARTITIONS, connect_admin, ensure_topic, topic_exists, topic_ids
-from shared.model.names import position_topic, table_topic
+from shared.kafka import connect_admin, ensure_topic, topic_exists, topic_ids
+from shared.model.names import TABLE_PARTITIONS, position_topic, table_topic
 from tests.component.conftest import CaptureWorld
 from tests.fault.capture import CLIENTS, GuardConsumer, Load, capturing, check, start_replica, steps_back, supervised
 from tests.fault.stream import RUNS

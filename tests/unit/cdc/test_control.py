@@ -22,7 +22,7 @@ from tests.unit.cdc.fakes import ManualClock, MemoryKeys, MemoryStore
 GOOD, BAD = TableId("shop", "good"), TableId("shop", "bad")
 
 
-def _hub(table: str, generation: int = 1, wish: str = "") -> Hub:
+def _hub(table: str, generation: int = 1, wish: str = "", partitions: int | None = None) -> Hub:
     mysql = {"host": "db", "port": 3306, "username": "u", "database": "shop", "table": table}
     return parse_object(
         Hub,
@@ -38,6 +38,7 @@ def _hub(table: str, generation: int = 1, wish: str = "") -> Hub:
             "spec": {
                 "source": {"type": "mysql", "mysql": mysql},
                 "valueMappings": {"uid": "id", "activate": "active"},
+                "capture": {"partitions": partitions} if partitions else None,
             },
         },
     )
@@ -54,6 +55,7 @@ class Bench:
         self.facts: dict[str, Facts] = {}
         self.fitness: dict[TableId, Fitness] = {}
         self.partitions = 8
+        self.asked_partitions: list[int] = []
         self.topic_id = "one"
         self.clock = ManualClock()
         self.store = MemoryStore()
@@ -100,8 +102,9 @@ class Bench:
             self.live.stop()
             self.control.stop()
 
-    def ensure_table_topic(self, topic: str) -> TopicFacts:
+    def ensure_table_topic(self, topic: str, partitions: int) -> TopicFacts:
         """As set."""
+        self.asked_partitions.append(partitions)
         return TopicFacts(self.partitions if topic else 0, self.topic_id, 604_800.0)
 
     def _preflight(self, login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> Fitness:
@@ -178,6 +181,17 @@ def test_a_topic_with_another_partition_count_stops_its_hubs() -> None:
     again.look()
     assert again.wanted() == set()
     assert "has 4 partitions, capture wrote 8" in again.status["good"]["Synced"].message
+
+
+def test_the_oldest_hub_s_wish_makes_the_topic_and_another_wish_is_told() -> None:
+    bench = Bench(_hub("good", partitions=16))
+    bench.look()
+    assert bench.asked_partitions == [16]
+    bench.control.on_stream(None)
+    bench.look()
+    assert bench.status["good"]["Synced"].reason == "PartitionsDiffer"
+    assert "asks for 16 partitions, its table's topic was made with 8" in bench.status["good"]["Synced"].message
+    assert bench.wanted() == {GOOD}, "it is streamed all the same"
 
 
 def test_no_hub_that_can_be_served_means_nothing_to_stream() -> None:

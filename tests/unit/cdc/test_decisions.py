@@ -113,7 +113,7 @@ def test_hubs_of_a_table_share_it() -> None:
 def test_one_table_has_one_uid_column() -> None:
     plan = plan_tables([_hub("old", age="2025-01-01T00:00:00Z"), _hub("new", uid="other")], [], "p")
     assert plan.tables[NODES].hubs == (("ns", "old"),)
-    assert "hub ns/old maps it to id" in plan.refused["ns", "new"]
+    assert "hub ns/old maps it to id" in plan.refused["ns", "new"].text
 
 
 def test_all_rows_are_published_when_a_reader_is_new_and_not_when_one_left() -> None:
