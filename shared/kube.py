@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
+import yaml
 from kubernetes import config as kube_config
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
@@ -91,9 +92,14 @@ class KubeClient:
                 kube_config.load_config(  # type: ignore[no-untyped-call]  # the client has no annotation here
                     client_configuration=configuration
                 )
-        except (kube_config.ConfigException, OSError, ValueError) as error:
+        except (kube_config.ConfigException, OSError) as error:
             raise UsageError(
                 f"Kubernetes configuration cannot be used: {error}",
+                mend="Set KUBECONFIG to the path of a kubeconfig file",
+            ) from error
+        except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
+            raise UsageError(
+                f"Kubernetes configuration cannot be used: {settings.kubeconfig or 'it'} is no kubeconfig",
                 mend="Set KUBECONFIG to the path of a kubeconfig file",
             ) from error
         configuration.connection_pool_maxsize = pool_size

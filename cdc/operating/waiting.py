@@ -43,6 +43,7 @@ _Gtids = MysqlGtids | MariadbGtids
 
 def wait(hub_name: str, gtid: str, timeout_s: float, output: Format) -> None:
     """Raises UsageError, InvalidError, LogError, SourceError, ClusterError; exit code 4 when the time is over."""
+    named = _given(gtid) if gtid else None
     kafka, cluster = load_kafka(), Cluster.connect()
     hub = cluster.one(hub_name)
     if hub.source_topic:
@@ -51,7 +52,7 @@ def wait(hub_name: str, gtid: str, timeout_s: float, output: Format) -> None:
             mend=f"rowplane resync --hub {'/'.join(hub.key)} has the topic read now, and waits until it is",
             reason="NoGtids",
         )
-    wanted = _given(gtid) if gtid else _executed(cluster, hub)
+    wanted = named or _executed(cluster, hub)
     waiting = _Waiting(kafka, hub, wanted, timeout_s)
     is_there = waiting.run()
     took_s = waiting.passed_s()
