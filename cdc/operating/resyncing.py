@@ -33,7 +33,7 @@ _PATIENCE_S: Final = 20.0
 _ROWS_MAX: Final = 2_000
 _ROWS_BYTES: Final = 100_000
 """Annotations of an object have 256 KiB together (Kubernetes API, `TotalAnnotationSizeLimitB`)."""
-_WORKING: Final = frozenset({"Snapshotting", "DeadLetters", "Streaming", "Polling"})
+_WORKING: Final = frozenset({"Snapshotting", "DeadLetters", "Streaming", "Polling", "EmptyRead", "PartitionsDiffer"})
 """Reasons of the condition Synced under which tables are read."""
 
 
@@ -46,6 +46,17 @@ class Wish:
     full: bool = False
     where: str = ""
     """A condition of the server's SQL: only rows that match, and no deletes."""
+    may_be_empty: bool = False
+    """A comparison that finds no row is believed: all that the topic holds is deleted."""
+
+    @property
+    def kind(self) -> str:
+        """How the request begins. Raises UsageError."""
+        given = {"--full": self.full, "--where": bool(self.where), "--allow-empty": self.may_be_empty}
+        chosen = [name for name, is_given in given.items() if is_given]
+        if len(chosen) > 1:
+            raise UsageError(f"{' and '.join(chosen)} are given together", mend="Give one of them")
+        return {"--full": "full", "--where": "rows", "--allow-empty": "empty"}[chosen[0]] if chosen else "diff"
 
 
 @dataclass(slots=True)
@@ -78,13 +89,11 @@ class _Request:
 def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
     """Raises UsageError, InvalidError, ClusterError; exit code 4 when a table was not read in time."""
     check_hubs(wish.hubs, every=wish.every)
-    if wish.full and wish.where:
-        raise UsageError("--full and --where are both given", mend="Give one of them")
+    kind = wish.kind
     cluster = Cluster.connect()
     hubs = cluster.chosen(wish.hubs, every=wish.every)
     if not hubs:
         raise InvalidError("there is no hub that names a table", mend="kubectl get lynqhubs -A lists them")
-    kind = "rows" if wish.where else "full" if wish.full else "diff"
     text = f"{kind}/{uuid.uuid4().hex[:12]}"
     rows = {hub.key: _rows(cluster, hub, wish.where) for hub in hubs} if wish.where else {}
     for hub in hubs:
