@@ -15,6 +15,7 @@ app = typer.Typer()
 @app.command()
 def capture() -> None:
     """Watch hubs and stream their tables' row changes into Kafka, one process per database server."""
-    from cdc.supervisor import main  # noqa: PLC0415  # other commands should not wait for Kafka and MySQL clients
+    from cdc.operating.checking import check_at_start  # noqa: PLC0415  # other commands should not wait for clients
+    from cdc.supervisor import main  # noqa: PLC0415  # likewise
 
-    main()
+    main(check_at_start)

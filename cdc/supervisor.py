@@ -6,6 +6,7 @@ Fed by: the hub watch. Feeds: children; /livez, /readyz, /metrics. Never: reads 
 
 from __future__ import annotations
 
+import contextvars
 import random
 import threading
 from collections.abc import Callable
@@ -88,8 +89,8 @@ class Supervisor:
         self._children, self._leaving = {}, []
 
 
-def supervise(kube: KubeSettings, probes: ProbeSettings, stop: threading.Event) -> None:
-    """Run until `stop`. Raises UsageError when the cluster or the probes' port cannot be used."""
+def supervise(kube: KubeSettings, probes: ProbeSettings, stop: threading.Event, check: Callable[[], None]) -> None:
+    """Run until `stop`; `check` runs beside, once. Raises UsageError when cluster or probes' port cannot be used."""
     changed = threading.Event()
     hubs = ClusterHubs(KubeClient.connect(kube), SystemClock(), changed.set, with_forms=False)
     supervisor = Supervisor(SystemClock())
@@ -101,6 +102,7 @@ def supervise(kube: KubeSettings, probes: ProbeSettings, stop: threading.Event) 
     hubs.start()
     log.info("capture supervisor started", port=server.port)
     threading.Thread(target=_pass_on, args=(stop, changed), name="stopper", daemon=True).start()
+    threading.Thread(target=contextvars.copy_context().run, args=(check,), name="check", daemon=True).start()
     try:
         while not stop.is_set():
             changed.clear()
@@ -121,8 +123,8 @@ def _pass_on(stop: threading.Event, changed: threading.Event) -> None:
     changed.set()
 
 
-def main() -> None:
-    """The command: settings from the environment, stop by signal. Raises UsageError.
+def main(check: Callable[[], None]) -> None:
+    """The command: settings from the environment, stop by signal; `check` runs at the start. Raises UsageError.
 
     Settings of Kafka are only checked here: children that end over them would be started again for ever.
     """
@@ -130,4 +132,4 @@ def main() -> None:
     kafka = load_kafka()
     check_files(kafka)
     producer_class(kafka)
-    supervise(load_kube(), load_probes(), install_stop_event())
+    supervise(load_kube(), load_probes(), install_stop_event(), check)

@@ -1,6 +1,7 @@
 """`rowplane check` at work: ask database, Kafka and cluster, judge, print, and the exit code.
 
-Fed by: commands.py. Feeds: the terminal. Never: judges, which the rules do; changes anything.
+Fed by: commands.py, the start of a capture. Feeds: the terminal, or the log. Never: judges, which the rules do, or
+changes anything.
 Exit codes: 0 fit, 1 something must be mended, 2 usage, 3 something could not be reached.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import structlog
 import typer
 from rich.text import Text
 
@@ -27,7 +29,9 @@ from shared.errors import ClusterError, RowplaneError, SourceError, UsageError
 from shared.model.hub import Hub
 from shared.settings import KafkaSettings, load_kafka
 
-__all__ = ["check"]
+__all__ = ["check", "check_at_start"]
+
+log = structlog.get_logger(__name__)
 
 _STYLES: Final = {
     Severity.ERROR: "bold red",
@@ -41,6 +45,27 @@ def check(hub_name: str, output: Format, *, every: bool) -> None:
     """Exit code 1 for an error, 3 when something did not answer."""
     names = (hub_name,) if hub_name else ()
     check_hubs(names, every=every)
+    findings = _findings(names, every=every)
+    _print(findings, output)
+    raise typer.Exit(worst_exit_code(findings))
+
+
+def check_at_start() -> None:
+    """The same for all hubs, told by the log of a capture that begins: what is wrong, or could be better."""
+    try:
+        findings = _findings((), every=True)
+    except RowplaneError as error:
+        log.warning("check not made", error=str(error))
+        return
+    for finding in findings:
+        if finding.severity in (Severity.ERROR, Severity.WARNING):
+            words = {"severity": finding.severity.value, "why": finding.why, "mend": finding.mend}
+            log.warning("check finds", subject=finding.subject, finding=finding.text, reason=finding.reason, **words)
+    log.info("check made", findings=len(findings), unfit=sum(f.severity is Severity.ERROR for f in findings))
+
+
+def _findings(names: Sequence[str], *, every: bool) -> list[Finding]:
+    """Raises UsageError, InvalidError."""
     kafka, cluster = load_kafka(), Cluster.connect()
     findings = _asked(f"cluster {cluster.client.server}", lambda: judge_cluster(cluster.facts()))
     hubs: Sequence[Hub] = ()
@@ -51,9 +76,7 @@ def check(hub_name: str, output: Format, *, every: bool) -> None:
             findings.append(failure(f"cluster {cluster.client.server}", error))
     findings += _databases(cluster, hubs)
     servers = ",".join(kafka.bootstrap_servers)
-    findings += _asked(f"Kafka {servers}", lambda: judge_brokers(broker_facts(kafka, _topics(kafka, hubs))))
-    _print(findings, output)
-    raise typer.Exit(worst_exit_code(findings))
+    return findings + _asked(f"Kafka {servers}", lambda: judge_brokers(broker_facts(kafka, _topics(kafka, hubs))))
 
 
 def _asked(subject: str, ask: Callable[[], list[Finding]]) -> list[Finding]:
