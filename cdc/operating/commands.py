@@ -47,13 +47,13 @@ def resync(  # noqa: PLR0913  # options
     hub: HubNames = None,
     every: Every = False,
     full: Annotated[bool, typer.Option("--full", help="Publish all rows, also those that are in step.")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Delete all rows if the table is found empty.")
+    ] = False,
     where: Annotated[
         str,
         typer.Option("--where", help="Publish the rows that match, whatever they were; delete none.", metavar="SQL"),
     ] = "",
-    allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Delete all that the topic holds if the table has no row.")
-    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the table has been read.")] = True,
     timeout: Annotated[str, typer.Option("--timeout", help="How long to wait at most.", metavar="DURATION")] = "10m",
     output: Output = Format.TEXT,
@@ -61,7 +61,7 @@ def resync(  # noqa: PLR0913  # options
     """Have capture read a hub's table again and publish what its topic does not hold, deletes included."""
     from cdc.operating import resyncing  # noqa: PLC0415  # see the module's docstring
 
-    wish = resyncing.Wish(tuple(hub or ()), every, full, where, allow_empty)
+    wish = resyncing.Wish(tuple(hub or ()), every, full, allow_empty, where)
     resyncing.resync(wish, parse_duration_s("--timeout", timeout), output, wait=wait)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ _HELD: Final = 4
 _LOOK_S: Final = 0.3
 _PATIENCE_S: Final = 20.0
 """A trouble that stays so long is told in place of waiting on: as long as a standby needs to take over, and more."""
+_SETTLED_S: Final = 1.0
+"""The condition follows the phase, in another write."""
 _ROWS_MAX: Final = 2_000
 _ROWS_BYTES: Final = 100_000
 """Annotations of an object have 256 KiB together (Kubernetes API, `TotalAnnotationSizeLimitB`)."""
@@ -44,19 +46,19 @@ class Wish:
     hubs: Sequence[str]
     every: bool = False
     full: bool = False
+    allow_empty: bool = False
+    """A table that is found empty is meant to be."""
     where: str = ""
     """A condition of the server's SQL: only rows that match, and no deletes."""
-    may_be_empty: bool = False
-    """A comparison that finds no row is believed: all that the topic holds is deleted."""
 
     @property
     def kind(self) -> str:
-        """How the request begins. Raises UsageError."""
-        given = {"--full": self.full, "--where": bool(self.where), "--allow-empty": self.may_be_empty}
-        chosen = [name for name, is_given in given.items() if is_given]
-        if len(chosen) > 1:
-            raise UsageError(f"{' and '.join(chosen)} are given together", mend="Give one of them")
-        return {"--full": "full", "--where": "rows", "--allow-empty": "empty"}[chosen[0]] if chosen else "diff"
+        """As the request names it. Raises UsageError."""
+        options = {"--full": self.full, "--allow-empty": self.allow_empty, "--where": self.where}
+        given = [option for option, value in options.items() if value]
+        if len(given) > 1:
+            raise UsageError(f"{given[0]} and {given[1]} are both given", mend="Give one of them")
+        return {"--full": "full", "--allow-empty": "empty", "--where": "rows"}[given[0]] if given else "diff"
 
 
 @dataclass(slots=True)
@@ -68,18 +70,16 @@ class _Request:
     phase: str = "Requested"
     trouble: str = ""
     """Why it does not move on, as far as that can be told."""
-    trouble_since_s: float = field(default=0.0)
+    since_s: float = 0.0
+    """When phase and trouble became what they are."""
+    is_done: bool = False
+    """The table has been read, and what there is to say of that is said."""
     is_given_up: bool = False
 
     @property
     def name(self) -> str:
         """namespace/name of the hub."""
         return "/".join(self.hub.key)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the table has been read."""
-        return self.phase == "Done"
 
     def data(self) -> dict[str, Any]:
         """As `-o json` has it."""
@@ -89,12 +89,11 @@ class _Request:
 def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
     """Raises UsageError, InvalidError, ClusterError; exit code 4 when a table was not read in time."""
     check_hubs(wish.hubs, every=wish.every)
-    kind = wish.kind
+    text = f"{wish.kind}/{uuid.uuid4().hex[:12]}"
     cluster = Cluster.connect()
     hubs = cluster.chosen(wish.hubs, every=wish.every)
     if not hubs:
         raise InvalidError("there is no hub that names a table", mend="kubectl get lynqhubs -A lists them")
-    text = f"{kind}/{uuid.uuid4().hex[:12]}"
     rows = {hub.key: _rows(cluster, hub, wish.where) for hub in hubs} if wish.where else {}
     for hub in hubs:
         cluster.annotate(hub, {ANNOTATION_RESYNC: text, ANNOTATION_RESYNC_ROWS: rows.get(hub.key)})
@@ -105,7 +104,7 @@ def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
         print_data({"requests": [request.data() for request in requests]}, output)
     elif not wait:
         out().print(f"requested: {text} of {', '.join(request.name for request in requests)}", markup=False)
-    if wait and not all(request.is_done for request in requests):
+    if wait and not all(request.is_done and not request.trouble for request in requests):
         raise typer.Exit(_HELD)
 
 
@@ -141,6 +140,8 @@ class _Waiting:
         with err().status("") as status:
             self._until_done(status.update)
         for request in self._requests:
+            if request.is_done and request.trouble:
+                tell("warning", f"hub {request.name}: {request.trouble}")
             if not request.is_done:
                 why = request.trouble or f"it is {request.phase.lower()} and not done in {age(self._timeout_s)}"
                 tell("error", f"hub {request.name}: {why}", "The request stands, capture works it off when it can")
@@ -160,22 +161,29 @@ class _Waiting:
 
     def _look(self, request: _Request) -> None:
         hub = self._cluster.hub(request.hub.key)
-        trouble, phase = _trouble(hub, request), request.phase
+        now_s, phase = self._clock.monotonic_s(), request.phase
         known = hub.status.resync
         if known is not None and known.request == request.text:
             phase = known.phase
         if phase != request.phase:
-            request.phase = phase
+            request.phase, request.since_s = phase, now_s
             tell("note", f"hub {request.name}: {phase.lower()} after {age(self._passed_s())}")
-        if phase == "Done":
-            request.trouble = ""
-            if ANNOTATION_RESYNC_ROWS in hub.metadata.annotations:
-                self._cluster.annotate(hub, {ANNOTATION_RESYNC_ROWS: None})
-            return
-        now_s = self._clock.monotonic_s()
+        if phase == "Done" and ANNOTATION_RESYNC_ROWS in hub.metadata.annotations:
+            self._cluster.annotate(hub, {ANNOTATION_RESYNC_ROWS: None})
+        trouble = _held(hub) if phase == "Done" else _trouble(hub, request)
         if trouble != request.trouble:
-            request.trouble, request.trouble_since_s = trouble, now_s
-        request.is_given_up = bool(trouble) and now_s - request.trouble_since_s > _PATIENCE_S
+            request.trouble, request.since_s = trouble, now_s
+        stood_s = now_s - request.since_s
+        if phase == "Done":
+            request.is_done = stood_s >= (_SETTLED_S if trouble else _LOOK_S)
+        else:
+            request.is_given_up = bool(trouble) and stood_s > _PATIENCE_S
+
+
+def _held(hub: Hub) -> str:
+    """What of the table is not in its topic although it was read."""
+    synced = next((c for c in hub.status.conditions if c.type == "Synced"), None)
+    return f"{synced.reason}: {synced.message}" if synced is not None and synced.status == "False" else ""
 
 
 def _trouble(hub: Hub, request: _Request) -> str:

@@ -62,6 +62,24 @@ def test_full_publishes_rows_that_are_in_step(mysql_world: CaptureWorld) -> None
     assert len(world.records()) >= before + 2
 
 
+def test_an_empty_table_is_held_until_it_is_said_to_be_meant(mysql_world: CaptureWorld) -> None:
+    world = mysql_world
+    world.make_table()
+    world.fill(["acme", "globex"])
+    world.make_hub()
+    world.start()
+    world.wait_reason("Streaming")
+    world.sql("SET SESSION sql_log_bin = 0", "DELETE FROM DB.nodes")
+    rowplane(world, "resync")
+    world.wait_reason("EmptyRead")
+    assert world.rows().keys() == {"acme", "globex"}
+    held = rowplane(world, "resync")
+    assert (held.returncode, "rowplane resync --allow-empty" in held.stderr) == (4, True)
+    assert rowplane(world, "resync", "--allow-empty", "--full").returncode == 2
+    assert rowplane(world, "resync", "--allow-empty").returncode == 0
+    assert world.rows() == {}
+
+
 def test_without_a_capture_the_request_stands(mysql_world: CaptureWorld) -> None:
     world = mysql_world
     assert rowplane(world, "resync").returncode == 1  # no hub
