@@ -38,7 +38,7 @@ from cdc.core.resume import Partition
 from cdc.debezium_read import NOWHERE, Following, ReadParts, WholeRead, dead
 from cdc.ports import Message, SizedTopics, SourceTopicFacts, TopicFacts, TopicTails
 from shared.backoff import Backoff
-from shared.errors import InvalidError, LogUnreachable, SourceError, SourceUnfit
+from shared.errors import InvalidError, LogUnreachable, SourceError, SourceUnfit, SourceUnreachable
 from shared.model.envelope import Op
 from shared.model.position import CaptureState, Publish, TableState
 from shared.model.version import KIND_CHANGE, Version
@@ -96,7 +96,7 @@ class Republisher:
         self._retention_s = 0.0
 
     def run(self) -> None:
-        """Until `stop`. Raises LogError: without Kafka, or the epoch, there is nothing to do."""
+        """Until `stop`. Raises LogRefused: without the epoch there is nothing to do; LogError while it stops."""
         stop = self._parts.stop
         while not stop.is_set():
             spec = self._hooks.wanted()
@@ -106,11 +106,18 @@ class Republisher:
             try:
                 self._follow(spec)
             except SourceError as error:
-                log.warning("topic is not followed", topic=spec.id.table, error=str(error), reason=error.reason)
-                metrics.RECONNECTS.inc()
-                self._hooks.on_stream(error)
-                stop.wait(self._backoff.delay_s(self._failures, random.random()))  # noqa: S311  # jitter
-                self._failures += 1
+                self._pause(spec, error)
+            except LogUnreachable as error:
+                if stop.is_set():
+                    raise
+                self._pause(spec, SourceUnreachable(error.text, mend=error.mend, reason=error.reason))
+
+    def _pause(self, spec: TableSpec, error: SourceError) -> None:
+        log.warning("topic is not followed", topic=spec.id.table, error=str(error), reason=error.reason)
+        metrics.RECONNECTS.inc()
+        self._hooks.on_stream(error)
+        self._parts.stop.wait(self._backoff.delay_s(self._failures, random.random()))  # noqa: S311  # jitter
+        self._failures += 1
 
     def _follow(self, spec: TableSpec) -> None:
         self._drain()
@@ -141,7 +148,7 @@ class Republisher:
         if not has_news and now_s < self._look_at_s:
             return True
         self._look_at_s = now_s + _LOOK_S
-        return self._parts.read.source.identity() == run.topic_id
+        return self._parts.read.source.identity() == run.source
 
     def _drain(self) -> None:
         while not self._parts.read.change_log.drain(1.0):
@@ -153,7 +160,7 @@ class Republisher:
     def _begin(self, spec: TableSpec) -> Following:
         parts, keeper = self._parts, self._parts.read.keeper
         facts = parts.read.source.facts()
-        own = parts.topics.ensure_table_topic(spec.topic, facts.partitions)
+        own = parts.topics.ensure_table_topic(spec.topic, facts.identity.partitions)
         _check(facts, own, spec)
         self._retention_s = own.retention_s
         ends = parts.read.source.bounds()[1]
@@ -164,20 +171,25 @@ class Republisher:
             lowest = max(lowest, 0 if keeper.state.incarnation else self._hooks.lowest_incarnation(spec.topic))
             metrics.GAPS.inc(1 if keeper.state.server_uuid else 0)
             log.warning("new incarnation", topic=spec.id.table, reason=reason)
-        table = next_state(spec, keeper.state.tables.get(spec.id), facts.partitions, own.topic_id)
-        state = keeper.change(lambda old: _next(old, spec, table, facts.topic_id, (reason, lowest)))
+        table = next_state(spec, keeper.state.tables.get(spec.id), facts.identity.partitions, own.topic_id)
+        state = keeper.change(lambda old: _next(old, spec, table, facts.identity.topic_id, (reason, lowest)))
         mine = {number: tail for number, tail in highest.items() if tail.incarnation == state.incarnation}
-        if len(mine) < facts.partitions and state.tables[spec.id].publish is Publish.DONE:
+        if len(mine) < facts.identity.partitions and state.tables[spec.id].publish is Publish.DONE:
             keeper.change(lambda old: _all_rows(old, spec, "the topic's end is gone"))
         keeper.confirm()
         passed = {n: start_offset(mine[n]) - 1 if n in mine else end - 1 for n, end in ends.items()}
-        shape = Shape(spec.uid_column, spec.columns, is_ordered=facts.partitions == 1)
-        log.info("topic is followed", topic=spec.id.table, incarnation=state.incarnation, partitions=facts.partitions)
+        shape = Shape(spec.uid_column, spec.columns, is_ordered=facts.identity.partitions == 1)
+        log.info(
+            "topic is followed",
+            topic=spec.id.table,
+            incarnation=state.incarnation,
+            partitions=facts.identity.partitions,
+        )
         counter = self._counter
         return Following(
             spec=spec,
             shape=shape,
-            topic_id=facts.topic_id,
+            source=facts.identity,
             incarnation=state.incarnation,
             epoch=state.epoch,
             passed=passed,
@@ -245,6 +257,7 @@ class Republisher:
             reason = "a TRUNCATE cannot be followed"
             self._parts.read.keeper.change(lambda old: old.republish({run.spec.id: reason}, deletes=True))
             return
+        run.is_void = True  # a whole read may know rows that our topic does not hold yet
         self._drain()
         held = OwnKeys()
         for batch in self._parts.read.source.ours(run.spec.topic):
@@ -277,6 +290,9 @@ class Republisher:
         """The next batch of the read that runs, or the beginning of one that is due."""
         if read is None:
             return self._due(run)
+        if run.is_void:
+            read.close()
+            return None
         try:
             next(read)
         except StopIteration:
@@ -293,7 +309,7 @@ class Republisher:
                 return None
             reason = schedule.BASELINE if is_due else schedule.COMPARISON
             table = parts.keeper.change(lambda old: schedule.opened(old, run.spec.id, reason)).tables[run.spec.id]
-        self._compares = False
+        self._compares = run.is_void = False
         return WholeRead(parts, run, is_full=table.publish is Publish.RUNNING).steps()
 
 
@@ -310,9 +326,9 @@ def _check(facts: SourceTopicFacts, own: TopicFacts, spec: TableSpec) -> None:
             mend="Set cleanup.policy=compact, or retention.ms=-1 and retention.bytes=-1, before it loses any",
             reason="TopicForgets",
         )
-    if own.partitions != facts.partitions:
+    if own.partitions != facts.identity.partitions:
         raise SourceUnfit(
-            f"topic {source} has {facts.partitions} partitions, topic {spec.topic} has {own.partitions}",
+            f"topic {source} has {facts.identity.partitions} partitions, topic {spec.topic} has {own.partitions}",
             mend=f"Delete topic {spec.topic}: it is made again with as many as its source, and filled",
             reason="PartitionsChanged",
         )
@@ -324,7 +340,7 @@ def _why_anew(
     """Why a new incarnation begins; empty when the topic is the one that was followed."""
     if not state.server_uuid:
         return "topic is new"
-    if state.server_uuid != facts.topic_id:
+    if state.server_uuid != facts.identity.topic_id:
         return "the source topic was made anew"
     if any(tail.incarnation > state.incarnation for tail in highest.values()):
         return "our topic holds records of a later incarnation than the state"

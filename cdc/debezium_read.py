@@ -32,7 +32,7 @@ from cdc.core.debezium_whole import OwnKeys, Whole
 from cdc.core.plan import TableSpec
 from cdc.core.records import Record, control_record
 from cdc.keeper import Keeper
-from cdc.ports import ChangeLog, Message, SourceTopic
+from cdc.ports import ChangeLog, Message, SourceIdentity, SourceTopic
 from shared.clock import Clock
 from shared.errors import InvalidError, SourceError
 from shared.model.envelope import Op, Source, encode_key
@@ -78,8 +78,7 @@ class Following:
 
     spec: TableSpec
     shape: Shape
-    topic_id: str
-    """Of the source."""
+    source: SourceIdentity
     incarnation: int
     epoch: int
     passed: dict[int, int]
@@ -89,6 +88,8 @@ class Following:
     next_counter: Callable[[], int]
     touched: set[str] = field(default_factory=set)
     """Keys that were published since the whole read began."""
+    is_void: bool = False
+    """Something has happened since that no key tells: the whole read must begin again."""
 
     def here(self, partition: int) -> Version:
         """The next version of a row as of the place that has been passed."""
@@ -164,7 +165,7 @@ class WholeRead:
 
     def _is_same_topic(self) -> bool:
         """Asked behind each reading: what was read may be of a topic that was made anew meanwhile."""
-        return self._parts.source.identity() == self._run.topic_id
+        return self._parts.source.identity() == self._run.source
 
     def _are_admitted(self) -> Generator[None, None, bool]:
         """Whether no consumer has dropped a row of this read as old.

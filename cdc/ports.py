@@ -38,6 +38,7 @@ __all__ = [
     "Row",
     "Server",
     "SizedTopics",
+    "SourceIdentity",
     "SourceTopic",
     "SourceTopicFacts",
     "StateStore",
@@ -271,13 +272,19 @@ class Message(NamedTuple):
     value: bytes | None
 
 
+class SourceIdentity(NamedTuple):
+    """Which topic the source is."""
+
+    topic_id: str
+    """Another one when the topic was deleted and made again; empty when it does not exist."""
+    partitions: int
+
+
 @dataclass(frozen=True, slots=True)
 class SourceTopicFacts:
     """The source topic as Kafka knows it."""
 
-    topic_id: str
-    """Another one when the topic was deleted and made again."""
-    partitions: int
+    identity: SourceIdentity
     forgets: str
     """Why it does not keep the last message of every key, in words; empty when it does."""
 
@@ -309,8 +316,8 @@ class SourceTopic(Protocol):
         """Asked anew. Raises SourceUnreachable (TopicMissing), LogError."""
         ...
 
-    def identity(self) -> str:
-        """The topic's id alone, asked anew. Raises LogError."""
+    def identity(self) -> SourceIdentity:
+        """That alone, asked anew. Raises LogError."""
         ...
 
     def bounds(self) -> tuple[Mapping[int, int], Mapping[int, int]]:

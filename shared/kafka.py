@@ -44,6 +44,7 @@ __all__ = [
     "read_all",
     "topic_config",
     "topic_exists",
+    "topic_identity",
     "topic_ids",
     "topic_limit_bytes",
     "topic_retention_s",
@@ -253,6 +254,13 @@ def topic_ids(admin: Any, names: Collection[str]) -> dict[str, str]:
     with translated(f"topics {', '.join(sorted(names))}"):
         found = admin.describe_topics(sorted(names)) if names else ()
         return {topic["name"]: str(topic.get("topic_id") or "") for topic in found if topic["error_code"] == 0}
+
+
+def topic_identity(admin: Any, name: str) -> tuple[str, int]:
+    """(id, partitions) of the topic by one question; empty and 0 when it does not exist. Raises LogError."""
+    with translated(f"topic {name}"):
+        found = [topic for topic in admin.describe_topics([name]) if topic["error_code"] == 0]
+        return "".join(str(topic.get("topic_id") or "") for topic in found), sum(len(t["partitions"]) for t in found)
 
 
 def topic_limit_bytes(admin: Any, name: str) -> int:

@@ -15,9 +15,9 @@ from kafka import TopicPartition  # type: ignore[import-untyped]  # ships no typ
 from kafka.errors import OffsetOutOfRangeError  # type: ignore[import-untyped]  # as above
 
 from cdc.core.debezium_whole import Ours
-from cdc.ports import Message, SourceTopicFacts
+from cdc.ports import Message, SourceIdentity, SourceTopicFacts
 from shared.errors import InvalidError, SourceUnreachable
-from shared.kafka import connect_consumer, partition_count, read_all, topic_config, topic_ids, translated
+from shared.kafka import connect_consumer, read_all, topic_config, topic_identity, translated
 from shared.model.envelope import decode, decode_key, version_header
 from shared.model.names import HEADER_DEAD, HEADER_VERSION
 from shared.model.version import Version
@@ -41,19 +41,21 @@ class KafkaSourceTopic:
 
     def facts(self) -> SourceTopicFacts:
         """See the port."""
-        with translated(f"topic {self._topic}"):
-            partitions = partition_count(self._admin, self._topic)
-        if not partitions:
-            raise SourceUnreachable(
-                f"topic {self._topic} does not exist",
-                mend="Mend source.debezium.topic, or start the connector that writes it",
-                reason="TopicMissing",
-            )
-        return SourceTopicFacts(self.identity(), partitions, self._forgets())
+        identity = self.identity()
+        if not identity.partitions:
+            raise self._missing()
+        return SourceTopicFacts(identity, self._forgets())
 
-    def identity(self) -> str:
+    def identity(self) -> SourceIdentity:
         """See the port."""
-        return topic_ids(self._admin, [self._topic]).get(self._topic, "")
+        return SourceIdentity(*topic_identity(self._admin, self._topic))
+
+    def _missing(self) -> SourceUnreachable:
+        return SourceUnreachable(
+            f"topic {self._topic} does not exist",
+            mend="Mend source.debezium.topic, or start the connector that writes it",
+            reason="TopicMissing",
+        )
 
     def _forgets(self) -> str:
         if "delete" not in topic_config(self._admin, self._topic, "cleanup.policy"):
@@ -66,7 +68,10 @@ class KafkaSourceTopic:
         consumer = self._consumer()
         try:
             with translated(f"topic {self._topic}"):
-                tps = [TopicPartition(self._topic, number) for number in consumer.partitions_for_topic(self._topic)]
+                numbers = consumer.partitions_for_topic(self._topic)
+                if not numbers:
+                    raise self._missing()
+                tps = [TopicPartition(self._topic, number) for number in numbers]
                 begins, ends = consumer.beginning_offsets(tps), consumer.end_offsets(tps)
                 return {tp.partition: begins[tp] for tp in tps}, {tp.partition: ends[tp] for tp in tps}
         finally:

@@ -42,6 +42,8 @@ class Whole:
         """`is_ordered`: the topic has a single partition."""
         self._is_ordered = is_ordered
         self._last = KeyMap()
+        self._is_emptied = False
+        """By a TRUNCATE: what no message has named since has no row."""
         self._snapshot_rows = 0
         self._marks: set[str] = set()
         self._lacking: dict[str, frozenset[str]] = {}
@@ -60,7 +62,7 @@ class Whole:
         self.source = event.source
         if event.is_truncate:
             if self._is_ordered:
-                self._last = KeyMap()
+                self._last, self._is_emptied = KeyMap(), True
             else:
                 self.truncated = (partition, offset)
         if event.snapshot and event.snapshot != "incremental":
@@ -86,9 +88,11 @@ class Whole:
         return self._last.get(key_bytes(uid)) == _PLACE.pack(offset, partition, True)
 
     def tells(self, uid: str) -> bool | None:
-        """Whether the key has a row; None when no message names it."""
+        """Whether the key has a row; None when no message says so or the contrary."""
         known = self._last.get(key_bytes(uid))
-        return None if known is None else bool(_PLACE.unpack(known)[2])
+        if known is None:
+            return False if self._is_emptied else None
+        return bool(_PLACE.unpack(known)[2])
 
     @property
     def missing(self) -> frozenset[str]:

@@ -28,23 +28,6 @@ def test_a_comparison_finds_what_the_binlog_does_not_tell(world: CaptureWorld) -
     assert {uid: row["color"] for uid, row in world.rows().items()} == {"acme": "green"}
 
 
-def test_a_table_without_rows_deletes_nothing_until_that_is_allowed(mysql_world: CaptureWorld) -> None:
-    world = mysql_world
-    world.make_table()
-    world.fill(["acme", "globex"])
-    world.make_hub()
-    world.start()
-    world.wait_reason("Streaming")
-    world.sql("SET SESSION sql_log_bin = 0", "DELETE FROM DB.nodes")
-    assert rowplane(world, "resync").returncode == 0
-    world.wait_reason("EmptyRead")
-    assert set(world.rows()) == {"acme", "globex"}
-    assert rowplane(world, "resync", "--allow-empty", "--full").returncode == 2
-    assert rowplane(world, "resync", "--allow-empty").returncode == 0
-    assert world.rows() == {}
-    world.wait_reason("Streaming")
-
-
 def test_full_publishes_rows_that_are_in_step(mysql_world: CaptureWorld) -> None:
     world = mysql_world
     world.make_table()

@@ -22,7 +22,7 @@ from cdc.core.resume import Partition
 from cdc.debezium import Republisher, RepublisherHooks, RepublisherParts
 from cdc.debezium_read import Notes, ReadParts
 from cdc.keeper import Keeper, claim
-from cdc.ports import Message, SourceTopicFacts, TopicFacts
+from cdc.ports import Message, SourceIdentity, SourceTopicFacts, TopicFacts
 from shared.model.envelope import decode, decode_key, version_header
 from shared.model.names import HEADER_VERSION
 from shared.model.position import Position, Publish, TableId
@@ -49,6 +49,8 @@ class World:
     def __init__(self, seed: int, partitions: int = 0) -> None:
         self.random = Random(seed)
         self.count = partitions or self.random.choice((1, 2, 3))
+        self.is_truncated = self.count == 1 and self.random.random() < 0.5
+        """Then it is not compacted: Kafka takes no truncate event into a topic that is."""
         self.table: dict[str, int] = {}
         self.written = 0
         self.topic_id = 0
@@ -79,7 +81,7 @@ class World:
         if dice < 0.3:
             self.write(self.random.choice(sorted(UIDS)))
         elif dice < 0.33:
-            self.compact()
+            self.truncate() if self.is_truncated else self.compact()
         elif dice < 0.335:
             self.make_anew()
         elif dice < 0.35:
@@ -115,6 +117,13 @@ class World:
         number = zlib.crc32(uid.encode()) % self.count
         self.source[number].append(Message(number, self.ends[number], json.dumps({"id": uid}).encode(), value))
         self.ends[number] += 1
+
+    def truncate(self) -> None:
+        """TRUNCATE TABLE."""
+        value = b'{"op": "t", "before": null, "after": null, "source": {}, "ts_ms": 1}'
+        self.source[0].append(Message(0, self.ends[0], None, value))
+        self.ends[0] += 1
+        self.table = {}
 
     def compact(self) -> None:
         """Only the last message of a key stays, and no tombstone; the newest message of a partition always does."""
@@ -224,11 +233,11 @@ class Life:
     def facts(self) -> SourceTopicFacts:
         """See the port."""
         self.world.call()
-        return SourceTopicFacts(self.identity(), self.world.count, "")
+        return SourceTopicFacts(self.identity(), "")
 
-    def identity(self) -> str:
+    def identity(self) -> SourceIdentity:
         """See the port."""
-        return f"id-{self.world.topic_id}"
+        return SourceIdentity(f"id-{self.world.topic_id}", self.world.count)
 
     def bounds(self) -> tuple[Mapping[int, int], Mapping[int, int]]:
         """See the port."""

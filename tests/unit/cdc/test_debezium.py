@@ -264,7 +264,7 @@ def test_a_snapshot_is_whole_from_its_first_row_to_its_last(marks: tuple[str, ..
 def test_a_truncate_empties_one_partition_and_has_no_place_among_several() -> None:
     truncate = only(message("t"), None)
     alone = whole((0, 1, row("a")), (0, 2, truncate), (0, 3, row("b")), is_ordered=True)
-    assert (alone.tells("a"), alone.tells("b"), alone.truncated) == (None, True, None)
+    assert (alone.tells("a"), alone.tells("b"), alone.tells("c"), alone.truncated) == (False, True, False, None)
     among = whole((0, 1, row("a")), (1, 2, truncate))
     assert (among.tells("a"), among.truncated) == (True, (1, 2))
 
