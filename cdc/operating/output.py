@@ -50,10 +50,10 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def tell(word: str, text: str, mend: str = "") -> None:
-    """A sentence beside the result: `error: ...`, `warning: ...`, `note: ...`."""
+def tell(word: str, text: str, mend: str = "", *, console: Console | None = None) -> None:
+    """A sentence beside the result: `error: ...`, `warning: ...`, `note: ...`; on the console that shows a progress."""
     style = {"error": "bold red", "warning": "bold yellow"}.get(word, "bold")
-    console = err()
+    console = console or err()
     console.print(Text.assemble((f"{word}: ", style), text))
     if mend:
         console.print(Text.assemble(("  mend: ", "bold"), mend))

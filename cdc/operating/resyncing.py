@@ -14,6 +14,7 @@ from threading import Event
 from typing import Any, Final
 
 import typer
+from rich.text import Text
 
 from cdc.operating.adapters.cluster import Cluster, source_of
 from cdc.operating.adapters.database import matching_uids
@@ -129,6 +130,7 @@ class _Waiting:
 
     def __init__(self, cluster: Cluster, requests: Sequence[_Request], timeout_s: float) -> None:
         self._cluster = cluster
+        self._console = err()
         self._requests = requests
         self._clock = SystemClock()
         self._begun_s = self._clock.monotonic_s()
@@ -137,7 +139,7 @@ class _Waiting:
 
     def run(self) -> None:
         """Tells each step on standard error."""
-        with err().status("") as status:
+        with self._console.status("") as status:
             self._until_done(status.update)
         for request in self._requests:
             if request.is_done and request.trouble:
@@ -146,14 +148,15 @@ class _Waiting:
                 why = request.trouble or f"it is {request.phase.lower()} and not done in {age(self._timeout_s)}"
                 tell("error", f"hub {request.name}: {why}", "The request stands, capture works it off when it can")
 
-    def _until_done(self, show: Callable[[str], None]) -> None:
+    def _until_done(self, show: Callable[[Text], None]) -> None:
         while open_ := [r for r in self._requests if not r.is_done and not r.is_given_up]:
             for request in open_:
                 self._look(request)
             left = [r for r in open_ if not r.is_done]
-            show(f"{', '.join(f'{r.name} {r.phase.lower()}' for r in left[:3])}, {age(self._passed_s())}")
             if self._deadline.is_over() or not left:
                 return
+            hubs = ", ".join(f"{r.name} {r.phase.lower()}" for r in left[:3])
+            show(Text(f"{age(self._passed_s())}, {hubs}{', …' if len(left) > 3 else ''}"))
             Event().wait(_LOOK_S)
 
     def _passed_s(self) -> float:
@@ -167,7 +170,8 @@ class _Waiting:
             phase = known.phase
         if phase != request.phase:
             request.phase, request.since_s = phase, now_s
-            tell("note", f"hub {request.name}: {phase.lower()} after {age(self._passed_s())}")
+            told = f"hub {request.name}: {phase.lower()} after {age(self._passed_s())}"
+            tell("note", told, console=self._console)
         if phase == "Done" and ANNOTATION_RESYNC_ROWS in hub.metadata.annotations:
             self._cluster.annotate(hub, {ANNOTATION_RESYNC_ROWS: None})
         trouble = _held(hub) if phase == "Done" else _trouble(hub, request)

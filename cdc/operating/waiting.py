@@ -16,6 +16,7 @@ from threading import Event
 from typing import Final
 
 import typer
+from rich.text import Text
 
 from cdc.adapters.server import SqlServer
 from cdc.core.plan import table_of
@@ -144,7 +145,7 @@ class _Waiting:
 
             def show(why: str) -> None:
                 self.why = why
-                status.update(f"waiting for {why}, {age(self.passed_s())}")
+                status.update(Text(f"{age(self.passed_s())}, waiting for {why}"))
 
             return self._published(deadline, show) and self._consumed(deadline, show)
 
