@@ -26,7 +26,7 @@ from cdc.live import Assignment, Live, Polled, Schedule
 from cdc.ports import Hubs, Login, Logins, TopicFacts, TopicKeys, Topics
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.errors import ClusterError, InvalidError, RowplaneError, SourceError
+from shared.errors import ClusterError, InvalidError, RowplaneError, SourceError, SourceUnreachable
 from shared.model.hub import Hub
 from shared.model.names import dead_topic
 from shared.model.position import CaptureState, Mode, TableId, TableState
@@ -40,6 +40,7 @@ _LOOK_S = 10.0
 _SECRETS_LOOK_S = 1.0
 """How often the Secrets of a hub are looked at whose account was refused."""
 _ACCOUNT_REASONS = frozenset(("DatabaseRefused", "SecretMissing", "TlsRefused"))
+_SLOW_S = 4.0
 _POLLED_AGAIN_S = 15.0
 """How often a hub that is polled is checked: what kept it from being streamed may have been mended."""
 
@@ -201,6 +202,7 @@ class Control:
         now_s = self._parts.clock.monotonic_s()
         keys = {hub.key for hub in hubs}
         self._checks = {key: check for key, check in self._checks.items() if key in keys}
+        due: list[tuple[Hub, _Check]] = []
         for hub in hubs:
             mark = (hub.metadata.uid, hub.metadata.generation)
             check = self._checks.get(hub.key)
@@ -208,7 +210,20 @@ class Control:
                 check = self._checks[hub.key] = _Check(mark)
             elif not (recheck_all or _table(hub) in tables or self._is_due(hub, check, now_s)):
                 continue
-            self._check_one(hub, check)
+            due.append((hub, check))
+        self._check_due(sorted(due, key=lambda found: found[1].again_at_s or 0.0))
+
+    def _check_due(self, due: list[tuple[Hub, _Check]]) -> None:
+        """One check waits for a silent server, not one after the other: the rest has its turn in later rounds."""
+        silent: RowplaneError | None = None
+        for hub, check in due:
+            begun_s = self._parts.clock.monotonic_s()
+            if silent is None:
+                self._check_one(hub, check)
+                is_slow = self._parts.clock.monotonic_s() - begun_s >= _SLOW_S
+                silent = check.error if is_slow and isinstance(check.error, SourceUnreachable) else None
+            elif not check.is_joined:
+                check.error, check.again_at_s = silent, begun_s
 
     def _is_due(self, hub: Hub, check: _Check, now_s: float) -> bool:
         if check.again_at_s is not None and check.again_at_s <= now_s:

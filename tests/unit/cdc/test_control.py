@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # stand-ins keep the signatures of their ports; the assignment is looked at directly
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cdc.control import Control, ControlParts
@@ -51,6 +51,7 @@ class Bench:
         self.cluster = list(hubs)
         self.trouble: dict[TableId, SourceError] = {}
         self.secrets: dict[str, str] = {}
+        self.on_preflight: Callable[[TableId], None] = lambda _table: None
         self.status: dict[str, dict[str, Verdict]] = {}
         self.facts: dict[str, Facts] = {}
         self.fitness: dict[TableId, Fitness] = {}
@@ -108,6 +109,7 @@ class Bench:
         return TopicFacts(self.partitions if topic else 0, self.topic_id, 604_800.0)
 
     def _preflight(self, login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> Fitness:
+        self.on_preflight(table)
         if table in self.trouble:
             raise self.trouble[table]
         return self.fitness.get(table, Fitness(Flavour.MYSQL))
@@ -349,3 +351,24 @@ def test_a_server_that_is_away_is_told_without_asking_it() -> None:
     bench.control.on_stream(SourceUnreachable("sent nothing for 10 s"))
     bench.look()
     assert bench.status["good"]["Synced"].message == "sent nothing for 10 s"
+
+
+def test_hubs_wait_for_a_silent_server_one_after_the_other_and_are_all_told_at_once() -> None:
+    """A hundred checks of ten seconds each kept the first condition away for as many rounds."""
+    hubs = [_hub(name) for name in ("a", "b", "c")]
+    bench = Bench(*hubs)
+    asked: list[str] = []
+
+    def ask(table: TableId) -> None:
+        asked.append(table.table)
+        if table.table != "b":
+            bench.clock.now_s += 10
+            raise SourceUnreachable("silent")
+
+    bench.on_preflight = ask
+    bench.look()
+    assert asked == ["a"]
+    assert [bench.status[hub.metadata.name]["Synced"].message for hub in hubs] == ["silent"] * 3
+    bench.look()
+    assert asked == ["a", "b", "c"], "each has its turn"
+    assert bench.wanted() == {TableId("shop", "b")}
