@@ -329,7 +329,8 @@ def _check(facts: SourceTopicFacts, own: TopicFacts, spec: TableSpec) -> None:
     if own.partitions != facts.identity.partitions:
         raise SourceUnfit(
             f"topic {source} has {facts.identity.partitions} partitions, topic {spec.topic} has {own.partitions}",
-            mend=f"Delete topic {spec.topic}: it is made again with as many as its source, and filled",
+            mend="If partitions were added, keys have moved between them: let the connector write the topic anew. Then"
+            f" delete topic {spec.topic}: it is made again with as many as its source, and filled",
             reason="PartitionsChanged",
         )
 

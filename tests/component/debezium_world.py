@@ -65,6 +65,12 @@ class DebeziumWorld(CaptureWorld):
         self.eventually(lambda: topic not in admin.list_topics(), f"{topic} is deleted")
         admin.close()
 
+    def add_partitions(self, count: int) -> None:
+        """Give the source topic so many."""
+        admin = connect_admin(self.kafka)
+        admin.create_partitions({self.source_topic: count})
+        admin.close()
+
     def send(self, *messages: tuple[Any, Any], partition: int | None = None) -> None:
         """Messages of (key document, value document); bytes and None as they are."""
         producer = connect_producer(self.kafka)

@@ -247,6 +247,17 @@ def test_a_topic_with_another_number_of_partitions_stops_the_hub_until_ours_is_d
     assert {record.version.incarnation for record in world.records()} == {2}
 
 
+def test_partitions_that_are_added_to_the_source_stop_the_hub(world: DebeziumWorld) -> None:
+    """The keys that move there would be missed, or have no order with what was told of them before."""
+    world.make_topic(partitions=2)
+    world.make_debezium_hub()
+    world.start()
+    world.wait_reason("Streaming")
+    world.add_partitions(3)
+    found = world.wait_reason("PartitionsChanged")
+    assert "has 3 partitions" in found["Synced"]["message"]
+
+
 def test_a_reconciler_serves_rows_of_a_debezium_topic_like_any_other(world: DebeziumWorld) -> None:
     """Their partitions are the connector's, not those that crc32 gives."""
     world.make_topic(partitions=3)
