@@ -85,3 +85,27 @@ def test_rows_that_an_earlier_writer_has_overtaken_are_published_again() -> None
     life.run()
     assert life.passes > 2
     assert world.rows() == world.table
+
+
+class Emptied(Life):
+    """While this capture publishes all rows, one message at a time, the table is emptied."""
+
+    passes = 0
+
+    def between(self, begins: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Sequence[Message]]:
+        """The TRUNCATE comes when the first row has been read to be published."""
+        self.passes += 1
+        for batch in super().between(begins, ends):
+            for message in batch:
+                yield [message]
+                if self.passes == 2 and self.world.table:
+                    self.world.truncate()
+
+
+def test_a_truncate_in_the_midst_of_a_whole_read_leaves_no_row() -> None:
+    world = World(0, partitions=1)
+    for uid in "abc":
+        world.write(uid)
+    world.is_last_life = True
+    Emptied(world).run()
+    assert world.rows() == {}
