@@ -309,7 +309,7 @@ def agree(world: CaptureWorld, *, may_go_back: bool = False) -> Consumer:
 
     consumer = world.eventually(look, "the consumer holds the table", AGREE_S, shown)
     assert consumer is not None
-    assert may_go_back or consumer.back == []
+    assert may_go_back or not consumer.back, _told(consumer)
     return consumer
 
 
@@ -318,6 +318,18 @@ def request_comparison(world: CaptureWorld, number: object) -> str:
     wish = f"diff/{number}"
     world.kube.merge_patch(HUBS, world.name, "hub", {"metadata": {"annotations": {ANNOTATION_RESYNC: wish}}})
     return wish
+
+
+def _told(consumer: Consumer) -> str:
+    """What was taken of the keys that went back."""
+    uids = {sentence.partition(":")[0] for sentence in consumer.back}
+    told = [
+        f"{uid} {record.op} {record.after and record.after['rev']} {record.version.text()} {record.source.get('gtid')}"
+        for record in consumer.taken
+        for uid in record.key.values()
+        if uid in uids
+    ]
+    return "\n".join([*consumer.back, *told])
 
 
 def await_changes(world: CaptureWorld) -> None:

@@ -64,30 +64,27 @@ def test_a_table_is_migrated_as_gh_ost_does_it(world: CaptureWorld) -> None:
             _ghost(world)
             await_changes(world)
         assert agree(world).twice == []
-        world.sql("DROP TABLE DB._nodes_del")
+        world.sql("DROP TABLE DB.nodes_del", "ALTER TABLE DB.nodes DROP COLUMN migrated")
 
 
 def _ghost(world: CaptureWorld) -> None:
+    """The names sort behind `nodes`: so the RENAME waits for that first, and no writer comes before it."""
     with _session(world) as lock, _session(world) as rename:
-        lock.execute("CREATE TABLE _nodes_gho LIKE nodes")
+        lock.execute("CREATE TABLE nodes_gho LIKE nodes")
+        lock.execute("ALTER TABLE nodes_gho ADD COLUMN migrated INT DEFAULT 1 FIRST, MODIFY COLUMN rev BIGINT UNSIGNED")
+        _copy(lock, "nodes_gho")
+        lock.execute("CREATE TABLE nodes_del (id INT) COMMENT 'sentry'")
+        lock.execute("LOCK TABLES nodes WRITE, nodes_gho WRITE, nodes_gho AS g WRITE, nodes AS n READ, nodes_del WRITE")
         lock.execute(
-            "ALTER TABLE _nodes_gho ADD COLUMN migrated INT DEFAULT 1 FIRST, MODIFY COLUMN rev BIGINT UNSIGNED"
-        )
-        _copy(lock, "_nodes_gho")
-        lock.execute("CREATE TABLE _nodes_del (id INT) COMMENT 'sentry'")
-        lock.execute(
-            "LOCK TABLES nodes WRITE, _nodes_gho WRITE, _nodes_gho AS g WRITE, nodes AS n READ, _nodes_del WRITE"
-        )
-        lock.execute(
-            "DELETE g FROM _nodes_gho AS g LEFT JOIN nodes AS n ON n.node_id = g.node_id WHERE n.node_id IS NULL"
+            "DELETE g FROM nodes_gho AS g LEFT JOIN nodes AS n ON n.node_id = g.node_id WHERE n.node_id IS NULL"
         )
         lock.execute(
-            "REPLACE INTO _nodes_gho (node_id, active, color, rev) SELECT node_id, active, color, rev FROM nodes AS n"
+            "REPLACE INTO nodes_gho (node_id, active, color, rev) SELECT node_id, active, color, rev FROM nodes AS n"
         )
-        swap = threading.Thread(target=rename.execute, args=("RENAME TABLE nodes TO _nodes_del, _nodes_gho TO nodes",))
+        swap = threading.Thread(target=rename.execute, args=("RENAME TABLE nodes TO nodes_del, nodes_gho TO nodes",))
         swap.start()
         _await_waiting(world)
-        lock.execute("DROP TABLE _nodes_del")
+        lock.execute("DROP TABLE nodes_del")
         lock.execute("UNLOCK TABLES")
         swap.join()
 
