@@ -18,7 +18,7 @@ import structlog
 
 from cdc import metrics
 from cdc.core.advice import Fitness
-from cdc.core.plan import Plan, TableSpec, in_mode, modes, next_state, plan_tables, table_of
+from cdc.core.plan import Plan, TableSpec, anew_marks, in_mode, modes, next_state, plan_tables, table_of
 from cdc.core.schedule import baseline_s
 from cdc.core.standing import Standing, report_of
 from cdc.keeper import Keeper
@@ -302,6 +302,9 @@ class Control:
         tables |= {table: state.tables[table] for table in left_out}
         lowest = max(incarnations.values(), default=0) if state.floor is None else 0
         following = replace(state, tables=tables, incarnation=max(state.incarnation, lowest))
+        known = {mark for table in state.tables.values() for mark in table.readers}
+        if set(anew_marks(_readers(plan))) - known:
+            following = replace(following, incarnation=following.incarnation + 1, anew="it was asked for")
         for table, mode in self._modes.items():
             following = in_mode(following, table, mode, state.tables.get(table), incarnations.get(table, 0))
         return following.republish(left_out, deletes=True)
@@ -326,7 +329,8 @@ class Control:
             live.assign(None)
             return
         partitions = {table: self._topics[spec.topic].partitions for table, spec in streamed.items()}
-        live.assign(Assignment(login, streamed, partitions, {table: logins[table] for table in streamed}))
+        of_tables = {table: logins[table] for table in streamed}
+        live.assign(Assignment(login, streamed, partitions, of_tables, anew_marks(_readers(plan))))
 
     def _in_mode(self, plan: Plan, mode: Mode) -> list[TableId]:
         return [table for table in plan.tables if self._modes[table] is mode]
@@ -372,6 +376,10 @@ class Control:
             lag_s=int(live.lag_s),
             last_gtid=live.last_gtid,
         )
+
+
+def _readers(plan: Plan) -> tuple[str, ...]:
+    return tuple(mark for spec in plan.tables.values() for mark in spec.readers)
 
 
 def _table(hub: Hub) -> TableId | None:

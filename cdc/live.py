@@ -42,6 +42,8 @@ class Assignment:
     partitions: Mapping[TableId, int]
     logins: Mapping[TableId, Login] = field(default_factory=dict)
     """Whose SELECT reads a table: its oldest hub's."""
+    anew: tuple[str, ...] = ()
+    """Requests to begin anew at the log's present end: one that is new has the stream look at the state again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from shared.model.position import EMPTIED, CaptureState, Mode, Publish, TableId,
 __all__ = [
     "Plan",
     "TableSpec",
+    "anew_marks",
     "by_age",
     "followed_by",
     "in_mode",
@@ -206,7 +207,7 @@ def _why_read(spec: TableSpec, known: TableState, topic_id: str) -> tuple[str, b
     if not new:
         return "", False
     kinds = {mark: _wish_of(mark).partition("/")[0] for mark in new if mark.startswith("resync:")}
-    rest = [mark for mark in new if kinds.get(mark) not in ("diff", "empty")]
+    rest = [mark for mark in new if kinds.get(mark) not in ("diff", "empty", "anew")]
     if "empty" in kinds.values():
         return EMPTIED, bool(rest)
     return f"{(rest or new)[0].partition(':')[0]} is new", bool(rest)
@@ -216,10 +217,16 @@ def _wish_of(mark: str) -> str:
     return mark.split(":", 2)[2]
 
 
+def anew_marks(readers: Iterable[str]) -> tuple[str, ...]:
+    """Those that ask for a new incarnation of the server."""
+    return tuple(mark for mark in readers if mark.startswith("resync:") and _wish_of(mark).startswith("anew/"))
+
+
 def resync_mark(hub: Hub) -> str:
     """The mark of a hub's resync request; empty without one.
 
-    `diff/<id>` asks for a comparison, `empty/<id>` for one that deletes even when it finds no row, `rows/<id>` for the
+    `diff/<id>` asks for a comparison, `anew/<id>` for one in a new incarnation that begins at the log's present end,
+    `empty/<id>` for one that deletes even when it finds no row, `rows/<id>` for the
     rows that another annotation names, others for all rows.
     """
     wish = hub.metadata.annotations.get(ANNOTATION_RESYNC)

@@ -1,4 +1,4 @@
-"""`rowplane position accept`: a person says that the database which answers now is the one to follow.
+"""`rowplane position accept` and `set`: a person says which database is followed, or that its log is from now on.
 
 Fed by: commands.py. Feeds: an annotation of the server's hubs, which capture obeys. Never: accepts a server that
 capture would follow anyway: what was accepted in advance would be no question any more when it is another one.
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cdc.adapters.server import SqlServer
 from cdc.core.identity import Answer, Known, ServerFacts, Start, decide
+from cdc.operating import resyncing
 from cdc.operating.adapters.cluster import Cluster
 from cdc.operating.adapters.states import Stored
 from cdc.operating.output import count, out
@@ -22,7 +23,7 @@ from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_POSITION_ACCEPTED
 from shared.settings import load_kafka
 
-__all__ = ["accept"]
+__all__ = ["accept", "begin_anew"]
 
 
 def accept(server: str, *, yes: bool) -> None:
@@ -49,6 +50,33 @@ def accept(server: str, *, yes: bool) -> None:
     for hub in hubs:
         cluster.annotate(hub, {ANNOTATION_POSITION_ACCEPTED: facts.uuid})
     console.print(f"  Accepted: {ANNOTATION_POSITION_ACCEPTED}={facts.uuid} on {count(len(hubs), 'hub')}", markup=False)
+
+
+def begin_anew(server: str, timeout_s: float, *, yes: bool) -> None:
+    """Leave what is between the floor and the log's present end to a comparison of every table.
+
+    There is no other place to set a position to: behind the floor everything is in the topics already and would be
+    skipped, and any other place ahead of it would leave changes out. Raises UsageError, InvalidError, SourceError.
+    """
+    kafka, cluster = load_kafka(), Cluster.connect()
+    hubs = _hubs(cluster, server)
+    stored = stored_of(kafka, hubs[0].server_id)
+    facts = _facts(cluster, hubs, stored)
+    if _decided(stored, facts, ()).answer is Answer.STOP:
+        raise InvalidError(
+            f"server {hubs[0].server_id}: another database answers than the one that is followed",
+            mend="rowplane position accept, if it is the database from now on",
+            reason="ServerChanged",
+        )
+    console, state = out(), stored.state
+    console.print(Text(hubs[0].server_id, style="bold"))
+    told = {"stored": f"incarnation {state.incarnation}, up to {place_text(state.floor)}"}
+    told["then"] = f"incarnation {state.incarnation + 1} or above begins at {facts.file}:{facts.end} or behind it;"
+    told["then"] += " every table is compared, rows that are not in it are deleted from the topics"
+    console.print(facts_grid(told))
+    if not yes and not typer.confirm("Begin anew?"):
+        raise typer.Exit(1)
+    resyncing.begin_anew(cluster, hubs[0], timeout_s)
 
 
 def _hubs(cluster: Cluster, server: str) -> Sequence[Hub]:

@@ -111,3 +111,16 @@ def accept(
     from cdc.operating import accepting  # noqa: PLC0415  # see the module's docstring
 
     accepting.accept(server, yes=yes)
+
+
+@position.command(name="set")
+def set_position(
+    server: Server = "",
+    *,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    timeout: Annotated[str, typer.Option("--timeout", help="How long to wait at most.", metavar="DURATION")] = "10m",
+) -> None:
+    """Begin at the log's present end, whatever stands before it: every table is compared instead."""
+    from cdc.operating import accepting  # noqa: PLC0415  # see the module's docstring
+
+    accepting.begin_anew(server, parse_duration_s("--timeout", timeout), yes=yes)

@@ -96,9 +96,7 @@ def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
     if not hubs:
         raise InvalidError("there is no hub that names a table", mend="kubectl get lynqhubs -A lists them")
     rows = {hub.key: _rows(cluster, hub, wish.where) for hub in hubs} if wish.where else {}
-    for hub in hubs:
-        cluster.annotate(hub, {ANNOTATION_RESYNC: text, ANNOTATION_RESYNC_ROWS: rows.get(hub.key)})
-    requests = [_Request(hub, text) for hub in hubs]
+    requests = [_request(cluster, hub, text, rows.get(hub.key)) for hub in hubs]
     if wait:
         _Waiting(cluster, requests, timeout_s).run()
     if output is not Format.TEXT:
@@ -107,6 +105,19 @@ def resync(wish: Wish, timeout_s: float, output: Format, *, wait: bool) -> None:
         out().print(f"requested: {text} of {', '.join(request.name for request in requests)}", markup=False)
     if wait and not all(request.is_done and not request.trouble for request in requests):
         raise typer.Exit(_HELD)
+
+
+def begin_anew(cluster: Cluster, hub: Hub, timeout_s: float) -> None:
+    """Have the server's capture begin at its log's present end. Raises ClusterError; exit code 4 when it has not."""
+    request = _request(cluster, hub, f"anew/{uuid.uuid4().hex[:12]}", None)
+    _Waiting(cluster, [request], timeout_s).run()
+    if not request.is_done or request.trouble:
+        raise typer.Exit(_HELD)
+
+
+def _request(cluster: Cluster, hub: Hub, text: str, rows: str | None) -> _Request:
+    cluster.annotate(hub, {ANNOTATION_RESYNC: text, ANNOTATION_RESYNC_ROWS: rows})
+    return _Request(hub, text)
 
 
 def _rows(cluster: Cluster, hub: Hub, where: str) -> str:

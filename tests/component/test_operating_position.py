@@ -89,3 +89,29 @@ def accepted(world: CaptureWorld) -> str | None:
     hub = world.kube.get(HUBS, world.name, "hub")
     found: str | None = (hub["metadata"].get("annotations") or {}).get(ANNOTATION_POSITION_ACCEPTED)
     return found
+
+
+def test_a_position_that_is_set_begins_anew_and_compares_every_table(world: CaptureWorld) -> None:
+    world.make_table()
+    world.fill(["acme", "bolt"])
+    world.make_hub()
+    world.start()
+    world.wait_reason("Streaming")
+    before = state_of(world)
+    world.sql("SET SESSION sql_log_bin = 0", "DELETE FROM DB.nodes WHERE node_id = 'bolt'")
+    answer = rowplane(world, "position", "set", "--yes")
+    assert (answer.returncode, "done after" in answer.stderr) == (0, True), answer.stderr
+    assert set(world.rows()) == {"acme"}
+    after = state_of(world)
+    assert after.incarnation > before.incarnation
+    assert after.anew == ""
+    world.paint(["acme"], "green")
+    world.wait_rows({"acme": "green"})
+    assert state_of(world).incarnation == after.incarnation, "once"
+
+
+def state_of(world: CaptureWorld) -> CaptureState:
+    """The state that is stored."""
+    state = world.state()
+    assert state is not None
+    return state
