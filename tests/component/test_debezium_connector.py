@@ -154,6 +154,27 @@ def test_changes_by_way_of_a_connector_are_told_as_the_table_s_own(world: Debezi
     connect.remove(world.name)
 
 
+def test_a_uid_beside_a_numeric_primary_key_is_followed_by_message_key_columns(
+    world: DebeziumWorld, connect: Connect
+) -> None:
+    world.make_table(columns="id INT PRIMARY KEY, node_id VARCHAR(9) NOT NULL UNIQUE, active INT, color VARCHAR(9)")
+    world.sql("INSERT INTO DB.nodes VALUES (1, 'a', 1, 'blue'), (2, 'b', 1, 'blue')")
+    key = f"{world.name}.nodes:node_id"
+    connect.add(world.name, world.server, world.flavour, message__key__columns=key)
+    world.make_debezium_hub()
+    world.start()
+    world.eventually(lambda: world.rows().keys() == {"a", "b"}, "two rows", 60.0, world.conditions)
+    world.sql(
+        "USE DB",
+        "UPDATE nodes SET node_id = 'z', color = 'green' WHERE id = 1",
+        "UPDATE nodes SET id = 7 WHERE id = 2",
+        "INSERT INTO nodes VALUES (3, 'a', 1, 'grey')",
+    )
+    world.wait_rows({"z": "green", "b": "blue", "a": "grey"})
+    assert ("d", "a") in world.ops()
+    connect.remove(world.name)
+
+
 def test_a_topic_that_is_lost_with_a_delete_in_it_is_mended_by_a_snapshot(
     world: DebeziumWorld, connect: Connect
 ) -> None:
