@@ -71,8 +71,7 @@ class Origin:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReadSite:
+class ReadSite(NamedTuple):
     """What the rows of one step of a full publish share."""
 
     origin: Origin
@@ -83,8 +82,7 @@ class ReadSite:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeSite:
+class ChangeSite(NamedTuple):
     """What the changes of one table in one transaction share."""
 
     origin: Origin

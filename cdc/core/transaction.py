@@ -9,7 +9,7 @@ Fed by: binlog events in log order. Feeds: the pipeline. Never: drops an event w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -79,10 +79,10 @@ class _Fate:
 class _Open:
     begin: Begin
     is_block: bool
-    fates: dict[_Key, _Fate] = field(default_factory=dict)
-    ordinals: dict[TableId, int] = field(default_factory=dict)
-    unread: dict[TableId, str] = field(default_factory=dict)
-    end: int = 0
+    fates: dict[_Key, _Fate]
+    ordinals: dict[TableId, int]
+    unread: dict[TableId, str]
+    end: int
 
 
 class TransactionFold:
@@ -102,13 +102,15 @@ class TransactionFold:
     def feed(self, event: Event) -> Transaction | None:
         """One event further; the transaction that it ends, if any. Rotate and Beat do not concern the fold."""
         match event:
+            case Rows():
+                self._rows(event)
+            case End():
+                return self._close(event.end)
             case Begin():
                 self._void("a transaction before did not end in the log")
                 unread = self._unread_outside if self._open is None else self._open.unread
-                self._open = _Open(event, event.opens_block, unread=unread, end=event.end)
+                self._open = _Open(event, event.opens_block, {}, {}, unread, event.end)
                 self._unread_outside = {}
-            case Rows():
-                self._rows(event)
             case Statement():
                 return self._statement(event)
             case Prepare():
@@ -118,8 +120,6 @@ class TransactionFold:
                 open_ = self._open
                 if open_ is None or not open_.is_block:
                     return self._close(event.end)
-            case End():
-                return self._close(event.end)
             case _:
                 pass
         return None
@@ -136,16 +136,17 @@ class TransactionFold:
         if event.flaw:
             self._open.unread[event.table] = event.flaw
             return
-        uid_column = self._tables[event.table]
+        uid_column, open_ = self._tables[event.table], self._open
+        ordinal = open_.ordinals.get(event.table, 0)
         for image in event.images:
-            ordinal = self._open.ordinals.get(event.table, 0)
-            self._open.ordinals[event.table] = ordinal + 1
             try:
                 self._image(event.table, uid_column, image, ordinal)
             except KeyError:
-                self._open.unread[event.table] = f"column {uid_column} is not in the binlog's row"
+                open_.unread[event.table] = f"column {uid_column} is not in the binlog's row"
             except InvalidError as error:
-                self._open.unread[event.table] = error.text
+                open_.unread[event.table] = error.text
+            ordinal += 1
+        open_.ordinals[event.table] = ordinal
         if len(self._open.fates) > LARGEST_ROWS:
             self._void(f"a transaction changed more than {LARGEST_ROWS:,} rows")
 
