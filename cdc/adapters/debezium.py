@@ -12,7 +12,10 @@ from typing import Any
 
 import structlog
 from kafka import TopicPartition  # type: ignore[import-untyped]  # ships no types
-from kafka.errors import OffsetOutOfRangeError  # type: ignore[import-untyped]  # as above
+from kafka.errors import (  # type: ignore[import-untyped]  # as above
+    LogTruncationError,
+    OffsetOutOfRangeError,
+)
 
 from cdc.core.debezium_whole import Ours
 from cdc.ports import Message, SourceIdentity, SourceTopicFacts
@@ -29,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 _POLL_MS = 200
 _BATCH = 500
+_MOVED = (OffsetOutOfRangeError, LogTruncationError)
+"""How the client notices that a topic is not the one that it has read from."""
 
 
 class KafkaSourceTopic:
@@ -137,9 +142,10 @@ class _Reader:
             with translated("source topic"):
                 batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
         except Exception as error:
-            if isinstance(error.__cause__, OffsetOutOfRangeError):
+            if isinstance(error.__cause__, _MOVED):
                 raise SourceUnreachable(
-                    "messages of the topic were removed before they were read", reason="MessagesRemoved"
+                    "the topic does not hold the next message: it was made anew, or has lost messages",
+                    reason="MessagesRemoved",
                 ) from error
             raise
         return [

@@ -55,6 +55,30 @@ def test_a_capture_that_is_killed_again_and_again_publishes_every_change_once(wo
         assert versions == sorted(versions)
 
 
+def test_a_capture_that_sleeps_through_a_takeover_ends_when_it_wakes_and_does_no_harm(world: DebeziumWorld) -> None:
+    world.make_topic(partitions=2)
+    world.send(*(envelope("r", uid) for uid in "abcd"))
+    world.make_debezium_hub()
+    sleeper = world.start()
+    world.wait_reason("Streaming")
+    world.start()
+    sleeper.send_signal(signal.SIGSTOP)
+    world.send(*(envelope("u", uid, "1") for uid in "abcd"))
+    world.wait_rows(dict.fromkeys("abcd", "1"))
+    world.delete_topic(world.source_topic)
+    world.make_topic(partitions=2)
+    world.send(*(envelope("r", uid, "2") for uid in "abcd"))
+    world.wait_rows(dict.fromkeys("abcd", "2"))
+    sleeper.send_signal(signal.SIGCONT)
+    assert sleeper.wait(30) != 0
+    world.send(*(envelope("u", uid, "3") for uid in "abcd"))
+    world.wait_rows(dict.fromkeys("abcd", "3"))
+    assert {record.version.incarnation for record in world.records()} == {1, 2}
+    for partition in (0, 1):
+        versions = [record.version for record in world.records() if record.partition == partition]
+        assert versions == sorted(versions)
+
+
 def test_history_in_the_topic_is_not_shown_again_only_its_last_word_on_each_row(world: DebeziumWorld) -> None:
     world.make_topic()
     world.send(envelope("r", "a", "1"), envelope("u", "a", "2"), envelope("u", "a", "3"), envelope("c", "b"))
