@@ -163,7 +163,7 @@ class Republisher:
         own = parts.topics.ensure_table_topic(spec.topic, facts.identity.partitions)
         _check(facts, own, spec)
         self._retention_s = own.retention_s
-        ends = parts.read.source.bounds()[1]
+        begins, ends = parts.read.source.bounds()
         highest = self._ends_of(spec.topic, own.partitions)
         reason = _why_anew(keeper.state, facts, highest, ends)
         lowest = max((tail.incarnation for tail in highest.values()), default=0)
@@ -178,6 +178,10 @@ class Republisher:
             keeper.change(lambda old: _all_rows(old, spec, "the topic's end is gone"))
         keeper.confirm()
         passed = {n: start_offset(mine[n]) - 1 if n in mine else end - 1 for n, end in ends.items()}
+        removed = {n: begin - 1 for n, begin in begins.items() if begin > passed[n] + 1}
+        if removed:  # a whole read, which each start begins with, tells the hub that rows may be unknown
+            log.warning("messages were removed before they were read", topic=spec.id.table, partitions=sorted(removed))
+            self._compares = True
         shape = Shape(spec.uid_column, spec.columns, is_ordered=facts.identity.partitions == 1)
         log.info(
             "topic is followed",
@@ -192,7 +196,7 @@ class Republisher:
             source=facts.identity,
             incarnation=state.incarnation,
             epoch=state.epoch,
-            passed=passed,
+            passed=passed | removed,
             highest=mine,
             next_counter=lambda: next(counter),
         )

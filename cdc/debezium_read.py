@@ -284,7 +284,7 @@ class WholeRead:
                 " messages of other partitions"
             )
         if self._kept:
-            return f"{self._kept} rows that were known before are not in the topic, and nothing proves their deletion"
+            return f"rows that were known before ({self._kept}) are not in the topic, and nothing proves their deletion"
         if not is_untouched and not self._parts.keeper.state.is_whole:
             return "the topic's first messages were removed: rows that have not changed since are not known"
         return ""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaProducer  # type: ignore[import-untyped]  # ships no types
+from kafka import KafkaProducer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 from kafka.admin import ConfigResource, ConfigResourceType  # type: ignore[import-untyped]  # as above
 
 from deploy.stack import ports
@@ -69,6 +69,12 @@ class DebeziumWorld(CaptureWorld):
         """Give the source topic so many."""
         admin = connect_admin(self.kafka)
         admin.create_partitions({self.source_topic: count})
+        admin.close()
+
+    def remove_messages(self, before: dict[int, int]) -> None:
+        """Partition to the offset before which the source topic forgets everything."""
+        admin = connect_admin(self.kafka)
+        admin.delete_records({TopicPartition(self.source_topic, number): offset for number, offset in before.items()})
         admin.close()
 
     def send(self, *messages: tuple[Any, Any], partition: int | None = None) -> None:

@@ -125,6 +125,25 @@ def test_a_key_that_was_compacted_away_while_nobody_looked_is_deleted(world: Deb
     world.wait_reason("Streaming")
 
 
+def test_messages_that_were_removed_before_they_were_read_are_told_and_the_rest_is_followed(
+    world: DebeziumWorld,
+) -> None:
+    world.make_topic(partitions=1, cleanup__policy="delete", retention__ms="-1")
+    world.send(envelope("r", "a"), envelope("r", "b"))
+    world.make_debezium_hub()
+    process = world.start()
+    world.wait_reason("Streaming")
+    world.stop(process)
+    world.send(envelope("u", "a", "lost"), envelope("d", "b"), envelope("u", "a", "kept"))
+    world.remove_messages({0: 4})
+    world.start()
+    world.wait_rows({"a": "kept", "b": "blue"})
+    assert "known before (1)" in world.wait_reason("TopicIncomplete")["Synced"]["message"]
+    world.send(envelope("r", "a", "new", snapshot="last"))
+    world.wait_rows({"a": "new"})
+    world.wait_reason("Streaming")
+
+
 class TestTopicMadeAnew:
     """The source topic is deleted and made again."""
 
