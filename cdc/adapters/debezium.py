@@ -19,7 +19,7 @@ from kafka.errors import (  # type: ignore[import-untyped]  # as above
 
 from cdc.core.debezium_whole import Ours
 from cdc.ports import Message, SourceIdentity, SourceTopicFacts
-from shared.errors import InvalidError, SourceUnreachable
+from shared.errors import InvalidError, LogError, SourceUnreachable
 from shared.kafka import connect_consumer, read_all, topic_config, topic_identity, translated
 from shared.model.envelope import decode, decode_key, version_header
 from shared.model.names import HEADER_DEAD, HEADER_VERSION
@@ -138,16 +138,8 @@ class _Reader:
 
     def poll(self, timeout_s: float) -> Sequence[Message]:
         """See the port."""
-        try:
-            with translated("source topic"):
-                batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
-        except Exception as error:
-            if isinstance(error.__cause__, _MOVED):
-                raise SourceUnreachable(
-                    "the topic does not hold the next message: it was made anew, or has lost messages",
-                    reason="MessagesRemoved",
-                ) from error
-            raise
+        with _reading():
+            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
         return [
             Message(record.partition, record.offset, record.key, record.value)
             for records in batches.values()
@@ -156,8 +148,23 @@ class _Reader:
 
     def passed(self) -> Mapping[int, int]:
         """See the port."""
-        with translated("source topic"):
+        with _reading():
             return {number: self._consumer.position(tp) - 1 for number, tp in self._tps.items()}
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Errors of the client, and among them its word that the topic is not the one that it has read from."""
+    try:
+        with translated("source topic"):
+            yield
+    except LogError as error:
+        if isinstance(error.__cause__, _MOVED):
+            raise SourceUnreachable(
+                "the topic does not hold the next message: it was made anew, or has lost messages",
+                reason="MessagesRemoved",
+            ) from error
+        raise
 
 
 def _place(consumer: Any, topic: str, offsets: Mapping[int, int]) -> None:
