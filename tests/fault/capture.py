@@ -72,7 +72,7 @@ class Load:
         rows = (*HOT, *self.bulk)
         with world.connect() as connection, connection.cursor() as cursor:
             cursor.execute(f"USE {world.name}")
-            cursor.executemany("INSERT INTO nodes VALUES (%s, 1, 0)", [(uid,) for uid in rows])
+            cursor.executemany("INSERT INTO nodes VALUES (%s, %s, %s)", [(uid, 1, 0) for uid in rows])
         self._note(rows, 0)
 
     def start(self) -> None:
