@@ -11,7 +11,7 @@ import sys
 import structlog
 
 from cdc.app import Capture, run_capture
-from cdc.debezium_app import DebeziumCapture
+from cdc.debezium.app import DebeziumCapture
 from shared import logs
 from shared.errors import RowplaneError
 from shared.lifecycle import install_stop_event

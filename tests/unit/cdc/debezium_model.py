@@ -19,8 +19,8 @@ from cdc.core.plan import TableSpec
 from cdc.core.protocol import Claim, TakeTail
 from cdc.core.records import Record
 from cdc.core.resume import Partition
-from cdc.debezium import Republisher, RepublisherHooks, RepublisherParts
-from cdc.debezium_read import Notes, ReadParts
+from cdc.debezium.loop import Republisher, RepublisherHooks, RepublisherParts
+from cdc.debezium.reading import Notes, ReadParts
 from cdc.keeper import Keeper, claim
 from cdc.ports import Message, SourceIdentity, SourceTopicFacts, TopicFacts
 from shared.model.envelope import decode, decode_key, version_header

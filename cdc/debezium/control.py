@@ -17,7 +17,7 @@ from cdc.core.conditions import Facts, Report, Verdict
 from cdc.core.debezium import Event
 from cdc.core.plan import Plan, TableSpec, followed_by, plan_tables, resync_mark
 from cdc.core.schedule import ROUTINE
-from cdc.debezium_read import Notes
+from cdc.debezium.reading import Notes
 from cdc.keeper import Keeper
 from cdc.ports import Hubs
 from shared.clock import Clock

@@ -1,7 +1,7 @@
 """The loop that republishes a Debezium topic as ours.
 
     is the source the topic that was followed? where does our topic end? -> read on from there, message by message
-      -> beside it, when due, a whole read (cdc.debezium_read) -> the plan or the topic changes: again
+      -> beside it, when due, a whole read (cdc.debezium.reading) -> the plan or the topic changes: again
 
 The place in the source is nowhere but in our topic: each record's version holds the offset of the message that it was
 made of, and a partition without rows gets a control record. So a message is published once, whatever dies in between.
@@ -35,7 +35,7 @@ from cdc.core.debezium_whole import OwnKeys
 from cdc.core.plan import TableSpec, next_state
 from cdc.core.records import Record
 from cdc.core.resume import Partition
-from cdc.debezium_read import NOWHERE, Following, ReadParts, WholeRead, dead
+from cdc.debezium.reading import NOWHERE, Following, ReadParts, WholeRead, dead
 from cdc.ports import Message, SizedTopics, SourceTopicFacts, TopicFacts, TopicTails
 from shared.backoff import Backoff
 from shared.errors import InvalidError, LogUnreachable, SourceError, SourceUnfit, SourceUnreachable

@@ -13,9 +13,9 @@ from cdc.adapters.publisher import KafkaChangeLog
 from cdc.adapters.tails import KafkaTails
 from cdc.adapters.topics import KafkaTopicKeys, KafkaTopics
 from cdc.app import DRAIN_S, Capture, Log
-from cdc.debezium import Republisher, RepublisherHooks, RepublisherParts
-from cdc.debezium_control import DebeziumControl, DebeziumControlParts
-from cdc.debezium_read import ReadParts
+from cdc.debezium.control import DebeziumControl, DebeziumControlParts
+from cdc.debezium.loop import Republisher, RepublisherHooks, RepublisherParts
+from cdc.debezium.reading import ReadParts
 from shared.errors import LogError
 from shared.kafka import connect_admin
 from shared.model.names import debezium_source
