@@ -142,10 +142,16 @@ def is_mariadb(connection: Connection) -> bool:
 
 
 def server_uuid(connection: Connection) -> str:
-    """MySQL: @@server_uuid. MariaDB: @@server_uid where it exists, else the server_id as text."""
-    name = "server_uid" if is_mariadb(connection) else "server_uuid"
-    found = query(connection, "SHOW GLOBAL VARIABLES LIKE %s", (name,))
-    return str(found[0][1]) if found else f"server-{query(connection, 'SELECT @@global.server_id')[0][0]}"
+    """MySQL: @@server_uuid. MariaDB: @@server_uid, or its server_id, at its host's name.
+
+    MariaDB makes its uid of a network card's address and the port, which containers of two hosts may share; and every
+    server_id is 1 unless somebody sets it. A host that is renamed costs a comparison of its tables.
+    """
+    if not is_mariadb(connection):
+        return str(query(connection, "SELECT @@global.server_uuid")[0][0])
+    found = query(connection, "SHOW GLOBAL VARIABLES LIKE 'server_uid'")
+    host, port, number = query(connection, "SELECT @@global.hostname, @@global.port, @@global.server_id")[0]
+    return f"{found[0][1] if found else f'server-{number}'}@{host}:{port}"
 
 
 def status(connection: Connection) -> tuple[Any, ...]:

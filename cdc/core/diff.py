@@ -15,14 +15,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cdc.core.keymap import DIGEST_BYTES, SHARDS, UNKNOWN, KeyMap, key_bytes, key_of
 from cdc.core.transaction import Change
 from cdc.core.values import Value
 from shared.errors import InvalidError
+from shared.model.position import TableId
 
-__all__ = ["Held", "Image", "Reading", "TableImage", "digest_of", "image_of"]
+__all__ = ["Held", "Image", "Reading", "TableImage", "digest_of", "image_of", "is_most", "most_gone"]
+
+_MANY: Final = 10
+_MOST: Final = 0.9
 
 Row = Mapping[str, Value]
 
@@ -153,3 +157,23 @@ class Reading:
                 self._keys.remove(key)
                 gone.append(uid)
         return gone
+
+
+def is_most(gone: int, known: int) -> bool:
+    """Whether so many keys of those known are gone that it may be another table, or database, that was read."""
+    return gone >= _MANY and gone > _MOST * known
+
+
+def most_gone(table: TableId, gone: int, rows: int) -> InvalidError:
+    """Why a read has deleted nothing. The reason is `EmptyRead` where it has found no row at all."""
+    if not rows:
+        return InvalidError(
+            f"{table} was read and has no row, {gone} rows that were published before are kept",
+            mend="If it is meant to be empty: rowplane resync --allow-empty",
+            reason="EmptyRead",
+        )
+    return InvalidError(
+        f"{table} was read, and {gone} of the rows that were published before are not in it; they are kept",
+        mend="If they are meant to be gone: rowplane resync --allow-empty. Else look what the hub names",
+        reason="MostRowsGone",
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from shared.model.gtid import Flavour, MariadbGtids, MysqlGtids
-from shared.model.position import Position, file_number
+from shared.model.position import ACCEPTED, Position, file_number
 
 __all__ = ["Answer", "FileFacts", "Known", "ServerFacts", "Start", "decide", "is_still_followed"]
 
@@ -113,7 +113,7 @@ def decide(known: Known, facts: ServerFacts, accepted: Collection[str] = ()) -> 
         return Start(Answer.BEGIN_ANEW, fresh, "no position is stored")
     is_same = known.uuid == facts.uuid
     if not is_same and facts.uuid in accepted and _is_foreign(floor, facts):
-        return Start(Answer.BEGIN_ANEW, fresh, "the database was accepted by a person")
+        return Start(Answer.BEGIN_ANEW, fresh, ACCEPTED)
     if floor.by_file or not (facts.has_gtid and _has_gtids(floor.gtids)):
         gap = _by_file(known, floor, facts, is_same=is_same)
         return Start(Answer.BEGIN_ANEW, fresh, gap, deletes=is_same) if gap else _same(known, floor, facts)

@@ -36,7 +36,9 @@ _SETTLED_S: Final = 1.0
 _ROWS_MAX: Final = 2_000
 _ROWS_BYTES: Final = 100_000
 """Annotations of an object have 256 KiB together (Kubernetes API, `TotalAnnotationSizeLimitB`)."""
-_WORKING: Final = frozenset({"Snapshotting", "DeadLetters", "Streaming", "Polling", "EmptyRead", "PartitionsDiffer"})
+_WORKING: Final = frozenset(
+    {"Snapshotting", "DeadLetters", "Streaming", "Polling", "EmptyRead", "MostRowsGone", "PartitionsDiffer"}
+)
 """Reasons of the condition Synced under which tables are read."""
 
 

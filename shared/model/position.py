@@ -20,6 +20,7 @@ from shared.model.gtid import Flavour, Gtids, MariadbGtids, MysqlGtids, parse_gt
 from shared.model.version import Version
 
 __all__ = [
+    "ACCEPTED",
     "EMPTIED",
     "TRUNCATED",
     "CaptureState",
@@ -41,7 +42,8 @@ __all__ = [
 
 TRUNCATED: Final = "statement TRUNCATE"
 EMPTIED: Final = "request that lets the table be empty"
-"""Reasons that begin so let a read that finds no row delete what the topic holds."""
+ACCEPTED: Final = "the database was accepted by a person"
+"""Reasons that begin so let a read delete most of what the topic holds."""
 
 
 class TableId(NamedTuple):
@@ -312,7 +314,7 @@ def _again(state: TableState, reason: str, deletes: bool) -> TableState:
     return replace(
         state,
         publish=Publish.RUNNING if state.publish in (Publish.RUNNING, Publish.ROWS) else Publish.DIFF,
-        reason=state.reason if is_open and state.reason.startswith((TRUNCATED, EMPTIED)) else reason,
+        reason=state.reason if is_open and state.reason.startswith((TRUNCATED, EMPTIED, ACCEPTED)) else reason,
         deletes=deletes or (is_open and state.deletes),
         cursor="",
     )

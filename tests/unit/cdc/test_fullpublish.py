@@ -194,6 +194,18 @@ def test_what_is_gone_is_deleted_where_that_is_safe(known: CaptureState, rows: l
     assert [uid for uid, op in bench.published() if op == "d"] == deleted
 
 
+@pytest.mark.parametrize(("left", "deleted"), [(1, 0), (4, 16)])
+def test_where_almost_all_rows_are_gone_a_person_is_asked_first(left: int, deleted: int) -> None:
+    """Another table under the same name, a restore of last year, a hub that names the wrong database."""
+    held = {f"n{number}": _row(f"n{number}") for number in range(20)}
+    rows = {"new": _row("new")} | dict(list(held.items())[:left])
+    bench = Bench(state(Publish.DIFF, deletes=True), rows, **held)
+    with bench.running():
+        pass
+    assert [op for _, op in bench.published()].count("d") == deleted
+    assert [error and error.reason for error in bench.results] == ["MostRowsGone" if left == 1 else None]
+
+
 def test_rows_of_another_server_than_the_one_whose_log_is_followed_are_not_taken() -> None:
     bench = Bench(state(Publish.DIFF, deletes=True), {"a": _row("a")}, gone=_row("gone"))
     bench.table.uuid = "two"
