@@ -10,7 +10,7 @@ import os
 import random
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -220,27 +220,37 @@ class Capture:
         )
         publisher = self._publisher(joined, topic_keys, control)
         pipeline = self._pipeline(joined, control)
-        floor_stop = threading.Event()
-        threads = [
-            self._thread("stopper", lambda: self._stopper(change_log, control, publisher)),
-            self._thread("control", control.run),
-            self._thread("full-publish", publisher.run),
-            self._thread("topic-watch", lambda: change_log.run_watch(topics.exists, floor_stop)),
-            self._thread("topic-ids", lambda: topics.run_watch(floor_stop)),
-            self._thread("floor", lambda: keeper.run_floor(change_log, floor_stop)),
-        ]
+        beside = {
+            "stopper": lambda: self._stopper(change_log, control, publisher),
+            "control": control.run,
+            "full-publish": publisher.run,
+        }
+        self._work(joined, topics, pipeline.run, beside)
+        if self._failure is None:
+            keeper.write_floor(change_log)
+
+    def _work(
+        self, joined: Log, topics: KafkaTopics, engine: Callable[[], None], beside: Mapping[str, Callable[[], None]]
+    ) -> None:
+        """The engine in this thread, what belongs to it and the watches in others, until the end; then let it drain."""
+        change_log, keeper, watches_stop = joined.change_log, joined.keeper, threading.Event()
+        named = {
+            **beside,
+            "topic-watch": lambda: change_log.run_watch(topics.exists, watches_stop),
+            "topic-ids": lambda: topics.run_watch(watches_stop),
+            "floor": lambda: keeper.run_floor(change_log, watches_stop),
+        }
+        threads = [self._thread(name, target) for name, target in named.items()]
         try:
-            pipeline.run()
+            engine()
         except LogError as error:
             if not self._stop.is_set():
                 self._fail(error)
         self._stop.set()
         change_log.drain(DRAIN_S)
-        floor_stop.set()
+        watches_stop.set()
         for thread in threads:
             thread.join(DRAIN_S)
-        if self._failure is None:
-            keeper.write_floor(change_log)
 
     def _publisher(self, joined: Log, topic_keys: KafkaTopicKeys, control: Control) -> FullPublisher:
         return FullPublisher(

@@ -24,7 +24,7 @@ from cdc.ports import Login
 from shared.errors import SourceRefused, SourceUnfit
 from shared.model.position import Flavour, TableId
 
-__all__ = ["preflight"]
+__all__ = ["preflight", "unique_columns"]
 
 
 def preflight(login: Login, table: TableId, uid_column: str, columns: Iterable[str]) -> Fitness:
@@ -68,16 +68,19 @@ def _is_view(connection: Connection, table: TableId) -> bool:
     return "VIEW" in kinds[table.table]
 
 
+def unique_columns(connection: Connection, table: TableId) -> set[str]:
+    """Those with a unique index of their own; an index on a prefix of a column does not make it unique."""
+    rows = query(
+        connection,
+        "SELECT MIN(column_name) FROM information_schema.statistics WHERE table_schema = %s AND table_name = %s"
+        " AND non_unique = 0 GROUP BY index_name HAVING COUNT(*) = 1 AND COUNT(sub_part) = 0",
+        tuple(table),
+    )
+    return {str(row[0]) for row in rows}
+
+
 def _columns(connection: Connection, table: TableId) -> dict[str, ColumnFacts]:
-    unique = {
-        str(row[0])
-        for row in query(
-            connection,
-            "SELECT MIN(column_name) FROM information_schema.statistics WHERE table_schema = %s AND table_name = %s"
-            " AND non_unique = 0 GROUP BY index_name HAVING COUNT(*) = 1 AND COUNT(sub_part) = 0",
-            tuple(table),
-        )
-    }
+    unique = unique_columns(connection, table)
     rows = query(
         connection,
         "SELECT column_name, is_nullable FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",

@@ -6,17 +6,14 @@ Fed by: settings, the supervisor's pipe. Feeds: nothing of its own. Never: decid
 
 from __future__ import annotations
 
-import threading
-
 from cdc.adapters.debezium import KafkaSourceTopic
 from cdc.adapters.publisher import KafkaChangeLog
 from cdc.adapters.tails import KafkaTails
 from cdc.adapters.topics import KafkaTopicKeys, KafkaTopics
-from cdc.app import DRAIN_S, Capture, Log
+from cdc.app import Capture, Log
 from cdc.debezium.control import DebeziumControl, DebeziumControlParts
 from cdc.debezium.loop import Republisher, RepublisherHooks, RepublisherParts
 from cdc.debezium.reading import ReadParts
-from shared.errors import LogError
 from shared.kafka import connect_admin
 from shared.model.names import debezium_source
 
@@ -45,24 +42,8 @@ class DebeziumCapture(Capture):
         )
         source = KafkaSourceTopic(self._kafka, admin, debezium_source(self._server))
         republisher = self._republisher(joined, topics, source, control)
-        floor_stop = threading.Event()
-        threads = [
-            self._thread("stopper", lambda: self._end(change_log, control)),
-            self._thread("control", control.run),
-            self._thread("topic-watch", lambda: change_log.run_watch(topics.exists, floor_stop)),
-            self._thread("topic-ids", lambda: topics.run_watch(floor_stop)),
-            self._thread("floor", lambda: keeper.run_floor(change_log, floor_stop)),
-        ]
-        try:
-            republisher.run()
-        except LogError as error:
-            if not self._stop.is_set():
-                self._fail(error)
-        self._stop.set()
-        change_log.drain(DRAIN_S)
-        floor_stop.set()
-        for thread in threads:
-            thread.join(DRAIN_S)
+        beside = {"stopper": lambda: self._end(change_log, control), "control": control.run}
+        self._work(joined, topics, republisher.run, beside)
         admin.close()
 
     def _republisher(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from cdc.adapters.mysql import Connection, connect, is_mariadb, query, quoted, status, translated
+from cdc.adapters.preflight import unique_columns
 from cdc.adapters.snapshot import column_types, expression
 from cdc.core.advice import ColumnFacts
 from cdc.core.values import Kind, from_select, key_text
@@ -128,16 +129,7 @@ def matching_uids(login: Login, hub: Hub, source: MysqlSource, where: str, limit
 
 
 def _columns(connection: Connection, table: TableId) -> dict[str, TableColumn]:
-    """An index on a prefix of a column does not make it unique."""
-    unique = {
-        str(row[0])
-        for row in query(
-            connection,
-            "SELECT MIN(column_name) FROM information_schema.statistics WHERE table_schema = %s AND table_name = %s"
-            " AND non_unique = 0 GROUP BY index_name HAVING COUNT(*) = 1 AND COUNT(sub_part) = 0",
-            tuple(table),
-        )
-    }
+    unique = unique_columns(connection, table)
     rows: list[tuple[Any, ...]] = query(
         connection,
         "SELECT column_name, is_nullable, column_type, collation_name FROM information_schema.columns"
