@@ -204,8 +204,10 @@ def inflated(raw: bytes) -> bytes:
 
 def _inet6_text(raw: bytes) -> str:
     """As inet_ntop writes it: the last four bytes of a mapped or compatible IPv4 address with dots."""
-    if raw[:10] == bytes(10) and raw[10:12] in (b"\0\0", b"\xff\xff") and raw[12:14] != b"\0\0":
-        return f"::{'ffff:' if raw[10] else ''}{ipaddress.IPv4Address(raw[12:])}"
+    if raw[:12] == bytes(10) + b"\xff\xff":
+        return f"::ffff:{ipaddress.IPv4Address(raw[12:])}"
+    if raw[:12] == bytes(12) and raw[12:14] != b"\0\0":
+        return f"::{ipaddress.IPv4Address(raw[12:])}"
     return str(ipaddress.IPv6Address(raw))
 
 

@@ -19,7 +19,7 @@ _Sets = MysqlGtids | MariadbGtids
 
 _LAST_START_AT = 2**32 - 1
 """The protocol names an offset to start at by 32 bits."""
-_SAME_START_S = 5
+_SAME_START_S = 2
 """The start of a server is its clock minus its whole seconds of uptime: two readings differ by a step of the clock."""
 
 

@@ -131,8 +131,8 @@ class PrivateServer:
     @property
     def identity(self) -> str:
         """What a person accepts as the database from now on."""
-        name = "server_uuid" if self.flavour == "mysql" else "server_uid"
-        return str(self.sql(f"SELECT @@global.{name}")[0][0])
+        of = {"mysql": "@@global.server_uuid", "mariadb": "CONCAT(@@server_uid, '@', @@hostname, ':', @@port)"}
+        return str(self.sql(f"SELECT {of[self.flavour]}")[0][0])
 
     # -- the log ---------------------------------------------------------------------------------------------------
 
