@@ -206,7 +206,7 @@ def measure(endpoints: Endpoints, cluster: KubeClient, client: str, sizes: tuple
     with _world(endpoints, cluster) as world:
         world.make_table()
         world.fill(f"n{number:06d}" for number in range(rows))
-        world.make_hub()
+        world.make_hub(extras={"activeColor": "color", "number": "junk"})
         process = world.start()
         world.wait_reason("Streaming", timeout_s=_PATIENCE_S)
         rss_known_mib = _memory_mib(process.pid, "VmRSS")
