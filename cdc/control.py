@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from cdc import metrics
 from cdc.core.advice import Fitness
 from cdc.core.plan import Plan, TableSpec, anew_marks, in_mode, modes, next_state, plan_tables, table_of
 from cdc.core.schedule import baseline_s
@@ -24,6 +23,7 @@ from cdc.core.standing import Standing, report_of
 from cdc.keeper import Keeper
 from cdc.live import Assignment, Live, Polled, Schedule
 from cdc.ports import Hubs, Login, Logins, TopicFacts, TopicKeys, Topics
+from cdc.reporting import write_reports
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import ClusterError, InvalidError, RowplaneError, SourceError, SourceUnreachable
@@ -345,16 +345,7 @@ class Control:
         with self._lock:
             known = self._troubles
             troubles = replace(known, tables=dict(known.tables), dead=dict(known.dead))
-        failing = 0
-        for hub in hubs:
-            report = report_of(hub, self._standing(hub, plan, troubles))
-            failing += any(not verdict.status for verdict in report.verdicts)
-            try:
-                self._parts.hubs.report(hub, report)
-            except ClusterError as error:
-                log.warning("hub status not written", hub="/".join(hub.key), error=str(error))
-        metrics.HUBS.labels("served").set(len(hubs) - failing)
-        metrics.HUBS.labels("failing").set(failing)
+        write_reports(self._parts.hubs, hubs, lambda hub: report_of(hub, self._standing(hub, plan, troubles)))
 
     def _standing(self, hub: Hub, plan: Plan, troubles: _Troubles) -> Standing:
         check, live = self._checks[hub.key], self._parts.live

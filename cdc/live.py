@@ -157,10 +157,6 @@ class Live:
         """Whether the assignment is still the wanted one, and nobody asked to stop."""
         return self._wanted is assignment and not self._is_stopped
 
-    def active(self) -> Assignment | None:
-        """The assignment that the stream runs with; None while it is not connected for the first time."""
-        return self._active
-
     def stop(self) -> None:
         """Wake everybody for the last time."""
         self._is_stopped = True

@@ -127,12 +127,12 @@ class Pipeline:
 
     def _follow(self, stream: ChangeStream, assignment: Assignment, located: Located, origin: Origin) -> None:
         fold = TransactionFold({table: spec.uid_column for table, spec in assignment.tables.items()})
-        remembered: Remembered | None = None
+        site: _Site | None = None
         for events in stream:
-            if remembered is None:  # the server has sent something: it has ended the stream of whoever was before us
-                remembered = self._catch_up(assignment, located)
+            if site is None:  # the server has sent something: it has ended the stream of whoever was before us
+                site = _Site(assignment, origin, self._catch_up(assignment, located))
             self._failures = 0
-            self._take(events, fold, _Site(assignment, origin, remembered))
+            self._take(events, fold, site)
 
     def _take(self, events: Iterable[Event], fold: TransactionFold, site: _Site) -> None:
         """Events that came together: what they commit is published in one step, and at once."""

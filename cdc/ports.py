@@ -37,7 +37,6 @@ __all__ = [
     "MessageReader",
     "Row",
     "Server",
-    "SizedTopics",
     "SourceIdentity",
     "SourceTopic",
     "SourceTopicFacts",
@@ -225,7 +224,7 @@ class TopicKeys(Protocol):
         ...
 
     def highest_incarnation(self, topic: str) -> int:
-        """Of the last record of each partition; 0 for an empty or missing topic. Raises LogError."""
+        """Of any record of the topic; 0 for an empty or missing one. Raises LogError."""
         ...
 
 
@@ -244,7 +243,7 @@ class Topics(Protocol):
     """Creation of topics."""
 
     def ensure_table_topic(self, topic: str, partitions: int) -> TopicFacts:
-        """Create the topic unless it exists. Raises LogError."""
+        """Create the topic, with so many partitions, unless it exists. Raises LogError."""
         ...
 
 
@@ -287,14 +286,6 @@ class SourceTopicFacts:
     identity: SourceIdentity
     forgets: str
     """Why it does not keep the last message of every key, in words; empty when it does."""
-
-
-class SizedTopics(Protocol):
-    """Creation of topics with as many partitions as their source."""
-
-    def ensure_table_topic(self, topic: str, partitions: int) -> TopicFacts:
-        """Create the topic unless it exists. Raises LogError."""
-        ...
 
 
 class MessageReader(Protocol):

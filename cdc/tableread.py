@@ -253,8 +253,9 @@ class TableRead:
             return
         self._wait_stored()
         self._noted_s = now_s
-        self._parts.keeper.change(lambda state: self._moved(state, cursor=after))
-        self._begun = replace(self._begun, cursor=after)
+        reached = replace(self._begun, cursor=after)
+        self._parts.keeper.change(lambda state: self._moved(state, reached))
+        self._begun = reached
 
     def _wait_stored(self) -> None:
         if self._entry is None:
@@ -267,7 +268,8 @@ class TableRead:
         published_s = int(self._parts.clock.wall_s()) if self._is_full else self._begun.published_s
         if self._watch.is_outdated and not self._watch.is_void:
             return self._outdated(state, published_s)
-        return self._moved(state, publish=Publish.DONE, cursor="", published_s=published_s, picked="")
+        done = replace(self._begun, publish=Publish.DONE, cursor="", published_s=published_s, picked="")
+        return self._moved(state, done)
 
     def _outdated(self, state: CaptureState, published_s: int) -> CaptureState:
         """The table is to be read again; where all rows have been published, what differs from them is enough."""
@@ -279,11 +281,11 @@ class TableRead:
         following = replace(known, publish=Publish.DIFF, cursor="", published_s=published_s)
         return state.with_table(self._watch.table, following)
 
-    def _moved(self, state: CaptureState, **changes: object) -> CaptureState:
+    def _moved(self, state: CaptureState, reached: TableState) -> CaptureState:
         """The state with what was reached, unless the table was asked for again since. Raises MovedOn."""
         if self._watch.is_void:
             raise MovedOn
         known = state.tables.get(self._watch.table)
         if known != self._begun or self._watch.is_outdated:
             return state
-        return state.with_table(self._watch.table, replace(self._begun, **changes))  # type: ignore[arg-type]  # fields
+        return state.with_table(self._watch.table, reached)

@@ -66,10 +66,6 @@ class ClusterHubs:
         """Whether the first lists have been read."""
         return all(reflector.synced.is_set() for reflector in self._reflectors)
 
-    def wait_synced(self, timeout_s: float) -> bool:
-        """Whether the first lists were read within the time, each."""
-        return all(reflector.synced.wait(timeout_s) for reflector in self._reflectors)
-
     def hubs(self, server: str = "") -> list[Hub]:
         """Hubs of one server, or all, oldest first; those being deleted are gone."""
         with self._lock:

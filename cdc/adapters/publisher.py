@@ -121,7 +121,7 @@ class KafkaChangeLog:
 
         Raises LogUnreachable after `abandon`; the entry then stays open for ever, and the floor below it.
         """
-        sized = [(fit, fit.size_bytes) for record in records for fit in self._fitting(record)]
+        sized = [fit for record in records for fit in self._fitting(record)]
         with self._lock:
             entry = self._ledger.add(_Step(position, self._clock.monotonic_s()), len(sized))
             if not sized:
@@ -192,18 +192,21 @@ class KafkaChangeLog:
 
     # -- one record ------------------------------------------------------------------------------------------------
 
-    def _fitting(self, record: Record) -> Sequence[Record]:
-        """The record, or what is sent in place of one that its topic does not take: the floor waits for that, too."""
-        if self._fits(record):
-            self._on_fitting(record)
-            return (record,)
-        return [
-            instead for instead in self._on_oversized(record, self._window.limit(record.topic)) if self._fits(instead)
-        ]
+    def _fitting(self, record: Record) -> Sequence[tuple[Record, int]]:
+        """The record and its bytes, or what is sent in place of one that its topic does not take.
 
-    def _fits(self, record: Record) -> bool:
-        limit = self._window.limit(record.topic)
-        return not limit or record.size_bytes <= limit
+        The floor waits for that, too.
+        """
+        size_bytes = record.size_bytes
+        if self._fits(record.topic, size_bytes):
+            self._on_fitting(record)
+            return ((record, size_bytes),)
+        instead = ((other, other.size_bytes) for other in self._on_oversized(record, self._window.limit(record.topic)))
+        return [(other, size) for other, size in instead if self._fits(other.topic, size)]
+
+    def _fits(self, topic: str, size_bytes: int) -> bool:
+        limit = self._window.limit(topic)
+        return not limit or size_bytes <= limit
 
     def _reserve(self, sized: Sequence[tuple[Record, int]], sent: int) -> int:
         """Wait until the record behind those that are sent may go; how many may have gone by then."""

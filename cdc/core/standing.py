@@ -17,7 +17,7 @@ from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_RESYNC
 from shared.model.position import Publish, TableState
 
-__all__ = ["Standing", "report_of"]
+__all__ = ["Standing", "report_of", "resync_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,16 @@ def report_of(hub: Hub, standing: Standing) -> Report:
     return Report(conditions.streaming(name), replace(facts, mode="Streaming"))
 
 
+def resync_of(hub: Hub, state: TableState | None) -> tuple[str, str]:
+    """(request, phase) of the hub's wish to have its table read; both empty without one."""
+    request = hub.metadata.annotations.get(ANNOTATION_RESYNC, "")
+    if not request:
+        return "", ""
+    if state is None or resync_mark(hub) not in state.readers:
+        return request, "Pending"
+    return request, "Done" if state.publish is Publish.DONE else "Running"
+
+
 def _other_partitions(hub: Hub, number: int) -> InvalidError | None:
     if not number or hub.partitions in (None, number):
         return None
@@ -81,14 +91,11 @@ def _other_partitions(hub: Hub, number: int) -> InvalidError | None:
 
 
 def _facts(hub: Hub, standing: Standing) -> Facts:
-    state, request = standing.state, hub.metadata.annotations.get(ANNOTATION_RESYNC, "")
-    phase = "Pending"
-    if state is not None and resync_mark(hub) in state.readers:
-        phase = "Done" if state.publish is Publish.DONE else "Running"
+    request, phase = resync_of(hub, standing.state)
     is_streaming = standing.is_streaming and not standing.is_polled
     return Facts(
         lag_s=standing.lag_s if is_streaming and standing.last_gtid else None,
         last_gtid=standing.last_gtid if is_streaming else "",
         resync=request,
-        resync_phase=phase if request else "",
+        resync_phase=phase,
     )

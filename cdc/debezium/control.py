@@ -15,15 +15,17 @@ from cdc import metrics
 from cdc.core import conditions
 from cdc.core.conditions import Facts, Report, Verdict
 from cdc.core.debezium import Event
-from cdc.core.plan import Plan, TableSpec, followed_by, plan_tables, resync_mark
+from cdc.core.plan import Plan, TableSpec, followed_by, plan_tables
 from cdc.core.schedule import ROUTINE
+from cdc.core.standing import resync_of
 from cdc.debezium.reading import Notes
 from cdc.keeper import Keeper
 from cdc.ports import Hubs
+from cdc.reporting import write_reports
 from shared.clock import Clock
-from shared.errors import ClusterError, SourceError
+from shared.errors import SourceError
 from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_RESYNC, dead_topic
+from shared.model.names import dead_topic
 from shared.model.position import Publish, TableState
 
 __all__ = ["DebeziumControl", "DebeziumControlParts"]
@@ -133,16 +135,7 @@ class DebeziumControl:
         self._wanted = replace(spec, hubs=(), sync_interval_s=0.0) if spec is not None else None
         with self._lock:
             told = replace(self._told)
-        failing = 0
-        for hub in hubs:
-            report = self._said(hub, plan, told)
-            failing += any(not verdict.status for verdict in report.verdicts)
-            try:
-                self._parts.hubs.report(hub, report)
-            except ClusterError as error:
-                log.warning("hub status not written", hub="/".join(hub.key), error=str(error))
-        metrics.HUBS.labels("served").set(len(hubs) - failing)
-        metrics.HUBS.labels("failing").set(failing)
+        write_reports(self._parts.hubs, hubs, lambda hub: self._said(hub, plan, told))
 
     # -- status ----------------------------------------------------------------------------------------------------
 
@@ -168,12 +161,10 @@ class DebeziumControl:
         return conditions.incomplete(topic, told.notes.incomplete) if told.notes.incomplete else ()
 
     def _facts(self, hub: Hub, state: TableState | None, told: _Told) -> Facts:
-        request, phase = hub.metadata.annotations.get(ANNOTATION_RESYNC, ""), "Pending"
-        if state is not None and resync_mark(hub) in state.readers:
-            phase = "Done" if state.publish is Publish.DONE else "Running"
+        request, phase = resync_of(hub, state)
         return Facts(
             lag_s=told.lag_s if told.event and told.is_following else None,
             last_gtid=told.event.source.gtid if told.event and told.is_following else "",
             resync=request,
-            resync_phase=phase if request else "",
+            resync_phase=phase,
         )

@@ -35,8 +35,9 @@ from cdc.core.debezium_whole import OwnKeys
 from cdc.core.plan import TableSpec, next_state
 from cdc.core.records import Record
 from cdc.core.resume import Partition
+from cdc.core.transaction import BULK_ROWS
 from cdc.debezium.reading import NOWHERE, Following, ReadParts, WholeRead, dead
-from cdc.ports import Message, SizedTopics, SourceTopicFacts, TopicFacts, TopicTails
+from cdc.ports import Message, SourceTopicFacts, TopicFacts, Topics, TopicTails
 from shared.backoff import Backoff
 from shared.errors import InvalidError, LogUnreachable, SourceError, SourceUnfit, SourceUnreachable
 from shared.model.envelope import Op
@@ -53,7 +54,6 @@ _LOOK_S = 2.0
 """How often the source topic is looked at when it is silent."""
 _LOOK_RECORDS = 100
 """Of each partition's end: within one incarnation the last record has the highest version, but for a late repeat."""
-_BULK_ROWS = 100
 _BATCH = 500
 _Steps = Generator[None, None, None]
 
@@ -63,7 +63,7 @@ class RepublisherParts:
     """What the loop works with."""
 
     read: ReadParts
-    topics: SizedTopics
+    topics: Topics
     tails: TopicTails
     stop: threading.Event
 
@@ -270,7 +270,7 @@ class Republisher:
         tail = run.highest.get(message.partition)
         is_begun = tail is not None and tail.kind == KIND_CHANGE and start_offset(tail) == message.offset
         ordinals = itertools.count(tail.a + 1 if tail is not None and is_begun else 0)
-        is_bulk = len(held.keys) > _BULK_ROWS
+        is_bulk = len(held.keys) > BULK_ROWS
         gone = list(held.all())
         for begin in range(0, len(gone), _BATCH):
             records: list[Record] = []

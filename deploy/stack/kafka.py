@@ -11,6 +11,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from deploy.stack import toolchains
 from deploy.stack.components import Component
@@ -41,14 +42,17 @@ _POM = """\
 </project>
 """
 
-_LOGGING = """\
+LOGGING: Final = """\
 appender.console.type = Console
 appender.console.name = console
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d %p %c{1} %m%n
 rootLogger.level = WARN
 rootLogger.appenderRef.console.ref = console
-logger.kafka.name = kafka.server.KafkaRaftServer
+"""
+"""Of a Java process of Kafka's: what is a warning, to the console."""
+_LOGGING = f"""\
+{LOGGING}logger.kafka.name = kafka.server.KafkaRaftServer
 logger.kafka.level = INFO
 """
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deploy.stack import ports, toolchains
-from deploy.stack.kafka import answers
+from deploy.stack.kafka import LOGGING, answers
 from deploy.stack.paths import default_paths
 from shared.settings import KafkaSettings
 from tests.component.tcp_proxy import TcpProxy
@@ -61,15 +61,6 @@ listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.pla
 user_{user}="{password}";
 listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-"""
-
-_LOGGING = """\
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d %p %c{1} %m%n
-rootLogger.level = WARN
-rootLogger.appenderRef.console.ref = console
 """
 
 
@@ -159,7 +150,7 @@ class Broker:
             "secure_proxy": self.secure_proxy.port,
         }
         (self.directory / "properties").write_text(_PROPERTIES.format(**self.ports, **values), encoding="utf-8")
-        (self.directory / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
+        (self.directory / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
         scram = [f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
         arguments = ["-t", CLUSTER_ID, "-c", str(self.directory / "properties"), "-S", scram[0], "-S", scram[1]]
         subprocess.run(

@@ -26,6 +26,7 @@ from deploy.stack import mysql, ports, toolchains
 from deploy.stack.components import bring_up
 from deploy.stack.endpoints import Database
 from deploy.stack.errors import StackError
+from deploy.stack.kafka import LOGGING
 from deploy.stack.parts import Part, is_current, make, remove, run
 from deploy.stack.paths import Paths, default_paths
 from deploy.stack.processes import Processes
@@ -51,14 +52,6 @@ value.converter=org.apache.kafka.connect.json.JsonConverter
 offset.storage.file.filename={directory}/offsets
 offset.flush.interval.ms=1000
 plugin.discovery=service_load
-"""
-_LOGGING = """\
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d %p %c{1} %m%n
-rootLogger.level = WARN
-rootLogger.appenderRef.console.ref = console
 """
 
 
@@ -193,7 +186,7 @@ def connect_worker(directory: Path, kafka: str) -> Iterator[Connect]:
     (directory / "worker.properties").write_text(
         _WORKER.format(kafka=kafka, port=port, directory=directory), encoding="utf-8"
     )
-    (directory / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
+    (directory / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
     flags = ["-Xmx320m", f"-Dlog4j2.configurationFile={directory / 'log4j2.properties'}", "-cp", f"{jars}/*"]
     main = ["org.apache.kafka.connect.cli.ConnectStandalone", str(directory / "worker.properties")]
     with (directory / "connect.log").open("ab") as output:
