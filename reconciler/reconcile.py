@@ -17,7 +17,6 @@ from reconciler.core.catalog import NodeKey
 from reconciler.core.graph import order
 from reconciler.core.next import next_step
 from reconciler.core.objects import (
-    ANNOTATION_SWITCH_NOW,
     Absent,
     Desired,
     Observed,
@@ -43,7 +42,7 @@ from shared.errors import (
     ObjectNotFound,
 )
 from shared.model.hub import Hub
-from shared.model.names import shard_label
+from shared.model.names import ANNOTATION_SWITCH_NOW, shard_label
 from shared.model.version import Version
 
 __all__ = ["Outcome", "Reconciler"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import signal
 import sys
@@ -43,6 +44,7 @@ MARK: Final = "rowplane.test"
 """Label of the namespaces that these tests make."""
 TOPICS: Final = "rowplane-e2e-"
 DATABASES: Final = "e2e_"
+_NAMESPACES: Final = "e2e-"
 _FIRST_PORT: Final = 24740
 _T = TypeVar("_T")
 
@@ -62,7 +64,7 @@ class Product:
 
     def __init__(self, endpoints: Endpoints, run: Path) -> None:
         self.name = secrets.token_hex(3)
-        self.namespace = f"e2e-{self.name}"
+        self.namespace = f"{_NAMESPACES}{self.name}"
         self.endpoints = endpoints
         self.kafka = KafkaSettings(
             tuple(endpoints.kafka_bootstrap_servers.split(",")), f"{TOPICS}{self.name}", group=f"{TOPICS}{self.name}"
@@ -208,35 +210,40 @@ def administrator(server: Database) -> Iterator[pymysql.cursors.Cursor]:
         connection.close()
 
 
-def sweep(endpoints: Endpoints, client: KubeClient, kafka: KafkaSettings) -> None:
-    """Remove what test sessions have left behind: objects, databases, accounts, topics."""
+def sweep(endpoints: Endpoints, client: KubeClient, kafka: KafkaSettings, is_over: Callable[[str], bool]) -> None:
+    """Remove what test sessions that are over have left behind: objects, databases, accounts, topics."""
     namespaces = [n["metadata"]["name"] for n in client.list(NAMESPACES, label_selector=MARK)[0]]
-    for namespace in namespaces:
+    for namespace in [n for n in namespaces if is_over(n.removeprefix(_NAMESPACES))]:
         for kind in (FORMS, HUBS, NODES):
             for item in client.list(kind, namespace)[0]:
                 _delete(client, kind, namespace, item["metadata"]["name"])
         _delete(client, NAMESPACES, "", namespace)
     for server in (endpoints.mysql, endpoints.mariadb):
         if server is not None:
-            _sweep_server(server)
+            _sweep_server(server, is_over)
     admin = connect_admin(kafka)
     try:
-        topics = [topic for topic in admin.list_topics() if topic.startswith(TOPICS)]
+        topics = [t for t in admin.list_topics() if t.startswith(TOPICS) and is_over(_first(t, TOPICS))]
         if topics:
             admin.delete_topics(topics)
     finally:
         admin.close()
 
 
-def _sweep_server(server: Database) -> None:
+def _first(name: str, prefix: str) -> str:
+    """The session's name in the name of a topic, database or account."""
+    return re.split(r"[._-]", name.removeprefix(prefix))[0]
+
+
+def _sweep_server(server: Database, is_over: Callable[[str], bool]) -> None:
     with administrator(server) as cursor:
         cursor.execute("SHOW DATABASES")
         for (name,) in cursor.fetchall():
-            if str(name).startswith(DATABASES):
+            if str(name).startswith(DATABASES) and is_over(_first(str(name), DATABASES)):
                 cursor.execute(f"DROP DATABASE `{name}`")
         cursor.execute("SELECT user FROM mysql.user")
         for (name,) in cursor.fetchall():
-            if str(name).startswith(DATABASES):
+            if str(name).startswith(DATABASES) and is_over(_first(str(name), DATABASES)):
                 cursor.execute(f"DROP USER '{name}'@'%'")
 
 
@@ -248,19 +255,34 @@ def _delete(client: KubeClient, kind: Any, namespace: str, name: str) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """A product that serves all namespaces would serve the tests' too, and `sweep` would take the world of another
-    test session away."""
+def _session(name: str) -> Iterator[Callable[[str], bool]]:
+    """Hold the lock of this session; yields whether a session of some name is over, this one's own counting as such.
+
+    A product that serves all namespaces would serve the tests' too.
+    """
     paths = default_paths()
     others = Processes(paths.run)
-    if any(others.owned(name) for name in others.names() if name.startswith("product-")):
+    if any(others.owned(process) for process in others.names() if process.startswith("product-")):
         pytest.exit("another product runs on this stack: run `make down` first", returncode=1)
-    with (paths.run / "test-product.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pytest.exit("another test session runs a product on this stack: wait for its end", returncode=1)
-        yield
+
+    def lock_of(session: str) -> Path:
+        return paths.run / f"test-product-{session}.lock"
+
+    def is_over(session: str) -> bool:
+        if session == name or not lock_of(session).exists():
+            return True
+        with lock_of(session).open("r") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        lock_of(session).unlink(missing_ok=True)
+        return True
+
+    with lock_of(name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield is_over
+    lock_of(name).unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
@@ -274,16 +296,16 @@ def client(endpoints: Endpoints) -> Iterator[KubeClient]:
 @pytest.fixture(scope="session")
 def product(endpoints: Endpoints, client: KubeClient) -> Iterator[Product]:
     """The running product of this session."""
-    with _alone():
+    product = Product(endpoints, REPOSITORY / "build" / "test-logs")
+    with _session(product.name) as is_over:
         apply_definitions(Cluster(endpoints.kubeconfig))
-        product = Product(endpoints, REPOSITORY / "build" / "test-logs")
-        sweep(endpoints, client, product.kafka)
+        sweep(endpoints, client, product.kafka, is_over)
         try:
             product.start(CAPTURE, *RECONCILERS)
             yield product
         finally:
             product.stop()
-            sweep(endpoints, client, product.kafka)
+            sweep(endpoints, client, product.kafka, is_over)
 
 
 # -- order -----------------------------------------------------------------------------------------------------------

@@ -272,4 +272,3 @@ class Step:
 ANNOTATION_TEMPLATE_HASH: Final = "lynq.sh/pod-template-hash"
 ANNOTATION_LEFT: Final = "lynq.sh/left"
 ANNOTATION_ALLOW_NO_BACKENDS: Final = "lynq.sh/allow-no-backends"
-ANNOTATION_SWITCH_NOW: Final = "lynq.sh/switch-now"

@@ -185,6 +185,9 @@ class RolloutStatus(ApiModel):
     updated_nodes: Int32 | None = None
     updating_nodes: Int32 | None = None
     ready_updated_nodes: Int32 | None = None
+    updating: list[str] = Field(
+        default_factory=list, description="LynqNodes that hold a slot: at most maxSkew, changed by compare-and-swap."
+    )
     start_time: Time | None = None
     completion_time: Time | None = None
     message: str | None = None

@@ -183,12 +183,15 @@ def test_conditions_are_kubernetes_own(kind: str) -> None:
     assert item["properties"]["message"]["maxLength"] == 32768
 
 
+LYNQ_NODE_COLUMNS = ["UID", "Form", "Ready", "Desired", "Skipped", "Conflicted", "Conditions"]
+
+
 @pytest.mark.parametrize(
     ("kind", "plural", "columns"),
     [
         ("LynqHub", "lynqhubs", ["Templates", "Desired", "Ready", "Failed", "Conditions", "Age"]),
         ("LynqForm", "lynqforms", ["Hub", "Total", "Ready", "Rollout", "Updating", "Applied", "Age"]),
-        ("LynqNode", "lynqnodes", ["UID", "Form", "Ready", "Desired", "Skipped", "Conflicted", "Conditions", "Age"]),
+        ("LynqNode", "lynqnodes", [*LYNQ_NODE_COLUMNS, "Color", "Status", "Changed", "Age"]),
     ],
 )
 def test_names_and_columns_are_lynq_s(kind: str, plural: str, columns: list[str]) -> None:
