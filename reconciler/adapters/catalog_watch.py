@@ -27,7 +27,7 @@ from shared.kube_watch import EventType, Reflector
 from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.names import API_VERSION, COORDINATOR_MANAGER
+from shared.model.names import API_VERSION, VALIDATION_MANAGER
 
 __all__ = ["CatalogWatch"]
 
@@ -148,6 +148,6 @@ class CatalogWatch:
             "status": status,
         }
         try:
-            self._client.apply(FORMS, body, manager=COORDINATOR_MANAGER, subresource="status")
+            self._client.apply(FORMS, body, manager=VALIDATION_MANAGER, subresource="status")
         except ClusterError as error:
             log.warning("form status cannot be written", form=form.metadata.name, error=str(error))

@@ -91,6 +91,8 @@ class Desired:
     failed: Mapping[str, str] = field(default_factory=dict)
     """Resource id → why it could not be rendered; such a resource is left as it is and counts as failed."""
     scale_down_delay_s: int = 10
+    form_generation: int = 0
+    """Generation of the form that the objects follow from; 0 when nothing is wanted."""
 
 
 class Readiness(StrEnum):

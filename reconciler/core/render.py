@@ -210,7 +210,8 @@ def render_node(
         else:
             objects.append(made)
     rollout = compiled.form.spec.rollout or Rollout()
-    return Desired(version, tuple(objects), failed, rollout.scale_down_delay_seconds)
+    generation = compiled.form.metadata.generation
+    return Desired(version, tuple(objects), failed, rollout.scale_down_delay_seconds, generation)
 
 
 def render_resources(

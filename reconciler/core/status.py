@@ -44,6 +44,8 @@ def node_status(
         "appliedResources": sorted(inventory_key(o.id, o.ref) for o in desired.objects),
         "conditions": _conditions(wanted, ready, failed, conflicted, step.waits),
     }
+    if desired.form_generation:
+        status["templateGeneration"] = desired.form_generation
     if step.done:
         status["rowVersion"] = desired.row_version.text()
     elif "rowVersion" in previous:

@@ -16,6 +16,8 @@ FIELD_MANAGER: Final = "lynq-operator"
 """Lynq's own manager, so that objects adopted from it stay ours."""
 CAPTURE_MANAGER: Final = "rowplane-cdc"
 COORDINATOR_MANAGER: Final = "rowplane-coordinator"
+VALIDATION_MANAGER: Final = "rowplane-validation"
+"""Tells whether a form can be used; every reconciler does, in the same words."""
 
 # Labels and annotations of Lynq.
 LABEL_HUB: Final = "lynq.sh/hub"
@@ -32,6 +34,8 @@ ANNOTATION_APPLIED_HASH: Final = "lynq.sh/applied-hash"
 NODE_FINALIZER: Final = "lynqnode.operator.lynq.sh/finalizer"
 
 # Labels and annotations of rowplane.
+LABEL_FORM: Final = "lynq.sh/form"
+"""On a ControllerRevision: whose spec it holds; a name that is too long for a label is shortened."""
 LABEL_SHARD: Final = "lynq.sh/shard"
 LABEL_DELETE_REQUESTED: Final = "lynq.sh/delete-requested"
 """On a LynqNode whose row is gone or inactive; the annotation of the same name says why."""

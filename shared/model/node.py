@@ -47,6 +47,9 @@ class NodeStatus(ApiModel):
     row_version: str | None = Field(
         default=None, description="Version of the last row state that was applied completely."
     )
+    template_generation: Int64 | None = Field(
+        default=None, description="Form generation that readiness and conditions are told of."
+    )
     active_color: str | None = Field(default=None, description="The row's variable activeColor.")
     deployment_status: str | None = Field(default=None, description="The row's variable deploymentStatus.")
     row_changed_at: Time | None = Field(default=None, description="When the row's version was first written here.")

@@ -46,6 +46,19 @@ def message(status: dict[str, Any], kind: str) -> str:
     return next(str(c["message"]) for c in status["conditions"] if c["type"] == kind)
 
 
+def test_readiness_names_the_form_generation_that_it_is_told_of() -> None:
+    wanted = Desired(version(5), (item("a"),), form_generation=7)
+    told = standing(wanted, step("a"))
+    assert told["templateGeneration"] == 7
+    assert not same_status(told, standing(Desired(version(5), (item("a"),), form_generation=8), step("a")))
+    assert (
+        parse_object(
+            Node, {"metadata": {"name": "n"}, "spec": {"uid": "u", "templateRef": "f"}, "status": told}
+        ).status.template_generation
+        == 7
+    )
+
+
 HELD = Wait("b", WaitReason.TRAFFIC_HELD, "green 1 of 3 available, blue still serves 3")
 
 READY = ("True", "Reconciled")
