@@ -13,6 +13,7 @@ import structlog
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.progress import PartitionProgress
+from reconciler.core.record import ObservedNode
 from reconciler.core.variables import node_row
 from reconciler.metrics import Metrics
 from reconciler.ports import Changes, Partition, Record, Shards
@@ -104,9 +105,13 @@ class Loop:
     def view_changed(self, before: CatalogView, after: CatalogView) -> None:
         """Work on every node whose form or hub is another one now."""
         self._view = after
-        for key in self._registry.keys():  # noqa: SIM118  # a method of the registry, not of a dictionary
-            is_known = before.of(key) is not None and after.of(key) is not None
-            if not is_known or _essence(before, key) != _essence(after, key):
+        changed = after.changed_forms(before)
+        for state in self._registry.states():
+            key, node = state.key, state.node
+            if key[:2] in after.catalog.forms and key[:2] not in changed:
+                continue
+            essence = _essence(after, key, node)
+            if essence is None or essence != _essence(before, key, node):
                 self._queue.offer(key, Lane.BULK)
 
     def owns(self, partition: Partition | None) -> bool:
@@ -260,9 +265,12 @@ def shards_of(partitions: Iterable[Partition]) -> dict[str, Partition]:
     return {shard_label(*p): p for p in partitions}
 
 
-def _essence(view: CatalogView, key: NodeKey) -> object:
-    """What of form, hub and types makes a node what it is; their status is none of it."""
-    found = view.of(key)
+def _essence(view: CatalogView, key: NodeKey, node: ObservedNode | None) -> object:
+    """What of form, hub and types makes a node what it is; their status is none of it, but for the slots of a rollout.
+
+    None: form or hub is gone, or the generation that the node names is not known.
+    """
+    found = view.of(key, node)
     return found and (
         found[0].form.metadata.uid,
         found[0].form.metadata.generation,

@@ -53,6 +53,8 @@ _MAX_ROUNDS = 12
 """Rounds of decide-and-write in one run, and two more for each object that the node has, since objects are deleted one
 by one and looked for afterwards; more means that somebody else writes as fast as we do."""
 _STATUS_PAUSE_S = 1.0
+_REVISION_PAUSE_S = 1.0
+"""A node whose form generation is looked for waits for the next view, at most so long until it asks again."""
 _WRITTEN = frozenset((WaitReason.NOT_READY, WaitReason.TIMED_OUT, WaitReason.FAILED))
 """Waits of objects that are as wanted, but not ready."""
 
@@ -79,6 +81,8 @@ class Goal:
     compiled: CompiledForm | None
     hub: Hub | None
     from_log: RowState | None
+    unknown: int | None = None
+    """The form generation that the LynqNode names, if it is yet to be looked for; nothing else is known then."""
 
     @property
     def wanted(self) -> bool:
@@ -116,6 +120,9 @@ class Reconciler:
             goal = self._goal(state)
             if goal is None:
                 return self._gone(state, None)
+            if goal.unknown is not None:
+                self._view.look_for(key, goal.unknown)
+                return Outcome(done=(), again_at_s=self._clock.monotonic_s() + _REVISION_PAUSE_S)
             if not goal.wanted and state.node is None:
                 return self._gone(state, goal.from_log)
             try:
@@ -146,14 +153,15 @@ class Reconciler:
     def _goal(self, state: NodeState) -> Goal | None:
         """The newer of the log's row and the LynqNode's own; None when there is neither."""
         logged, node = state.row, state.node
-        found = self._view.view.of(state.key)
-        compiled, hub = found if found else (None, None)
+        view = self._view.view
+        unknown = view.unknown(state.key, node)
+        compiled, hub = view.of(state.key, node) or (None, None)
         if logged is not None and (node is None or node.row_version is None or logged.version > node.row_version):
-            return Goal(logged.row, logged.version, logged.source_position, compiled, hub, logged)
+            return Goal(logged.row, logged.version, logged.source_position, compiled, hub, logged, unknown)
         if node is None or node.row_version is None:
             return None
         row = None if node.delete_requested else node_row_of_annotations(state.key.uid, node.annotations)
-        return Goal(row, node.row_version, node.source_position, compiled, hub, logged)
+        return Goal(row, node.row_version, node.source_position, compiled, hub, logged, unknown)
 
     def _desired(self, state: NodeState, goal: Goal) -> Desired:
         if not goal.wanted or goal.row is None or goal.compiled is None or goal.hub is None:

@@ -24,7 +24,18 @@ from shared.kube_errors import error_of
 from shared.model.names import API_VERSION
 from shared.settings import KubeSettings
 
-__all__ = ["CRDS", "FORMS", "HUBS", "LEASES", "NODES", "SECRETS", "KubeClient", "KubeWatch", "ResourceType"]
+__all__ = [
+    "CRDS",
+    "FORMS",
+    "HUBS",
+    "LEASES",
+    "NODES",
+    "REVISIONS",
+    "SECRETS",
+    "KubeClient",
+    "KubeWatch",
+    "ResourceType",
+]
 
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 _APPLY = "application/apply-patch+yaml"
@@ -59,6 +70,7 @@ HUBS: Final = ResourceType(API_VERSION, "LynqHub", "lynqhubs")
 FORMS: Final = ResourceType(API_VERSION, "LynqForm", "lynqforms")
 NODES: Final = ResourceType(API_VERSION, "LynqNode", "lynqnodes")
 SECRETS: Final = ResourceType("v1", "Secret", "secrets")
+REVISIONS: Final = ResourceType("apps/v1", "ControllerRevision", "controllerrevisions")
 LEASES: Final = ResourceType("coordination.k8s.io/v1", "Lease", "leases")
 CRDS: Final = ResourceType(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False

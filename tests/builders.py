@@ -15,6 +15,7 @@ import yaml
 
 from reconciler.core.catalog import Catalog, NodeKey
 from reconciler.core.render import CompiledForm, compile_form
+from reconciler.core.revision import History, newest, revision_of
 from reconciler.core.schema import Schemas
 from reconciler.core.variables import NodeRow
 from reconciler.ports import Partition, Record
@@ -24,7 +25,7 @@ from reconciler.view import CatalogView
 from shared.kube import KubeClient, ResourceType
 from shared.model.api import parse_object
 from shared.model.envelope import Envelope, Op, Row, Source, encode_key
-from shared.model.form import Form
+from shared.model.form import Form, Rollout, RolloutStatus
 from shared.model.hub import Hub
 from shared.model.names import HEADER_BULK, HEADER_VERSION
 from shared.model.version import Version
@@ -167,3 +168,25 @@ def fresh_namespace(client: KubeClient) -> Iterator[str]:
 def bare(partition: Partition, offset: int, headers: Mapping[str, bytes] | None = None) -> Record:
     """A record without key or value: a control record."""
     return Record(partition, offset, None, None, dict(headers or {}))
+
+
+def view_since(*forms: Form, lost: frozenset[int] = frozenset()) -> CatalogView:
+    """A view of the example's hub and of one form, given as it was at each generation that is kept; the last is now."""
+    now, hub = forms[-1], example_hub()
+    revisions = [revision_of(form) for form in forms]
+    current = newest(now, revisions)
+    assert current is not None
+    as_of = {(*now.key, r.number): r.under(now) for r in revisions}
+    earlier = {key: compile_form(form, example_schemas(), hub) for key, form in as_of.items()}
+    catalog = Catalog("rowplane", {hub.key: hub}, {now.key: now}, as_of)
+    history = History(current.number, {r.number: r.digest for r in revisions}, lost)
+    compiled = {now.key: earlier[*now.key, current.number]}
+    return CatalogView(catalog, compiled, catalog.topics(), {now.key: history}, earlier)
+
+
+def in_rollout(form: Form, max_skew: int, *updating: str, target: int | None = None, **status: Any) -> Form:
+    """The form with a bound, and slots for these LynqNodes towards `target` (its own generation by default)."""
+    rollout = Rollout(max_skew=max_skew)
+    told = RolloutStatus(target_generation=target or form.metadata.generation, updating=list(updating), **status)
+    spec = form.spec.model_copy(update={"rollout": rollout})
+    return form.model_copy(update={"spec": spec, "status": form.status.model_copy(update={"rollout": told})})

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from reconciler.adapters.openapi import ClusterTypes
+from reconciler.adapters.revisions import Revisions
 from reconciler.core.catalog import Catalog
 from reconciler.core.form_status import form_status
 from reconciler.core.render import CompiledForm, compile_form
+from reconciler.core.revision import History
 from reconciler.core.schema import Schemas
 from reconciler.core.validation import Context, Finding, validate_form
 from reconciler.view import CatalogView, ViewHolder
@@ -34,6 +37,8 @@ __all__ = ["CatalogWatch"]
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2.0
+_REVISIONS_S = 10.0
+"""At most so long does the first view wait for the forms' generations, should they not be readable."""
 
 
 class CatalogWatch:
@@ -52,6 +57,8 @@ class CatalogWatch:
         self._judged: dict[tuple[str, str], tuple[CompiledForm, tuple[Finding, ...]]] = {}
         self._changed = threading.Event()
         self._types.watch(self._changed.set)
+        self._revisions = Revisions(client, self._changed.set)
+        holder.look_for = self._revisions.look_for
         self._stop = threading.Event()
         self._watch_hubs = Reflector(client, HUBS, self._on_hub, namespace=client.namespace)
         self._watch_forms = Reflector(client, FORMS, self._on_form, namespace=client.namespace)
@@ -64,6 +71,7 @@ class CatalogWatch:
         self._changed.set()  # a cluster without hubs and forms is a complete view too
         self._watch_hubs.start()
         self._watch_forms.start()
+        self._revisions.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -72,6 +80,7 @@ class CatalogWatch:
         self._changed.set()
         self._watch_hubs.stop()
         self._watch_forms.stop()
+        self._revisions.stop()
         self._types.stop()
 
     def _on_hub(self, event: EventType, raw: dict[str, Any]) -> None:
@@ -97,8 +106,9 @@ class CatalogWatch:
         self._changed.set()
 
     def _run(self) -> None:
+        self._revisions.synced.wait(_REVISIONS_S)
         while not self._stop.is_set():
-            self._changed.wait(self._types.poll_s)
+            self._changed.wait(_RETRY_S if self._revisions.is_unwritten else self._types.poll_s)
             if not (self._watch_hubs.synced.wait(0.1) and self._watch_forms.synced.wait(0.1)):
                 continue
             self._changed.clear()
@@ -114,15 +124,21 @@ class CatalogWatch:
 
     def _rebuild(self) -> None:
         with self._lock:
-            catalog = Catalog(self._prefix, dict(self._hubs), dict(self._forms), frozenset(self._unreadable))
+            hubs, forms, unreadable = dict(self._hubs), dict(self._forms), frozenset(self._unreadable)
+        self._revisions.forget(forms)
+        histories: dict[tuple[str, str], History] = {}
+        earlier: dict[tuple[str, str, int], Form] = {}
+        for key, form in forms.items():
+            histories[key], generations = self._revisions.of(form)
+            earlier |= {(*key, number): as_of for number, as_of in generations.items()}
+        catalog = Catalog(self._prefix, hubs, forms, earlier, unreadable)
         schemas, _ = self._types.read(catalog.kinds())
-        before = self._holder.view.compiled
-        compiled: dict[tuple[str, str], CompiledForm] = {}
-        for key, form in catalog.forms.items():
-            known, hub = before.get(key), catalog.hubs.get(form.hub_key)
-            same = known is not None and known.is_current(form, schemas, hub)
-            compiled[key] = known if known is not None and same else compile_form(form, schemas, hub)
-        self._holder.publish(CatalogView(catalog, compiled, catalog.topics()))
+        before = self._holder.view.earlier
+        every = {
+            key: _compiled(before.get(key), form, schemas, hubs.get(form.hub_key)) for key, form in earlier.items()
+        }
+        compiled = {key: every[*key, history.current] for key, history in histories.items()}
+        self._holder.publish(CatalogView(catalog, compiled, catalog.topics(), histories, every))
         self._judge(catalog, compiled, schemas)
 
     def _judge(self, catalog: Catalog, compiled: Mapping[tuple[str, str], CompiledForm], schemas: Schemas) -> None:
@@ -151,3 +167,10 @@ class CatalogWatch:
             self._client.apply(FORMS, body, manager=VALIDATION_MANAGER, subresource="status")
         except ClusterError as error:
             log.warning("form status cannot be written", form=form.metadata.name, error=str(error))
+
+
+def _compiled(known: CompiledForm | None, form: Form, schemas: Schemas, hub: Hub | None) -> CompiledForm:
+    """Compiled anew if it must be; else the same object, unless the form's rollout or status is another one now."""
+    if known is None or not known.is_current(form, schemas, hub):
+        return compile_form(form, schemas, hub)
+    return known if known.form.spec.rollout == form.spec.rollout else replace(known, form=form)

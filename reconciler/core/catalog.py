@@ -40,6 +40,8 @@ class Catalog:
     prefix: str
     hubs: Mapping[tuple[str, str], Hub] = field(default_factory=dict)
     forms: Mapping[tuple[str, str], Form] = field(default_factory=dict)
+    earlier: Mapping[tuple[str, str, int], Form] = field(default_factory=dict)
+    """(namespace, form, generation) → the form as of then, for the generations that nodes may still name."""
     unreadable: frozenset[tuple[str, str, str]] = frozenset()
     """(kind, namespace, name) of hubs and forms that exist and cannot be read: what they mean is not known."""
 
@@ -71,9 +73,9 @@ class Catalog:
         return form.hub_key not in self.hubs and ("LynqHub", *form.hub_key) in self.unreadable
 
     def kinds(self) -> frozenset[tuple[str, str]]:
-        """(apiVersion, kind) of every resource of every form."""
+        """(apiVersion, kind) of every resource of every form, as it is and as it was."""
         found = set()
-        for form in self.forms.values():
+        for form in (*self.forms.values(), *self.earlier.values()):
             for typed, resource in form.spec.resources():
                 whole = "apiVersion" in resource.spec and "kind" in resource.spec
                 found.add(
