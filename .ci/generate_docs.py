@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -64,12 +65,19 @@ def metrics() -> str:
 def _rows(registry: CollectorRegistry) -> list[str]:
     rows = []
     for collector, names in registry._collector_to_names.items():  # the library lists them nowhere else
-        labels = ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames", ()))
+        if not hasattr(collector, "_labelnames") and hasattr(collector, "describe"):
+            rows += [_row(f.name, f.type, f._labelnames, f.documentation) for f in collector.describe()]
+            continue
         kind = getattr(collector, "_type", "")
         name = min(names, key=len) + ("_total" if kind == "counter" else "")
         if not name.startswith(("python_", "process_")):
-            rows.append(f"| `{name}` | {kind} | {labels} | {getattr(collector, '_documentation', '')} |")
+            documentation = getattr(collector, "_documentation", "")
+            rows.append(_row(name, kind, getattr(collector, "_labelnames", ()), documentation))
     return sorted(rows)
+
+
+def _row(name: str, kind: str, labels: Iterable[str], documentation: str) -> str:
+    return f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {documentation} |"
 
 
 def functions() -> str:

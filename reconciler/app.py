@@ -73,7 +73,9 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     """Reconcile until `stop` is set. Raises UsageError, ClusterError or LogError when it cannot even begin."""
     client = KubeClient.connect(kube)
     client.resource_type(HUBS.api_version, HUBS.kind)  # fails at once, in words, when the cluster cannot be used
-    clock, metrics = SystemClock(), Metrics()
+    clock = SystemClock()
+    metrics = Metrics(clock)
+    client.on_request = metrics.request
     queue = NodeQueue(clock)
 
     def wake(key: NodeKey) -> None:
@@ -87,6 +89,10 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     catalog = CatalogWatch(client, kafka.topic_prefix, holder, clock)
     holder.listen(shards.view_changed)
     holder.listen(loop.view_changed)
+    metrics.unapplied.hubs = lambda: holder.view.catalog.hubs
+    metrics.standing.queued = lambda: {lane.name.lower(): count for lane, count in queue.depth().items()}
+    metrics.standing.unfinished = loop.unfinished
+    metrics.standing.nodes = lambda: len(registry.keys())
     probe = ProbeServer(probes, metrics.registry, lambda: _missing(catalog, loop))
     probe.start()
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:

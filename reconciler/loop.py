@@ -7,6 +7,7 @@ writes to the cluster, or blocks on either.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
@@ -123,9 +124,12 @@ class Loop:
         assigned = self._assigned.get(partition) if partition else None
         return assigned is not None and assigned.ready
 
-    def lag(self) -> dict[Partition, int]:
-        """Records read and not yet done, by partition."""
-        return {p: a.progress.unfinished for p, a in list(self._assigned.items())}
+    def unfinished(self) -> dict[str, int]:
+        """Records read and not yet done, by topic."""
+        counts: Counter[str] = Counter()
+        for partition, assigned in list(self._assigned.items()):
+            counts[partition.topic] += assigned.progress.unfinished
+        return counts
 
     # -- rebalance listener --------------------------------------------------------------------------------------
 
@@ -182,15 +186,16 @@ class Loop:
 
     def _hand_on(self, record: Record, uid: str, version: Version, envelope: Envelope, view: CatalogView) -> None:
         assigned = self._assigned[record.partition]
-        rows: list[tuple[NodeKey, RowState]] = []
+        rows: list[tuple[NodeKey, str, RowState]] = []
         for hub in view.topics.get(record.partition.topic, ()):
             row = self._row_state(hub, version, envelope)
             if row is not None:
-                rows += [(NodeKey(*form.key, uid), row) for form in view.forms_of(hub)]
+                rows += [(NodeKey(*form.key, uid), hub.metadata.name, row) for form in view.forms_of(hub)]
         assigned.progress.take(record.offset, len(rows))
         lane = Lane.BULK if HEADER_BULK in record.headers or envelope.op is Op.READ else Lane.HOT
-        for key, row in rows:
+        for key, hub_name, row in rows:
             self._registry.offer_row(key, row, record.partition, record.offset)
+            self._metrics.unapplied.seen(key, hub_name, row.version, row.commit_ms, row.captured_ms)
             if assigned.ready:
                 self._queue.offer(key, lane)
             else:
@@ -206,7 +211,8 @@ class Loop:
         except InvalidError as error:
             log.warning("row lacks a mapped column", hub=hub.metadata.name, error=str(error))
             return None
-        return RowState(after, version, where, source.ts_ms)
+        captured_ms = 0 if envelope.op is Op.READ else envelope.ts_ms
+        return RowState(after, version, where, source.ts_ms, captured_ms)
 
     # -- catching up and committing ------------------------------------------------------------------------------
 

@@ -1,80 +1,81 @@
-"""Every metric of the reconciler; series of a node leave with the node.
+"""Every metric of the reconciler, on one registry; series leave with their node, hub, form or shard.
 
-Fed by: loop.py, reconcile.py. Feeds: /metrics. Never: has a label whose values grow without bound, but the node's name
-in Lynq's own per-node gauges.
+Fed by: loop.py, reconcile.py, write.py, the Kubernetes client, the coordinator. Feeds: /metrics. Never: has a label
+whose values grow without bound, but the node's name in Lynq's own per-node gauges.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from reconciler.core.catalog import NodeKey
-from reconciler.core.objects import Step
-from shared.errors import ClusterError
+from reconciler.fleet_series import FleetSeries
+from reconciler.node_series import NodeSeries
+from reconciler.unapplied import Unapplied
+from shared.clock import Clock, SystemClock
+from shared.errors import ClusterError, FieldConflict
 
 __all__ = ["Metrics"]
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SLOW = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-_COLORS = {"blue": 1, "green": 2}
 
 
 class Metrics:
-    """One instance a process, on its own registry."""
+    """One instance a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
         self.records = Counter("rowplane_records_total", "Records read from change topics.", ["result"], registry=r)
         self.reconciles = Histogram(
-            "lynqnode_reconcile_duration_seconds", "One run for one node.", ["result"], buckets=_SLOW, registry=r
-        )
-        self._stages = Histogram(
-            "rowplane_stage_seconds", "Time in one stage of a run.", ["stage"], buckets=_FAST, registry=r
+            "lynqnode_reconcile_duration_seconds",
+            "One run for one node: success, partial_failure (some resource failed), error (the run broke off).",
+            ["result"],
+            buckets=_SLOW,
+            registry=r,
         )
         self._writes = Histogram(
-            "rowplane_api_call_seconds", "Calls of the API server.", ["kind", "result"], buckets=_FAST, registry=r
-        )
-        self.commit_to_applied = Histogram(
-            "rowplane_commit_to_applied_seconds",
-            "From the change being captured to its node having been written; clocks of two machines.",
+            "rowplane_api_call_seconds",
+            "Calls of the API server for nodes and their objects.",
+            ["kind", "result"],
             buckets=_FAST,
             registry=r,
         )
-        self.queue_depth = Gauge("rowplane_queue_depth", "Nodes waiting for a worker.", ["lane"], registry=r)
+        self._requests = Counter(
+            "rowplane_api_requests_total",
+            "Requests to the API server; code `none`: no answer.",
+            ["verb", "code"],
+            registry=r,
+        )
         self.partitions = Gauge("rowplane_partitions_owned", "Partitions that this member reads.", registry=r)
-        self.nodes = Gauge("rowplane_nodes", "Nodes known to this member.", registry=r)
-        self.attempts = Counter("apply_attempts_total", "Writes of resources.", ["kind", "result"], registry=r)
-        self._color = Gauge(
-            "lynqnode_deployment_color",
-            "Active color of a node: 1 blue, 2 green.",
-            ["lynqnode", "namespace", "form"],
+        self.attempts = Counter(
+            "apply_attempts_total", "Writes of resources.", ["kind", "result", "conflict_policy"], registry=r
+        )
+        self._conflicts = Counter(
+            "lynqnode_conflicts_total",
+            "Applies that another field manager's fields refused.",
+            ["lynqnode", "namespace", "resource_kind", "conflict_policy"],
             registry=r,
         )
-        self._status = Gauge(
-            "lynqnode_deployment_status",
-            "1 for the current deployment status of a node.",
-            ["lynqnode", "namespace", "form", "status"],
-            registry=r,
-        )
-        self._current_status: dict[NodeKey, str] = {}
-        self._resources = {
-            name: Gauge(
-                f"lynqnode_resources_{name}", f"Resources of a node: {name}.", ["lynqnode", "namespace"], registry=r
-            )
-            for name in ("ready", "desired")
-        }
+        self.unapplied = Unapplied(clock or SystemClock(), r)
+        self.nodes = NodeSeries(r)
+        self.fleet = FleetSeries(r)
+        self.standing = _Standing(r)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage."""
+    def rendering(self) -> Iterator[None]:
+        """Time the rendering of one node."""
         began_s = time.perf_counter()
         yield
-        self._stages.labels(name).observe(time.perf_counter() - began_s)
+        self.unapplied.rendered(time.perf_counter() - began_s)
 
     @contextmanager
     def write(self, kind: str) -> Iterator[None]:
@@ -88,32 +89,60 @@ class Metrics:
             raise
         finally:
             self._writes.labels(kind, result).observe(time.perf_counter() - began_s)
-            self.attempts.labels(kind, "success" if result == "ok" else "error").inc()
 
-    def node_stands(self, key: NodeKey, extra: Mapping[str, str], step: Step, desired: int) -> None:
-        """The per-node series, from the variables `activeColor` and `deploymentStatus` and the last step."""
-        labels = (key.uid, key.namespace, key.form)
-        color = _COLORS.get(extra.get("activeColor", ""))
-        if color is not None:
-            self._color.labels(*labels).set(color)
-        else:
-            self._color.remove_by_labels(dict(zip(("lynqnode", "namespace", "form"), labels, strict=True)))
-        status = extra.get("deploymentStatus", "")
-        before = self._current_status.get(key)
-        if before is not None and before != status:
-            self._status.remove(*labels, before)
-        if status:
-            self._status.labels(*labels, status).set(1)
-            self._current_status[key] = status
-        self._resources["ready"].labels(key.name, key.namespace).set(len(step.ready))
-        self._resources["desired"].labels(key.name, key.namespace).set(desired)
+    @contextmanager
+    def apply(self, key: NodeKey, kind: str, policy: str) -> Iterator[None]:
+        """Count one write of a resource, and the conflict that refuses it."""
+        result = "error"
+        try:
+            yield
+            result = "success"
+        except FieldConflict:
+            self._conflicts.labels(key.name, key.namespace, kind, policy).inc()
+            raise
+        finally:
+            self.attempts.labels(kind, result, policy).inc()
+
+    def request(self, verb: str, code: int) -> None:
+        """The API server was asked; code 0: it did not answer."""
+        self._requests.labels(verb, str(code) if code else "none").inc()
+
+    def node_stands(self, key: NodeKey, extra: Mapping[str, str], status: Mapping[str, Any], conflicted: int) -> None:
+        """The per-node series, from the row's variables and the status that a run computed."""
+        self.nodes.stands(key, extra, status, conflicted)
 
     def node_gone(self, key: NodeKey) -> None:
         """Remove every series of the node."""
-        labels = (key.uid, key.namespace, key.form)
-        status = self._current_status.pop(key, None)
-        if status is not None:
-            self._status.remove(*labels, status)
-        self._color.remove_by_labels(dict(zip(("lynqnode", "namespace", "form"), labels, strict=True)))
-        for gauge in self._resources.values():
-            gauge.remove_by_labels({"lynqnode": key.name, "namespace": key.namespace})
+        self.nodes.gone(key)
+        self.unapplied.gone(key)
+        self._conflicts.remove_by_labels({"lynqnode": key.name, "namespace": key.namespace})
+
+
+class _Standing(Collector):
+    """What is asked for at each scrape; `app.py` says whom."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.queued: Callable[[], Mapping[str, int]] = dict
+        """Lane → nodes that wait for a worker."""
+        self.unfinished: Callable[[], Mapping[str, int]] = dict
+        """Topic → records that were read and are not done."""
+        self.nodes: Callable[[], int] = int
+        """Nodes known to this member."""
+        registry.register(self)
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The families without samples."""
+        yield GaugeMetricFamily("rowplane_queue_depth", "Nodes that wait for a worker.", labels=["lane"])
+        yield GaugeMetricFamily(
+            "rowplane_records_unfinished", "Records read and not yet taken over by their nodes.", labels=["topic"]
+        )
+        yield GaugeMetricFamily("rowplane_nodes", "Nodes known to this member.")
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """All as it is now."""
+        queue, unfinished, nodes = self.describe()
+        for family, values in ((queue, self.queued()), (unfinished, self.unfinished())):
+            for label, value in sorted(values.items()):
+                family.add_metric([label], value)
+        nodes.add_metric([], self.nodes())
+        yield from (queue, unfinished, nodes)

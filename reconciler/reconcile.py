@@ -7,9 +7,10 @@ timer or for an event and returns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
@@ -69,6 +70,8 @@ class Outcome:
     """Monotonic seconds of the next run without an event."""
     gone: bool = False
     """The node exists neither in the database nor in the cluster."""
+    failed: bool = False
+    """A resource of the node has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ class Reconciler:
             return Desired(row_version=goal.version, objects=())
         owner = Owner(state.key, state.node.uid if state.node else "", self._shard(state))
         variables = variables_of(goal.row, goal.hub.metadata.name, state.key.form)
-        with self._metrics.stage("render"):
+        with self._metrics.rendering():
             desired = render_node(goal.compiled, owner, variables, goal.version, self._sources)
         return _in_words_of_the_node(desired, goal.compiled, state.key.uid)
 
@@ -246,14 +249,23 @@ class Reconciler:
         written = {*step.ready, *(w.id for w in step.waits if w.reason in _WRITTEN)}
         for resource_id in [i for i in state.failures if i not in known or i in written]:
             del state.failures[resource_id]  # an older row's, when nothing had to be written to be as wanted again
-        if goal.row is not None and goal.wanted:
-            self._metrics.node_stands(state.key, goal.row.extra, step, len(desired.objects) + len(desired.failed))
-        again_at_s = self._write_status(state, desired, step)
+        known_status = state.node.status if state.node else {}
+        status = node_status(desired, step, state.failures, known_status, rfc3339(self._clock.wall_s()))
+        self._count(state, goal, step, status)
+        again_at_s = self._write_status(state, status)
         if step.timer_at_s is not None:
             again_at_s = step.timer_at_s if again_at_s is None else min(again_at_s, step.timer_at_s)
-        return Outcome(done=done, again_at_s=again_at_s)
+        return Outcome(done=done, again_at_s=again_at_s, failed=bool(status["failedResources"]))
 
-    def _write_status(self, state: NodeState, desired: Desired, step: Step) -> float | None:
+    def _count(self, state: NodeState, goal: Goal, step: Step, status: Mapping[str, Any]) -> None:
+        """What metrics tell of the node; one whose deletion waits for approval has nothing unapplied."""
+        hub = goal.hub.metadata.name if goal.hub else (state.node.hub if state.node else "")
+        self._metrics.unapplied.written(state.key, hub, goal.version, done=step.done or not goal.wanted)
+        if goal.row is not None and goal.wanted:
+            conflicted = sum(1 for failure in state.failures.values() if failure.conflicted)
+            self._metrics.node_stands(state.key, goal.row.extra, status, conflicted)
+
+    def _write_status(self, state: NodeState, status: Mapping[str, Any]) -> float | None:
         """Write the status if it differs: at once when a condition changed, else at most once a second.
 
         Returns the monotonic seconds at which a status that was held back is due.
@@ -261,7 +273,6 @@ class Reconciler:
         node = state.node
         if node is None:
             return None
-        status = node_status(desired, step, state.failures, node.status, rfc3339(self._clock.wall_s()))
         if same_status(status, node.status):
             return None
         now_s = self._clock.monotonic_s()

@@ -30,7 +30,9 @@ class RowState:
     source_position: str
     """GTID or file:offset, for people."""
     commit_ms: int
-    """Milliseconds since 1970 of the commit, by the database's clock; 0 when unknown."""
+    """Milliseconds since 1970 of the commit, by the database's clock, in whole seconds; 0 when unknown."""
+    captured_ms: int = 0
+    """Milliseconds since 1970 of the capture, by capture's clock; 0 for a row that was read, not changed."""
 
 
 @dataclass(slots=True)

@@ -73,15 +73,17 @@ class Workers:
         if not self._loop.is_ready(partition):
             return
         began_s = perf_counter()
+        self._metrics.unapplied.taken(key)
         result = "error"
         try:
             outcome = self._reconcile(key)
-            result = "success"
+            result = "partial_failure" if outcome.failed else "success"
             self._after(key, outcome)
         except (ObjectInvalid, InvalidError) as error:
             log.error("node can not be written, it waits for another row", node=str(key), error=str(error))
             state = self._registry.state(key)
             self._loop.done(self._registry.take_offsets(state, state.row))
+            self._metrics.unapplied.gone(key)
         except ClusterError as error:
             log.warning("node is tried again", node=str(key), error=str(error))
             self._again(key)

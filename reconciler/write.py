@@ -102,7 +102,9 @@ class Writer:
                 self._cluster.delete(action)
                 self._registry.forget(action.base.ref)
             case Write():
-                self._registry.put(self._cluster.write(action, version))
+                wanted = action.object
+                with self._metrics.apply(state.key, wanted.ref.kind, wanted.conflict_policy.value):
+                    self._registry.put(self._cluster.write(action, version))
                 state.applied_at_s[action.object.ref] = self._clock.monotonic_s()
                 state.doubtful.discard(action.object.ref)
 

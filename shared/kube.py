@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -84,6 +84,8 @@ class KubeClient:
         self._configuration = configuration
         self.namespace = namespace
         """Where hubs and forms are looked for; empty means everywhere."""
+        self.on_request: Callable[[str, int], None] = lambda _verb, _code: None
+        """Told of every request: its verb and the answer's status, 0 when there was none."""
         self._client = ApiClient(configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
         self._types: dict[tuple[str, str], ResourceType] = {}
@@ -307,13 +309,24 @@ class KubeClient:
                 method, url, body=data, headers=headers, timeout=timeout, preload_content=not stream, retries=False
             )
         except urllib3.exceptions.HTTPError as error:
+            self.on_request(_verb(method, query or {}, content_type), 0)
             raise ClusterUnreachable(
                 f"API server {self.server} does not answer {method} {path}: {type(error).__name__}",
                 mend="Check that it is up and that the kubeconfig names it",
             ) from error
+        self.on_request(_verb(method, query or {}, content_type), response.status)
         if response.status >= 400:
             raise error_of(method, path, response.status, response.data, response.headers.get("Retry-After") or "1")
         return response
+
+
+def _verb(method: str, query: Mapping[str, str], content_type: str) -> str:
+    """The verb as the API server's own metrics name it."""
+    if method == "GET":
+        return "watch" if "watch" in query else "list" if "limit" in query else "get"
+    if method == "PATCH":
+        return "apply" if content_type == _APPLY else "patch"
+    return {"POST": "create", "PUT": "update", "DELETE": "delete"}[method]
 
 
 def _install(api_version: str) -> str:

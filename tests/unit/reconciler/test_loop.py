@@ -193,7 +193,7 @@ def test_only_an_unbroken_run_of_done_records_is_committed(rig: Rig) -> None:
     keys = [NodeKey(SPACE, FORM, uid) for uid in ("a", "b", "c")]
     rig.play(rig.assign(), [change(i, node_id=key.uid) for i, key in enumerate(keys)])
     assert rig.offset() is None
-    assert rig.loop.lag() == {SHARD: 3}
+    assert rig.loop.unfinished() == {SHARD.topic: 3}
     rig.finish(keys[1])
     rig.play([])
     assert rig.offset() is None
@@ -203,7 +203,7 @@ def test_only_an_unbroken_run_of_done_records_is_committed(rig: Rig) -> None:
     rig.finish(keys[2])
     rig.play([])
     assert rig.broker.committed == {SHARD: (3, version(200).text())}
-    assert rig.loop.lag() == {SHARD: 0}
+    assert rig.loop.unfinished() == {SHARD.topic: 0}
 
 
 def test_a_newer_row_holds_the_offset_of_the_older_one(rig: Rig) -> None:

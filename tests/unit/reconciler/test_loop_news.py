@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import cast
 
 from reconciler.core.catalog import NodeKey
-from reconciler.core.objects import Step
 from reconciler.ports import Record
 from reconciler.view import CatalogView
 from shared.model.hub import HubStatus
@@ -44,7 +43,7 @@ def test_a_status_is_no_change_of_a_hub() -> None:
 def test_series_of_a_node_leave_with_its_partition() -> None:
     rig = Rig()
     rig.play(rig.assign(), [record_of(SHARD, 0, example_row())])
-    rig.metrics.node_stands(KEY, {"activeColor": "green"}, Step((), (), None), 8)
+    rig.metrics.node_stands(KEY, {"activeColor": "green"}, {}, 0)
     labels = {"lynqnode": KEY.uid, "namespace": KEY.namespace, "form": KEY.form}
     assert rig.metrics.registry.get_sample_value("lynqnode_deployment_color", labels) == 2.0
     rig.play(lambda: rig.loop.revoked([SHARD], lost=False))

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from reconciler.core.objects import Step
 from reconciler.metrics import Metrics
-from shared.errors import ClusterBusy
+from shared.errors import ClusterBusy, FieldConflict
 from tests.builders import KEY, SPACE
 
-STEP = Step(writes=(), waits=(), timer_at_s=None, ready=("a", "b"))
 WHO = {"lynqnode": "acme-corp", "namespace": SPACE, "form": "blue-green-app"}
+NODE = {"lynqnode": KEY.name, "namespace": SPACE}
+STATUS: dict[str, Any] = {
+    "readyResources": 2,
+    "desiredResources": 4,
+    "failedResources": 1,
+    "conditions": [
+        {"type": "Ready", "status": "False", "reason": "ResourcesFailed"},
+        {"type": "Degraded", "status": "True", "reason": "ResourceFailures"},
+        {"type": "Progressing", "status": "Unknown", "reason": "Unclear"},
+    ],
+}
+CONFLICT = FieldConflict("refused", managers=("kubectl",), fields=(".spec.replicas",))
+HEALTHY: dict[str, Any] = {"conditions": [{"type": "Degraded", "status": "False", "reason": "Healthy"}]}
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -25,52 +38,103 @@ def test_a_call_counts_under_the_class_of_its_error() -> None:
         raise ClusterBusy("slow down", retry_after_s=1.0)
     for result in ("ok", "ClusterBusy"):
         assert sample(metrics, "rowplane_api_call_seconds_count", kind="Service", result=result) == 1.0
-    for result in ("success", "error"):
-        assert sample(metrics, "apply_attempts_total", kind="Service", result=result) == 1.0
 
 
-def test_a_stage_is_timed() -> None:
+def test_an_apply_counts_with_its_policy_and_a_conflict_with_its_node() -> None:
     metrics = Metrics()
-    with metrics.stage("render"):
+    with metrics.apply(KEY, "Service", "Stuck"):
         pass
-    assert sample(metrics, "rowplane_stage_seconds_count", stage="render") == 1.0
+    with pytest.raises(FieldConflict), metrics.apply(KEY, "Service", "Stuck"):
+        raise CONFLICT
+    for result in ("success", "error"):
+        labels = {"kind": "Service", "result": result, "conflict_policy": "Stuck"}
+        assert sample(metrics, "apply_attempts_total", **labels) == 1.0
+    labels = {**NODE, "resource_kind": "Service", "conflict_policy": "Stuck"}
+    assert sample(metrics, "lynqnode_conflicts_total", **labels) == 1.0
+
+
+def test_a_request_without_an_answer_has_no_code() -> None:
+    metrics = Metrics()
+    metrics.request("apply", 200)
+    metrics.request("apply", 0)
+    for code in ("200", "none"):
+        assert sample(metrics, "rowplane_api_requests_total", verb="apply", code=code) == 1.0
 
 
 @pytest.mark.parametrize(("color", "value"), [("blue", 1.0), ("green", 2.0), ("red", None), ("", None)])
 def test_the_color_of_a_node(color: str, value: float | None) -> None:
     metrics = Metrics()
-    metrics.node_stands(KEY, {"activeColor": color}, STEP, 3)
+    metrics.node_stands(KEY, {"activeColor": color}, STATUS, 0)
     assert sample(metrics, "lynqnode_deployment_color", **WHO) == value
 
 
-def test_the_counts_of_a_node() -> None:
+def test_the_counts_and_conditions_of_a_node() -> None:
     metrics = Metrics()
-    metrics.node_stands(KEY, {}, STEP, 3)
-    labels = {"lynqnode": KEY.name, "namespace": SPACE}
-    assert sample(metrics, "lynqnode_resources_ready", **labels) == 2.0
-    assert sample(metrics, "lynqnode_resources_desired", **labels) == 3.0
+    metrics.node_stands(KEY, {}, STATUS, 3)
+    for name, value in (("ready", 2), ("desired", 4), ("failed", 1), ("conflicted", 3)):
+        assert sample(metrics, f"lynqnode_resources_{name}", **NODE) == value
+    for kind, value in (("Ready", 0), ("Degraded", 1), ("Progressing", 2)):
+        assert sample(metrics, "lynqnode_condition_status", type=kind, **NODE) == value
+    assert sample(metrics, "lynqnode_degraded_status", reason="ResourceFailures", **NODE) == 1.0
 
 
-def test_a_node_whose_status_goes_empty_has_none() -> None:
+def test_a_node_that_is_well_again_has_no_reason_left() -> None:
     metrics = Metrics()
-    metrics.node_stands(KEY, {"deploymentStatus": "stable"}, STEP, 3)
-    metrics.node_stands(KEY, {"deploymentStatus": ""}, STEP, 3)
-    metrics.node_stands(KEY, {"deploymentStatus": "testing"}, STEP, 3)
-    assert sample(metrics, "lynqnode_deployment_status", status="stable", **WHO) is None
-    assert sample(metrics, "lynqnode_deployment_status", status="testing", **WHO) == 1.0
+    metrics.node_stands(KEY, {}, STATUS, 0)
+    metrics.node_stands(KEY, {}, HEALTHY, 0)
+    (family,) = (f for f in metrics.registry.collect() if f.name == "lynqnode_degraded_status")
+    assert family.samples == []
 
 
-def test_a_color_that_goes_has_no_series() -> None:
+def test_a_node_has_one_deployment_status_or_none() -> None:
     metrics = Metrics()
-    metrics.node_stands(KEY, {"activeColor": "blue"}, STEP, 3)
-    metrics.node_stands(KEY, {"activeColor": ""}, STEP, 3)
-    assert sample(metrics, "lynqnode_deployment_color", **WHO) is None
+    found = []
+    for status in ("stable", "", "testing"):
+        metrics.node_stands(KEY, {"deploymentStatus": status}, STATUS, 0)
+        (family,) = (f for f in metrics.registry.collect() if f.name == "lynqnode_deployment_status")
+        found.append([s.labels["status"] for s in family.samples])
+    assert found == [["stable"], [], ["testing"]]
 
 
 def test_a_node_that_goes_leaves_no_series() -> None:
     metrics = Metrics()
-    metrics.node_stands(KEY, {"activeColor": "blue", "deploymentStatus": "stable"}, STEP, 3)
+    metrics.node_stands(KEY, {"activeColor": "blue", "deploymentStatus": "stable"}, STATUS, 0)
+    with pytest.raises(FieldConflict), metrics.apply(KEY, "Service", "Stuck"):
+        raise CONFLICT
     metrics.node_gone(KEY)
     metrics.node_gone(KEY)
     kept = [s.name for family in metrics.registry.collect() for s in family.samples if "lynqnode" in s.labels]
     assert kept == []
+
+
+def test_lanes_and_records_are_asked_for_at_each_scrape() -> None:
+    metrics = Metrics()
+    metrics.standing.queued = lambda: {"hot": 3}
+    metrics.standing.unfinished = lambda: {"rowplane.db.nodes": 7}
+    metrics.standing.nodes = lambda: 12
+    assert sample(metrics, "rowplane_queue_depth", lane="hot") == 3.0
+    assert sample(metrics, "rowplane_records_unfinished", topic="rowplane.db.nodes") == 7.0
+    assert sample(metrics, "rowplane_nodes") == 12.0
+
+
+def test_a_hub_or_a_form_that_goes_leaves_no_series() -> None:
+    metrics = Metrics()
+    for name in ("one", "two"):
+        metrics.fleet.hub(SPACE, name, desired=5, ready=3, failed=2)
+        metrics.fleet.held(SPACE, name, 4)
+        metrics.fleet.rollout(SPACE, name, "Failed", updating=1, progress=50.0)
+    metrics.fleet.hub_gone(SPACE, "one")
+    metrics.fleet.rollout_gone(SPACE, "one")
+    assert sample(metrics, "lynqform_rollout_phase", form="two", namespace=SPACE) == 2.0
+    kept = [s.labels for family in metrics.registry.collect() for s in family.samples]
+    assert {labels.get("hub") or labels.get("form") for labels in kept} == {None, "two"}
+
+
+def test_a_member_that_is_not_the_coordinator_tells_nothing_of_hubs_and_forms() -> None:
+    metrics = Metrics()
+    metrics.fleet.lead(leading=True)
+    metrics.fleet.hub(SPACE, "one", desired=5, ready=3, failed=2)
+    metrics.fleet.rollout(SPACE, "one", "Idle", updating=0, progress=100.0)
+    metrics.fleet.lead(leading=False)
+    assert sample(metrics, "rowplane_coordinator") == 0.0
+    assert not any("hub" in s.labels or "form" in s.labels for f in metrics.registry.collect() for s in f.samples)
