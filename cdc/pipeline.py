@@ -20,7 +20,7 @@ from cdc.core import protocol
 from cdc.core.events import Beat, Event, Rotate
 from cdc.core.identity import Answer, Known, ServerFacts, is_still_followed
 from cdc.core.protocol import Apply, Located, Memory, TakeTail
-from cdc.core.records import Origin, Record
+from cdc.core.records import ChangeSite, Origin, Record
 from cdc.core.resume import Partition, Remembered
 from cdc.core.transaction import Transaction, TransactionFold
 from cdc.keeper import Keeper, StoredStates
@@ -29,7 +29,6 @@ from cdc.ports import Binlog, ChangeLog, ChangeStream, Server, StateStore, Strea
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import SourceError, SourceUnreachable
-from shared.model.envelope import Op
 from shared.model.position import CaptureState, Position, TableId, file_number
 
 __all__ = ["Pipeline", "PipelineHooks", "PipelineParts"]
@@ -73,9 +72,10 @@ class _Site:
 
     def __init__(self, assignment: Assignment, origin: Origin, remembered: Remembered) -> None:
         self.assignment = assignment
-        self.origin = origin
         self.remembered = remembered
-        self.tables = {table: (spec, assignment.partitions[table]) for table, spec in assignment.tables.items()}
+        self.tables = {
+            table: ChangeSite(origin, spec, assignment.partitions[table]) for table, spec in assignment.tables.items()
+        }
 
 
 class Pipeline:
@@ -191,12 +191,8 @@ class Pipeline:
             return
         parts = self._parts
         now_s = parts.clock.wall_s()
-        now_ms = int(now_s * 1000)
-        records: list[Record] = []
-        counts: Counter[tuple[TableId, Op]] = Counter()
-        for transaction in committed:
-            records += protocol.outgoing(transaction, site.origin, site.tables, site.remembered, now_ms)
-            counts.update((change.table, change.op) for change in transaction.changes)
+        records = protocol.outgoing(committed, site.tables, site.remembered, int(now_s * 1000))
+        counts = Counter([(change.table, change.op) for transaction in committed for change in transaction.changes])
 
         def publish(position: Position) -> None:
             parts.change_log.publish(records, position)

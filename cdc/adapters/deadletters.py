@@ -66,16 +66,19 @@ class DeadLetters:
         """
         rest = without_before(record)
         if rest.size_bytes <= limit_bytes:
-            self.good(rest)
+            self.good((rest,))
             return (rest,)
         return self.bury(record, f"its record has {record.size_bytes} bytes, topic {record.topic} takes {limit_bytes}")
 
-    def good(self, record: Record) -> None:
-        """The row can be told as it is now, unless the record is a mark; called for every record."""
-        if record.topic in self._dead and record.value is not None:
-            with self._lock:
-                if self._dead[record.topic].pop(record.uid, None) is not None:
-                    self._tell(record.topic)
+    def good(self, records: Sequence[Record]) -> None:
+        """These rows can be told as they are now, but for marks; called for every record."""
+        if not self._dead:
+            return
+        for record in records:
+            if record.topic in self._dead and record.value is not None:
+                with self._lock:
+                    if self._dead[record.topic].pop(record.uid, None) is not None:
+                        self._tell(record.topic)
 
     def _tell(self, topic: str) -> None:
         rows = self._dead[topic]

@@ -8,10 +8,10 @@ Never: drops a record without a metric and a word to whoever answers for it.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -26,23 +26,37 @@ from shared.kafka import BATCH_BYTES
 from shared.model.position import Position
 from shared.settings import KafkaSettings
 
-__all__ = ["KafkaChangeLog", "Producer", "end_process", "open_producer", "producer_class"]
+__all__ = ["KafkaChangeLog", "OnDone", "Producer", "end_process", "open_producer", "producer_class"]
 
 log = structlog.get_logger(__name__)
 
 _MAX_BYTES = 16 * 1024 * 1024
+_GROUPS = 16
+"""What may be in flight is counted in so many parts: records that are handed over together give room together."""
+_SERVE_S = 0.05
 _LOOK_S = 15.0
 _EXIT_FATAL = 70
+
+
+OnDone = Callable[[LogError | None], None]
 
 
 class Producer(Protocol):
     """A client that appends to each partition in the order of `send`, and nothing more after one it could not store."""
 
-    def send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
-        """Hand a record over. `on_done` comes from a thread of the client: None when the record is stored.
+    def send(self, records: Sequence[Record], on_done: OnDone) -> int:
+        """Hand records over in their order; how many, the first ones, as Kafka may not be there for the others now.
 
-        Raises LogUnreachable when nothing was handed over and the same call can help later, LogRefused when it cannot.
+        `on_done` is called for each of them by any thread: None when it is stored. Raises LogUnreachable when nothing
+        was handed over and the same call can help later, LogRefused when it cannot.
         """
+        ...
+
+    must_be_served: bool
+    """Whether `on_done` is called soon only while somebody calls `serve`, else some time later."""
+
+    def serve(self, timeout_s: float) -> None:
+        """Call `on_done` for what is stored by now, in this thread, waiting so long for the first one."""
         ...
 
     def close(self, timeout_s: float) -> None:
@@ -86,6 +100,15 @@ class _Step(NamedTuple):
     begun_s: float
 
 
+def _of_one_topic(records: Sequence[Record]) -> Sequence[Record]:
+    """Those before the first that goes to another topic than they."""
+    topic = records[0].topic
+    for number, record in enumerate(records):
+        if record.topic != topic:
+            return records[:number]
+    return records
+
+
 class KafkaChangeLog:
     """The change topics, for writing; used by several threads, one step at a time."""
 
@@ -95,7 +118,7 @@ class KafkaChangeLog:
         clock: Clock,
         on_fatal: Callable[[BaseException], None] = end_process,
         on_oversized: Callable[[Record, int], Sequence[Record]] = lambda _record, _limit: (),
-        on_fitting: Callable[[Record], None] = lambda _record: None,
+        on_fitting: Callable[[Sequence[Record]], None] = lambda _records: None,
     ) -> None:
         self._producer = producer
         self._clock = clock
@@ -107,6 +130,7 @@ class KafkaChangeLog:
         self._stored = threading.Condition(self._lock)
         self._ledger: Ledger[_Step] = Ledger()
         self._window = Window(IN_FLIGHT_RECORDS, _MAX_BYTES, BATCH_BYTES)
+        self._group_records = max(1, IN_FLIGHT_RECORDS // _GROUPS)
         self._is_abandoned = False
         metrics.IN_FLIGHT.set_function(lambda: self._window.records)
         metrics.IN_FLIGHT_BYTES.set_function(lambda: self._window.bytes)
@@ -121,17 +145,20 @@ class KafkaChangeLog:
 
         Raises LogUnreachable after `abandon`; the entry then stays open for ever, and the floor below it.
         """
-        sized = [fit for record in records for fit in self._fitting(record)]
+        records, sizes_bytes = self._fitting(records)
         with self._lock:
-            entry = self._ledger.add(_Step(position, self._clock.monotonic_s()), len(sized))
-            if not sized:
+            entry = self._ledger.add(_Step(position, self._clock.monotonic_s()), len(records))
+            if not records:
                 self._stored.notify_all()
-        sent = 0
-        while sent < len(sized):
-            room = self._reserve(sized, sent)
-            for record, size_bytes in sized[sent:room]:
-                self._send(record, partial(self._done, record.topic, size_bytes, entry))
-            sent = room
+        sent, size = 0, self._group_records
+        while sent < len(records):
+            group = _of_one_topic(records[sent : sent + size])
+            topic = group[0].topic
+            count = self._reserve(topic, sizes_bytes[sent : sent + len(group)])
+            on_done = self._counting(topic, entry, count, sum(sizes_bytes[sent : sent + count]))
+            self._send(group[:count], on_done)
+            sent += count
+        self._producer.serve(0.0)
         return entry
 
     def wait_stored(self, entry: int, timeout_s: float) -> bool:
@@ -190,59 +217,73 @@ class KafkaChangeLog:
             )
         )
 
-    # -- one record ------------------------------------------------------------------------------------------------
+    # -- records ---------------------------------------------------------------------------------------------------
 
-    def _fitting(self, record: Record) -> Sequence[tuple[Record, int]]:
-        """The record and its bytes, or what is sent in place of one that its topic does not take.
+    def _fitting(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[int]]:
+        """The records with their sizes in bytes; in place of one that its topic does not take, what is sent instead.
 
         The floor waits for that, too.
         """
-        size_bytes = record.size_bytes
-        if self._fits(record.topic, size_bytes):
-            self._on_fitting(record)
-            return ((record, size_bytes),)
-        instead = ((other, other.size_bytes) for other in self._on_oversized(record, self._window.limit(record.topic)))
-        return [(other, size) for other, size in instead if self._fits(other.topic, size)]
+        sizes_bytes = [record.size_bytes for record in records]
+        if all(map(self._fits, records, sizes_bytes)):
+            self._on_fitting(records)
+            return records, sizes_bytes
+        found: list[Record] = []
+        for record, size_bytes in zip(records, sizes_bytes, strict=True):
+            if self._fits(record, size_bytes):
+                self._on_fitting((record,))
+                found.append(record)
+            else:
+                instead = self._on_oversized(record, self._window.limit(record.topic))
+                found += [other for other in instead if self._fits(other, other.size_bytes)]
+        return found, [record.size_bytes for record in found]
 
-    def _fits(self, topic: str, size_bytes: int) -> bool:
-        limit = self._window.limit(topic)
+    def _fits(self, record: Record, size_bytes: int) -> bool:
+        limit = self._window.limit(record.topic)
         return not limit or size_bytes <= limit
 
-    def _reserve(self, sized: Sequence[tuple[Record, int]], sent: int) -> int:
-        """Wait until the record behind those that are sent may go; how many may have gone by then."""
-        window = self._window
-        with self._lock:
-            first, size_bytes = sized[sent]
-            while not (self._is_abandoned or window.has_room(first.topic, size_bytes)):
-                self._room.wait()
-            if self._is_abandoned:
-                raise LogUnreachable("records are still in flight while capture stops", reason="Stopping")
-            for number in range(sent, len(sized)):
-                record, size_bytes = sized[number]
-                if not window.has_room(record.topic, size_bytes):
-                    return number
-                window.take(record.topic, size_bytes)
-        return len(sized)
-
-    def _send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
+    def _reserve(self, topic: str, sizes_bytes: Sequence[int]) -> int:
+        """Wait until at least the first of these records of a topic may go; how many may."""
         while True:
+            with self._lock:
+                while not (count := self._window.take(topic, sizes_bytes)) and not self._is_abandoned:
+                    if self._producer.must_be_served:
+                        break
+                    self._room.wait()
+                if self._is_abandoned:
+                    raise LogUnreachable("records are still in flight while capture stops", reason="Stopping")
+            if count:
+                return count
+            self._producer.serve(_SERVE_S)
+
+    def _send(self, records: Sequence[Record], on_done: OnDone) -> None:
+        while records:
             try:
-                return self._producer.send(record, on_done)
+                records = records[self._producer.send(records, on_done) :]
             except LogUnreachable as error:
                 if self._is_abandoned:
                     raise
-                log.warning("record waits for Kafka", topic=record.topic, error=str(error))
+                log.warning("record waits for Kafka", topic=records[0].topic, error=str(error))
             except Exception as error:
                 self._on_fatal(error)
                 raise
 
-    def _done(self, topic: str, size_bytes: int, entry: int, error: LogError | None) -> None:
-        if error is not None:
-            self._on_fatal(error)
-            return
+    def _counting(self, topic: str, entry: int, records: int, size_bytes: int) -> OnDone:
+        """The callback of so many records: room and ledger hear of them when the last one is stored."""
+        count = itertools.count(1).__next__  # of one step, so that no two threads get the same number
+
+        def on_done(error: LogError | None) -> None:
+            if error is not None:
+                self._on_fatal(error)
+            elif count() == records:
+                self._done(topic, entry, records, size_bytes)
+
+        return on_done
+
+    def _done(self, topic: str, entry: int, records: int, size_bytes: int) -> None:
         with self._lock:
-            self._window.give(topic, size_bytes)
-            if self._ledger.ack(entry) and (last := self._ledger.floor) is not None:
+            self._window.give(topic, size_bytes, records)
+            if self._ledger.ack(entry, records) and (last := self._ledger.floor) is not None:
                 metrics.PUBLISH_S.observe(self._clock.monotonic_s() - last.begun_s)
                 self._stored.notify_all()
             if self._window.is_roomy:  # not for each record of a full window: the threads would only take turns

@@ -7,7 +7,7 @@ Fed by: the publisher, the state store. Feeds: Kafka. Never: gives up a record t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -17,8 +17,9 @@ from kafka.errors import (  # type: ignore[import-untyped]  # ships no types
     KafkaTimeoutError,
 )
 
+from cdc.adapters.publisher import OnDone
 from cdc.core.records import Record
-from shared.errors import LogError, LogRefused, LogUnreachable
+from shared.errors import LogRefused, LogUnreachable
 from shared.kafka import connect_producer, log_error
 from shared.settings import KafkaSettings
 
@@ -32,34 +33,44 @@ _END_S: Final = 1.0
 class KafkaPythonProducer:
     """Port `Producer`."""
 
+    must_be_served = False
+
     def __init__(self, settings: KafkaSettings) -> None:
         self._client = connect_producer(settings)
         self._is_closing = False
 
-    def send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
+    def send(self, records: Sequence[Record], on_done: OnDone) -> int:
         """See the port."""
-        try:
-            future = self._client.send(
-                record.topic,
-                value=record.value,
-                key=record.key,
-                headers=list(record.headers),
-                partition=record.partition,
-            )
-        except KafkaTimeoutError as error:
-            raise LogUnreachable(
-                f"topic {record.topic}: no broker tells where it is", reason="KafkaUnreachable"
-            ) from error
-        except KafkaError as error:
-            raise log_error(f"topic {record.topic}", error) from error
-        except ValueError as error:  # its word for a partition that the topic does not have
-            raise LogRefused(f"topic {record.topic}: record of {record.uid} cannot be sent: {error}") from error
-        future.add_callback(lambda _: on_done(None))
-        future.add_errback(partial(self._failed, record, on_done))
+        for number, record in enumerate(records):
+            topic = record.topic
+            try:
+                future = self._client.send(
+                    topic,
+                    value=record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    partition=record.partition,
+                )
+            except KafkaTimeoutError as error:
+                if number:
+                    return number
+                raise LogUnreachable(
+                    f"topic {topic}: no broker tells where it is", reason="KafkaUnreachable"
+                ) from error
+            except KafkaError as error:
+                raise log_error(f"topic {topic}", error) from error
+            except ValueError as error:  # its word for a partition that the topic does not have
+                raise LogRefused(f"topic {topic}: record of {record.uid} cannot be sent: {error}") from error
+            future.add_callback(lambda _: on_done(None))
+            future.add_errback(partial(self._failed, topic, on_done))
+        return len(records)
 
-    def _failed(self, record: Record, on_done: Callable[[LogError | None], None], error: BaseException) -> None:
+    def serve(self, timeout_s: float) -> None:
+        """Nothing: its sender thread calls back."""
+
+    def _failed(self, topic: str, on_done: OnDone, error: BaseException) -> None:
         if not self._is_closing:  # what close lets go, the client calls failed
-            on_done(log_error(f"topic {record.topic}", error))
+            on_done(log_error(f"topic {topic}", error))
 
     def close(self, timeout_s: float) -> None:
         """See the port."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from time import monotonic
+from collections.abc import Sequence
+from time import monotonic, sleep
 from typing import Any, Final
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as Client
 
+from cdc.adapters.publisher import OnDone
 from cdc.core.records import Record
 from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
 from shared.kafka import BATCH_BYTES, REQUEST_TIMEOUT_MS, UNREACHABLE_MEND
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 _CONNECT_S: Final = 5.0
 _POLL_S: Final = 0.2
+_REST_S: Final = 0.01
 _CLOSE_LOOK_S: Final = 0.02
 _QUEUE_RECORDS: Final = 10_000
 _QUEUE_KBYTES: Final = 64 * 1024
@@ -67,6 +69,8 @@ def client_settings(settings: KafkaSettings) -> dict[str, Any]:
 class LibrdkafkaProducer:
     """Port `Producer`."""
 
+    must_be_served = True
+
     def __init__(self, settings: KafkaSettings) -> None:
         """Connect. Raises LogError, UsageError."""
         check_files(settings)
@@ -75,7 +79,7 @@ class LibrdkafkaProducer:
         self._fatal: KafkaError | None = None
         self._has_refused_login = False
         self._is_closing = False
-        self._acknowledged = threading.Event()
+        self._is_served = False
         silent = logging.getLogger("librdkafka")
         silent.setLevel(logging.CRITICAL + 1)  # a line a retry; what matters comes as an error
         self._client = Client(
@@ -108,40 +112,40 @@ class LibrdkafkaProducer:
     def _servers(self) -> str:
         return ",".join(self._settings.bootstrap_servers)
 
-    def send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
+    def send(self, records: Sequence[Record], on_done: OnDone) -> int:
         """See the port."""
 
-        def on_delivery(error: KafkaError | None, _message: Message) -> None:
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 self._trouble = None
                 on_done(None)
             elif not self._is_closing:
-                on_done(_as_log_error(f"topic {record.topic}", self._cause(error)))
+                on_done(_as_log_error(f"topic {message.topic()}", self._cause(error)))
 
-        while True:
-            try:
-                return self._client.produce(
-                    record.topic,
-                    value=record.value,
-                    key=record.key,
-                    partition=record.partition,
-                    headers=list(record.headers),
-                    on_delivery=on_delivery,
-                )
-            except BufferError:
-                self._acknowledged.clear()
-                self._acknowledged.wait(_POLL_S)
-            except KafkaException as error:
-                raise LogRefused(
-                    f"topic {record.topic}: record of {record.uid} cannot be sent: {self._cause(error.args[0]).str()}"
-                ) from error
+        produce = self._client.produce
+        for topic, partition, key, value, headers, uid in records:
+            while True:
+                try:
+                    produce(topic, value, key, partition, on_delivery, headers=list(headers))
+                    break
+                except BufferError:
+                    self.serve(_POLL_S)
+                except KafkaException as error:
+                    raise LogRefused(
+                        f"topic {topic}: record of {uid} cannot be sent: {self._cause(error.args[0]).str()}"
+                    ) from error
+        return len(records)
+
+    def serve(self, timeout_s: float) -> None:
+        """See the port. While somebody does this the thread that else does rests: the two would only take turns."""
+        self._is_served = True
+        self._hand_on(timeout_s)
 
     def close(self, timeout_s: float) -> None:
         """See the port."""
         end_s = monotonic() + timeout_s
         while len(self._client) and monotonic() < end_s:
-            self._acknowledged.clear()
-            self._acknowledged.wait(_CLOSE_LOOK_S)
+            self.serve(_CLOSE_LOOK_S)
         left = len(self._client)
         self._is_closing = True
         if left:
@@ -154,14 +158,20 @@ class LibrdkafkaProducer:
 
     def _poll(self) -> None:
         while not self._is_closing:
-            try:
-                if self._client.poll(_POLL_S):
-                    self._acknowledged.set()
-            except KafkaException as error:  # the library's fatal state; the records that it concerns come next
-                self._fatal = error.args[0]
+            if self._is_served:
+                self._is_served = False
+                sleep(_REST_S)
+            else:
+                self._hand_on(_POLL_S)
             if self._has_refused_login:
                 self._has_refused_login = False
                 self._renew_password()
+
+    def _hand_on(self, timeout_s: float) -> None:
+        try:
+            self._client.poll(timeout_s)
+        except KafkaException as error:  # the library's fatal state; the records that it concerns come next
+            self._fatal = error.args[0]
 
     def _renew_password(self) -> None:
         """The next login gets the password as it is now; not from a callback, in which the library takes no calls."""

@@ -132,7 +132,7 @@ class KafkaStateStore:
             answer.append(error)
             answered.set()
 
-        self._producer.send(Record(self._topic, 0, self._key, state.encode(), (), self._key.decode()), on_done)
+        self._producer.send([Record(self._topic, 0, self._key, state.encode(), (), self._key.decode())], on_done)
         if not answered.wait(_STORE_TIMEOUT_S):
             raise LogUnreachable(
                 f"topic {self._topic}: the state was not stored in {_STORE_TIMEOUT_S:.0f} s", reason="KafkaUnreachable"

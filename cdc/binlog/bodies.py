@@ -16,6 +16,7 @@ from cdc.binlog.inflate import unpacked
 from shared.errors import InvalidError
 
 __all__ = [
+    "SESSION_BYTES",
     "FormatDescription",
     "MariadbBegin",
     "StatementParts",
@@ -31,7 +32,7 @@ __all__ = [
 
 _STANDALONE: Final = 1
 """MariaDB GTID event, FL_STANDALONE: one event follows and nothing ends the group."""
-_SESSION_BYTES = 8
+SESSION_BYTES: Final = 8
 """Thread and duration, in front of everything that a statement says."""
 _SHORT = 256
 _MYSQL_GTID = struct.Struct("<x16sQ")
@@ -86,13 +87,13 @@ def mariadb_begin(data: bytes, at: int, end: int) -> MariadbBegin:
 
 def statement(data: bytes, at: int, end: int) -> StatementParts:
     """A query event. Raises InvalidError, also for a text that is not UTF-8."""
-    body = data[at + _SESSION_BYTES : end]
+    body = data[at + SESSION_BYTES : end]
     return _short_statement(body) if len(body) <= _SHORT else _parts(body, is_compressed=False)
 
 
 def compressed_statement(data: bytes, at: int, end: int) -> StatementParts:
     """MariaDB's query event with its text packed. Raises InvalidError."""
-    return _parts(data[at + _SESSION_BYTES : end], is_compressed=True)
+    return _parts(data[at + SESSION_BYTES : end], is_compressed=True)
 
 
 @lru_cache(256)

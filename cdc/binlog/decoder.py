@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -17,8 +17,9 @@ from typing import Final
 from cdc.binlog import bodies
 from cdc.binlog.codes import IGNORABLE, Code
 from cdc.binlog.inflate import event_pieces, payload_chunks, unpacked
+from cdc.binlog.packets import Span
 from cdc.binlog.rows import DECODE_ERRORS, RowsKind, Shape, Tables, Wanted
-from cdc.core.events import Beat, Begin, End, Event, Prepare, Rotate, Statement, Unreadable
+from cdc.core.events import Beat, Begin, End, Event, Prepare, Rotate, Statement, Unreadable, Whole
 from cdc.core.tagged import gtid_of_event
 from shared.errors import InvalidError
 from shared.model.position import TableId
@@ -30,6 +31,13 @@ Head = tuple[int, int, int, int, int, int]
 _Handler = Callable[[bytes, int, int, Head], Iterable[Event]]
 
 _HEAD_BYTES = 19
+_CODE_AT = 4
+_TEXT_AT = _HEAD_BYTES + bodies.SESSION_BYTES
+_WHOLE_EVENTS = 5
+_GTID = int(Code.GTID)
+_GTID_BYTES = _HEAD_BYTES + 25 + 4
+"""At least, with checksum."""
+_BEGINS_KEPT = 256
 _read_head = struct.Struct("<IBIIIH").unpack_from
 _CHECKSUM = 4
 _RESIDUE = 0x2144DF1C
@@ -74,6 +82,10 @@ _ROWS = {
 }
 
 
+_WHOLES = {bytes((Code.GTID, Code.QUERY, Code.TABLE_MAP, code, Code.XID)): kind for code, kind in _ROWS.items()}
+"""The types of the events of a transaction that changes one table by one event."""
+
+
 class EventDecoder:
     """One stream's decoder. `file` is the log file until the first rotation names another."""
 
@@ -81,6 +93,8 @@ class EventDecoder:
         self._file = file
         self._end = 0
         self._is_checked = False
+        self._begins: set[bytes] = set()
+        """What stands behind the session in a statement that is BEGIN; mostly the same."""
         self._tables = Tables(tables, charsets)
         in_payload: dict[Code, _Handler] = {
             Code.QUERY: self._statement,
@@ -117,11 +131,24 @@ class EventDecoder:
         """File and offset behind the last event, for messages."""
         return f"{self._file}:{self._end}"
 
-    def decode(self, data: bytes, at: int, end: int) -> Iterable[Event]:
-        """What the event at `data[at:end]` says; to be used up before the next call.
+    def decode(self, data: bytes, spans: Sequence[Span]) -> Iterator[Event]:
+        """What the events at these places of `data` say; to be used up before the next call.
 
         Raises InvalidError when the bytes are not an event at all, or not those that the server wrote.
         """
+        number, wholes = 0, len(spans) - _WHOLE_EVENTS
+        while number < len(spans):
+            at, end = spans[number]
+            if number <= wholes and data[at + _CODE_AT] == _GTID and self._is_checked:
+                whole = self._whole(data, spans[number : number + _WHOLE_EVENTS])
+                if whole is not None:
+                    yield whole
+                    number += _WHOLE_EVENTS
+                    continue
+            yield from self._one(data, at, end)
+            number += 1
+
+    def _one(self, data: bytes, at: int, end: int) -> Iterable[Event]:
         if end - at < _HEAD_BYTES:
             raise InvalidError("an event is shorter than its header")
         head = _read_head(data, at)
@@ -144,6 +171,32 @@ class EventDecoder:
             return handler(data, at + _HEAD_BYTES, end, head)
         except DECODE_ERRORS as error:
             return (Unreadable(f"an event of type {code} cannot be decoded: {_words(error)}", self._end),)
+
+    def _whole(self, data: bytes, spans: Sequence[Span]) -> Whole | None:
+        """A transaction of MySQL: GTID, BEGIN, table map, rows, XID; the statement and the map are known already.
+
+        None when it is not exactly that; nothing has been noted then, and each event is to be looked at by itself.
+        """
+        kind = _WHOLES.get(b"".join([data[at + _CODE_AT : at + _CODE_AT + 1] for at, _ in spans]))
+        if kind is None:
+            return None
+        for at, end in spans:
+            if end - at < _HEAD_BYTES or zlib.crc32(data[at:end]) != _RESIDUE:
+                return None
+        (gtid, gtid_end), (query, query_end), (table, table_end), (rows, rows_end), (xid, _) = spans
+        if gtid_end - gtid < _GTID_BYTES or data[query + _TEXT_AT : query_end - _CHECKSUM] not in self._begins:
+            return None
+        ts_s, _, _, size, begin_end, _ = _read_head(data, gtid)
+        end = _read_head(data, xid)[4]
+        if not self._end < begin_end < end:  # as long as offsets have 32 bits
+            return None
+        body = data[table + _HEAD_BYTES : table_end - _CHECKSUM]
+        found = self._tables.rows_under(body, kind, data, rows + _HEAD_BYTES, rows_end - _CHECKSUM)
+        if found is None:
+            return None
+        self._end = end
+        name = bodies.mysql_gtid(data, gtid + _HEAD_BYTES, gtid_end - _CHECKSUM)
+        return Whole(Begin(name, self._file, begin_end - size, begin_end, ts_s, False), found, end)
 
     def _move(self, log_pos: int) -> None:
         """64-bit offset from the header's 32 bits, behind 4 GiB; who names an earlier place leaves it where it is."""
@@ -201,6 +254,8 @@ class EventDecoder:
 
     def _statement(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
         database, text = bodies.statement(data, at, end)
+        if text == "BEGIN" and len(self._begins) < _BEGINS_KEPT:
+            self._begins.add(data[at + bodies.SESSION_BYTES : end])
         return (Statement(database, text, self._end),)
 
     def _compressed_statement(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:

@@ -7,17 +7,23 @@ lies in one chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from shared.errors import InvalidError
 
-__all__ = ["PacketReader", "ServerEnd", "ServerError"]
+__all__ = ["PacketReader", "ServerEnd", "ServerError", "Span"]
 
 T = TypeVar("T")
 
+Span = tuple[int, int]
+"""(start, end) of an event in some bytes."""
+
 _FULL = 0xFFFFFF
 _HEAD = 4
+_read_head = struct.Struct("<IB").unpack_from
+"""Length and sequence, and the first byte of what follows."""
 _OK, _EOF, _ERR = 0x00, 0xFE, 0xFF
 _ERR_TEXT_AT = 9
 """Behind marker, code and the SQL state of six bytes."""
@@ -46,8 +52,8 @@ class PacketReader:
         self._need = _HEAD
         self._long: list[bytes] = []
 
-    def feed(self, chunk: bytes, decode: Callable[[bytes, int, int], Iterable[T]]) -> Iterator[T]:
-        """What `decode` makes of the event of each complete packet, which it gets as (data, start, end).
+    def feed(self, chunk: bytes, decode: Callable[[bytes, Sequence[Span]], Iterable[T]]) -> Iterator[T]:
+        """What `decode` makes of the events of complete packets; it gets those that lie behind each other together.
 
         Raises what it raises, ServerError, ServerEnd, and InvalidError when the bytes are not packets.
         """
@@ -57,7 +63,11 @@ class PacketReader:
             return
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         size, at = len(data), 0
-        while size - at >= _HEAD:
+        while True:
+            spans, at = ([], at) if self._long else self._plain(data, at)
+            yield from decode(data, spans)
+            if size - at < _HEAD:
+                break
             head = int.from_bytes(data[at : at + _HEAD], "little")
             length = head & _FULL
             stop = at + _HEAD + length
@@ -70,12 +80,26 @@ class PacketReader:
             if length == _FULL or self._long:
                 whole = self._joined(data[start:stop], length)
                 if whole is not None:
-                    yield from decode(*_event(whole, 0, len(whole)))
-            elif length and data[start] == _OK:
-                yield from decode(data, start + 1, stop)
+                    yield from decode(whole, (_event(whole, 0, len(whole)),))
             else:
-                yield from decode(*_event(data, start, stop))
+                yield from decode(data, (_event(data, start, stop),))
         self._keep(data, at)
+
+    def _plain(self, data: bytes, at: int) -> tuple[list[Span], int]:
+        """Where events lie that have a packet of their own, and the offset of the first packet that is another kind."""
+        spans: list[Span] = []
+        add, size, sequence = spans.append, len(data), self._sequence
+        while size - at > _HEAD:
+            head, marker = _read_head(data, at)
+            length = head & _FULL
+            stop = at + _HEAD + length
+            if marker != _OK or head >> 24 != sequence or stop > size or length in (0, _FULL):
+                break
+            add((at + _HEAD + 1, stop))
+            sequence = (sequence + 1) & 0xFF
+            at = stop
+        self._sequence = sequence
+        return spans, at
 
     def _joined(self, part: bytes, length: int) -> bytes | None:
         self._long.append(part)
@@ -91,11 +115,11 @@ class PacketReader:
         self._need = _HEAD + int.from_bytes(rest[:3], "little") if len(rest) >= _HEAD else _HEAD
 
 
-def _event(data: bytes, start: int, stop: int) -> tuple[bytes, int, int]:
-    """The event of a packet. Raises ServerError or ServerEnd for a packet that holds none."""
+def _event(data: bytes, start: int, stop: int) -> Span:
+    """Where the event of a packet lies. Raises ServerError or ServerEnd for a packet that holds none."""
     marker = data[start] if stop > start else None
     if marker == _OK:
-        return data, start + 1, stop
+        return start + 1, stop
     if marker == _ERR and stop - start >= 3:
         code = int.from_bytes(data[start + 1 : start + 3], "little")
         text_at = start + (_ERR_TEXT_AT if data[start + 3 : start + 4] == b"#" else 3)

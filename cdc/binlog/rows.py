@@ -25,6 +25,7 @@ DECODE_ERRORS: Final = (InvalidError, ValueError, LookupError, ArithmeticError, 
 """What reading bytes as something that they are not can raise."""
 
 _POST_HEADER_BYTES = 8
+_ID_BYTES = 6
 _read_post_header = struct.Struct("<IHH").unpack_from
 _DUMMY_TABLE: Final = 0xFFFFFF
 """Table id of a rows event without rows, which only ends a statement."""
@@ -50,8 +51,8 @@ class _Version:
     table: TableId
     width: int
     """Number of columns."""
-    full: bytes
-    """The bitmap of an image that holds them all, without the bits that are left over."""
+    full: list[bytes]
+    """By shape, the bitmaps of images that hold them all; what the bits that are left over are is the server's."""
     code: RowCode
     readers: list[ImageReader | None] = field(default_factory=lambda: [None] * len(Shape))
     """By shape, as far as they have been needed."""
@@ -120,6 +121,16 @@ class Tables:
         except DECODE_ERRORS as error:
             return (Rows(version.table, (), f"rows cannot be decoded: {type(error).__name__}"),)
 
+    def rows_under(self, body: bytes, kind: RowsKind, data: bytes, at: int, end: int) -> Rows | None:
+        """The rows of an event whose table map has that body; None unless the map is known and the rows can be read."""
+        version = self._versions.get(body)
+        if not isinstance(version, _Version) or data[at : at + _ID_BYTES] != body[:_ID_BYTES]:
+            return None
+        try:
+            return Rows(version.table, _images(version, kind, data, at + _POST_HEADER_BYTES, end))
+        except DECODE_ERRORS:
+            return None
+
     def _version(self, body: bytes) -> _Version | _Flawed | None:
         table, columns_at = table_of(body)
         wanted = self._wanted.get(table)
@@ -132,7 +143,7 @@ class Tables:
             return _Flawed(table, error.text)
         width = len(columns)
         full = ((1 << width) - 1).to_bytes((width + 7) // 8, "little")
-        return _Version(table, width, full, code)
+        return _Version(table, width, [full * (1 + (shape >= _TWO_IMAGES)) for shape in Shape], code)
 
 
 def _images(version: _Version, kind: RowsKind, data: bytes, at: int, end: int) -> tuple[Image, ...]:
@@ -146,10 +157,10 @@ def _images(version: _Version, kind: RowsKind, data: bytes, at: int, end: int) -
         width, at = _wide(data, at, width)
     if width != version.width:
         raise InvalidError("rows have another number of columns than their table map")
-    full = version.full if shape < _TWO_IMAGES else version.full + version.full
+    full = version.full[shape]
     stop = at + len(full)
     if data[at:stop] != full:
-        _check_full(data[at:stop], version)
+        version.full[shape] = _checked(data[at:stop], version.width)
     if kind.unpack is not None:
         data, stop = kind.unpack(data[stop:end]), 0
         end = len(data)
@@ -162,12 +173,13 @@ def _images(version: _Version, kind: RowsKind, data: bytes, at: int, end: int) -
     return tuple(images)
 
 
-def _check_full(bitmaps: bytes, version: _Version) -> None:
-    """Bits that no column has may be anything. Raises InvalidError when one of a column is missing."""
-    size, mask = len(version.full), (1 << version.width) - 1
+def _checked(bitmaps: bytes, width: int) -> bytes:
+    """The bitmaps; bits that no column has may be anything. Raises InvalidError when one of a column is missing."""
+    size, mask = (width + 7) // 8, (1 << width) - 1
     for i in range(0, len(bitmaps), size):
         if int.from_bytes(bitmaps[i : i + size], "little") & mask != mask:
             raise InvalidError("a row was logged in part (binlog_row_image)")
+    return bitmaps
 
 
 def _wide(data: bytes, at: int, first: int) -> tuple[int, int]:

@@ -12,15 +12,16 @@ the topic does not hold yet. Never: takes an absence for a delete unless it was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cdc.core.keymap import DIGEST_BYTES, SHARDS, UNKNOWN, KeyMap, key_bytes, key_of
 from cdc.core.transaction import Change
 from cdc.core.values import Value
 from shared.errors import InvalidError
+from shared.model.envelope import encode_row
 from shared.model.position import TableId
 
 __all__ = ["Held", "Image", "Reading", "TableImage", "digest_of", "image_of", "is_most", "most_gone"]
@@ -31,10 +32,11 @@ _MOST: Final = 0.9
 Row = Mapping[str, Value]
 
 
-def digest_of(columns: Sequence[str], row: Mapping[str, object]) -> bytes:
+def digest_of(columns: tuple[str, ...], row: Mapping[str, Any]) -> bytes:
     """16 bytes for the published values of a row; equal for equal rows, whether read, streamed or decoded."""
-    text = repr([row.get(column) for column in columns])
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+    if tuple(row) != columns:
+        row = {column: row.get(column) for column in columns}
+    return blake2b(encode_row(row), digest_size=DIGEST_BYTES).digest()
 
 
 class Image(NamedTuple):
@@ -57,7 +59,7 @@ class Held(NamedTuple):
     """The row could not be published; a mark stands in its place."""
 
 
-def image_of(columns: Sequence[str], uid: str, row: Row | InvalidError) -> Image:
+def image_of(columns: tuple[str, ...], uid: str, row: Row | InvalidError) -> Image:
     """What to compare of a row."""
     digest = digest_of((), {}) if isinstance(row, InvalidError) else digest_of(columns, row)
     return Image(uid, key_bytes(uid), digest, row)

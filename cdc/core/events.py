@@ -1,4 +1,4 @@
-"""What a binlog tells, reduced to eight words; the vocabulary between the binlog adapter and the fold.
+"""What a binlog tells, reduced to nine words; the vocabulary between the binlog adapter and the fold.
 
 Tuples, because one transaction of one row makes six of them.
 Fed by: the binlog decoder. Feeds: cdc.core.transaction and the pipeline. Never: holds a library's object.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from shared.model.envelope import Row
 from shared.model.position import TableId
 
-__all__ = ["Beat", "Begin", "End", "Event", "Image", "Prepare", "Rotate", "Rows", "Statement", "Unreadable"]
+__all__ = ["Beat", "Begin", "End", "Event", "Image", "Prepare", "Rotate", "Rows", "Statement", "Unreadable", "Whole"]
 
 
 class Begin(NamedTuple):
@@ -70,6 +70,14 @@ class End(NamedTuple):
     end: int
 
 
+class Whole(NamedTuple):
+    """A transaction of one rows event: Begin, Rows and End in one, as most are so small."""
+
+    begin: Begin
+    rows: Rows
+    end: int
+
+
 class Rotate(NamedTuple):
     """The log goes on in another file."""
 
@@ -91,4 +99,4 @@ class Unreadable(NamedTuple):
     end: int
 
 
-Event = Begin | Rows | Statement | Prepare | End | Rotate | Beat | Unreadable
+Event = Begin | Rows | Whole | Statement | Prepare | End | Rotate | Beat | Unreadable

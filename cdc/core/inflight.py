@@ -7,6 +7,7 @@ waits.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 __all__ = ["Ledger", "Window"]
@@ -32,9 +33,9 @@ class Ledger(Generic[_P]):
         self._advance()
         return index
 
-    def ack(self, index: int) -> bool:
-        """One record of entry `index` is stored; whether the floor moved."""
-        self._open[index - self._first][0] -= 1
+    def ack(self, index: int, records: int = 1) -> bool:
+        """So many records of entry `index` are stored; whether the floor moved."""
+        self._open[index - self._first][0] -= records
         return self._advance()
 
     def is_complete(self, index: int) -> bool:
@@ -81,34 +82,45 @@ class Window:
         """The largest batch that the topic takes; 0 when it is not known."""
         return self._limits.get(topic, 0)
 
-    def has_room(self, topic: str, size_bytes: int) -> bool:
-        """Whether one more record may go; always when nothing is in flight."""
+    def take(self, topic: str, sizes_bytes: Sequence[int]) -> int:
+        """Let records of one topic go: as many, the first ones, as there is room for; their number.
+
+        One always goes when nothing is in flight.
+        """
+        in_flight = self._topics.setdefault(topic, [0, 0, 0])
+        most = self._max_records - self.records
+        room_bytes = self._max_bytes - self.bytes
+        limit = self._limits.get(topic, 0)
+        if 0 < limit < self._batch_bytes:
+            room_bytes = min(room_bytes, limit - in_flight[1]) if in_flight[1] else min(room_bytes, limit)
+        taken = count = 0
+        for size_bytes in sizes_bytes[: max(0, most)]:
+            if taken + size_bytes > room_bytes:
+                break
+            taken += size_bytes
+            count += 1
+        if not count and sizes_bytes and self._is_alone(in_flight, sizes_bytes[0]):
+            count, taken = 1, sizes_bytes[0]
+        self.records += count
+        self.bytes += taken
+        in_flight[0] += count
+        in_flight[1] += taken
+        return count
+
+    def _is_alone(self, in_flight: Sequence[int], size_bytes: int) -> bool:
+        """Whether a record may go although it is larger than what one batch of its topic, or everything, may be."""
         if self.records == 0:
             return True
-        if self.records >= self._max_records or self.bytes + size_bytes > self._max_bytes:
-            return False
-        limit = self._limits.get(topic, 0)
-        if not limit or limit >= self._batch_bytes:
-            return True
-        in_flight = self._topics.get(topic, _NOTHING)[1]
-        return not in_flight or in_flight + size_bytes <= limit
+        return not in_flight[1] and self.records < self._max_records and self.bytes + size_bytes <= self._max_bytes
 
-    def take(self, topic: str, size_bytes: int) -> None:
-        """A record goes."""
-        self.records += 1
-        self.bytes += size_bytes
-        in_flight = self._topics.setdefault(topic, [0, 0, 0])
-        in_flight[0] += 1
-        in_flight[1] += size_bytes
-
-    def give(self, topic: str, size_bytes: int) -> None:
-        """A record is stored."""
-        self.records -= 1
+    def give(self, topic: str, size_bytes: int, records: int = 1) -> None:
+        """Records of so many bytes in all are stored."""
+        self.records -= records
         self.bytes -= size_bytes
         in_flight = self._topics[topic]
-        in_flight[0] -= 1
+        in_flight[0] -= records
         in_flight[1] -= size_bytes
-        in_flight[2] += 1
+        in_flight[2] += records
 
     @property
     def is_roomy(self) -> bool:
@@ -119,6 +131,3 @@ class Window:
         """Topics with records in flight, and how many records of each were stored so far: the same number at a later
         look means that the topic has taken nothing meanwhile."""
         return {topic: stored for topic, (records, _, stored) in self._topics.items() if records}
-
-
-_NOTHING = [0, 0, 0]

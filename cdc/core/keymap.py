@@ -138,10 +138,8 @@ class KeyMap:
         mask = len(places) - 1
         slot = (hashed >> 8) & mask
         head = len(key).to_bytes(2, "little") + key
-        size = len(head)
         while place := places[slot]:
-            at = place + _LENGTH
-            if place != _REMOVED and arena[at : at + size] == head:
+            if place != _REMOVED and arena.startswith(head, place + _LENGTH):
                 break
             slot = (slot + 1) & mask
         return slot, place

@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from cdc.core.identity import Answer, Known, ServerFacts, Start, decide
-from cdc.core.plan import TableSpec
-from cdc.core.records import ChangeSite, Origin, Record, change_record, change_version, control_record
+from cdc.core.records import ChangeSite, Record, change_record, change_version, control_record
 from cdc.core.resume import DEPTH_RECORDS, Partition, Remembered, place_of
 from cdc.core.transaction import Transaction
 from shared.errors import LogRefused, SourceRefused, SourceUnreachable
@@ -303,21 +302,18 @@ async def catch_up(
 
 
 def outgoing(
-    transaction: Transaction,
-    origin: Origin,
-    tables: Mapping[TableId, tuple[TableSpec, int]],
-    remembered: Remembered,
-    now_ms: int,
+    transactions: Iterable[Transaction], sites: Mapping[TableId, ChangeSite], remembered: Remembered, now_ms: int
 ) -> list[Record]:
-    """The records of a transaction that the topics do not hold yet; `tables` names specifications and partitions."""
-    sites: dict[TableId, ChangeSite] = {}
+    """The records of transactions, one behind the other, that the topics do not hold yet."""
     records: list[Record] = []
-    for change in transaction.changes:
-        site = sites.get(change.table)
-        if site is None:
-            site = sites[change.table] = ChangeSite(origin, *tables[change.table], transaction, now_ms)
-        partition = partition_of(change.uid, site.partitions)
-        version = change_version(origin, transaction, change)
-        if not remembered.holds((site.spec.topic, partition), version, transaction.gtid):
-            records.append(change_record(site, change, partition, version))
+    may_hold = True
+    for transaction in transactions:
+        for change in transaction.changes:
+            site = sites[change.table]
+            partition = partition_of(change.uid, site.partitions)
+            version = change_version(site.origin, transaction, change)
+            if may_hold:
+                may_hold = not remembered.is_below(version)
+            if not may_hold or not remembered.holds((site.spec.topic, partition), version, transaction.gtid):
+                records.append(change_record(site, transaction, change, (partition, version), now_ms))
     return records

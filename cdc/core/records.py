@@ -11,7 +11,17 @@ from typing import Final, NamedTuple
 
 from cdc.core.plan import TableSpec
 from cdc.core.transaction import Change, Transaction
-from shared.model.envelope import Envelope, Op, Row, Source, decode, encode_key
+from shared.model.envelope import (
+    Envelope,
+    EnvelopeFrame,
+    Op,
+    Row,
+    Source,
+    decode,
+    encode_key,
+    encode_row,
+    encode_text,
+)
 from shared.model.names import HEADER_BULK, HEADER_CONTROL, HEADER_DEAD, HEADER_VERSION, partition_of
 from shared.model.position import Flavour, Position, file_number
 from shared.model.version import KIND_CHANGE, KIND_READ, Version
@@ -54,9 +64,10 @@ class Record(NamedTuple):
     @property
     def size_bytes(self) -> int:
         """Bytes of a batch that holds this record alone, rounded up."""
-        size = _OVERHEAD_BYTES + len(self.key or b"") + len(self.value or b"")
-        for name, value in self.headers:
-            size += len(name) + len(value) + 10
+        _, _, key, value, headers, _ = self
+        size = _OVERHEAD_BYTES + len(key or b"") + len(value or b"")
+        for name, content in headers:
+            size += len(name) + len(content) + 10
         return size
 
 
@@ -82,15 +93,17 @@ class ReadSite(NamedTuple):
     now_ms: int
 
 
-class ChangeSite(NamedTuple):
-    """What the changes of one table in one transaction share."""
+class ChangeSite:
+    """What the changes of one table share while its stream lasts."""
 
-    origin: Origin
-    spec: TableSpec
-    partitions: int
-    transaction: Transaction
-    now_ms: int
-    """Milliseconds since 1970 when capture handles them."""
+    __slots__ = ("frame", "origin", "partitions", "spec")
+
+    def __init__(self, origin: Origin, spec: TableSpec, partitions: int) -> None:
+        """`partitions` of the table's topic."""
+        self.origin = origin
+        self.spec = spec
+        self.partitions = partitions
+        self.frame = EnvelopeFrame(origin.flavour.value, origin.server, *spec.id)
 
 
 def change_version(origin: Origin, transaction: Transaction, change: Change) -> Version:
@@ -118,26 +131,22 @@ def control_record(topic: str, partition: int, version: Version, reason: str) ->
     return Record(topic=topic, partition=partition, key=None, value=b"", headers=headers, uid="")
 
 
-def change_record(site: ChangeSite, change: Change, partition: int, version: Version) -> Record:
-    """The record of one folded change, which has that version and goes to that partition."""
-    origin, transaction = site.origin, site.transaction
-    source = Source(
-        connector=origin.flavour.value,
-        server=origin.server,
-        db=change.table.database,
-        table=change.table.table,
-        gtid=transaction.gtid,
-        file=transaction.file,
-        pos=transaction.offset,
-        row=change.ordinal,
-        ts_ms=transaction.ts_s * 1000,
-    )
+def change_record(
+    site: ChangeSite, transaction: Transaction, change: Change, place: tuple[int, Version], now_ms: int
+) -> Record:
+    """The record of one folded change, which goes to that partition with that version.
+
+    `now_ms` is when capture handles it, milliseconds since 1970.
+    """
+    partition, version = place
     headers: tuple[tuple[str, bytes], ...] = ((HEADER_VERSION, version.text().encode("ascii")),)
     if transaction.is_bulk:
         headers = (*headers, (HEADER_BULK, b"1"))
-    value = Envelope(change.op, change.before, change.after, source, site.now_ms).encode()
-    key = encode_key(site.spec.uid_column, change.uid)
-    return Record(site.spec.topic, partition, key, value, headers, change.uid)
+    where = encode_text(transaction.gtid), encode_text(transaction.file), transaction.offset, change.ordinal
+    rows, times_ms = (encode_row(change.before), encode_row(change.after)), (transaction.ts_s * 1000, now_ms)
+    value = site.frame.encode(change.op, rows, where, times_ms)
+    spec = site.spec
+    return Record(spec.topic, partition, encode_key(spec.uid_column, change.uid), value, headers, change.uid)
 
 
 def read_record(site: ReadSite, uid: str, row: Row | None, version: Version) -> Record:

@@ -49,6 +49,7 @@ class Remembered:
         self._depth = depth_records
         self._seen: dict[Partition, int] = {}
         self._highest: dict[Partition, Version] = {}
+        self._last: Version | None = None
         self._transactions: dict[Partition, dict[str, tuple[int, int]]] = {}
 
     def take(self, partition: Partition, version: Version, gtid: str) -> bool:
@@ -59,6 +60,7 @@ class Remembered:
         """
         if version.incarnation >= self._incarnation:
             self._highest[partition] = max(version, self._highest.get(partition, version))
+            self._last = max(version, self._last or version)
         crossing = self._crossing
         if crossing is None:
             return self._count(partition) >= min(_LOOK_RECORDS, self._depth)
@@ -81,6 +83,10 @@ class Remembered:
             return True
         known = self._transactions.get(partition)
         return known is not None and (version.a, version.b) <= known.get(gtid, (-1, 0))
+
+    def is_below(self, version: Version) -> bool:
+        """Whether no partition can hold a change of this version or a higher one."""
+        return not self._transactions and (self._last is None or self._last < version)
 
     def union(self, none: Gtids) -> Gtids:
         """All transactions that are recognised by id, added to the empty set of the server's kind."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cdc.core.events import Begin, End, Event, Image, Prepare, Rows, Statement, Unreadable
+from cdc.core.events import Begin, End, Event, Image, Prepare, Rows, Statement, Unreadable, Whole
 from cdc.core.statements import Role, affected, role_of, xa_id
 from cdc.core.values import Value, key_text
 from shared.errors import InvalidError
@@ -102,6 +102,8 @@ class TransactionFold:
     def feed(self, event: Event) -> Transaction | None:
         """One event further; the transaction that it ends, if any. Rotate and Beat do not concern the fold."""
         match event:
+            case Whole():
+                return self._whole(event)
             case Rows():
                 self._rows(event)
             case End():
@@ -123,6 +125,18 @@ class TransactionFold:
             case _:
                 pass
         return None
+
+    def _whole(self, event: Whole) -> Transaction | None:
+        """The same as its events would give one by one; without the detour where it is one row, as mostly."""
+        begin, (table, images, flaw), end = event
+        if self._open is None and not self._unread_outside and len(images) == 1 and not flaw:
+            uid_column = self._tables.get(table)
+            changes = () if uid_column is None else _alone(table, uid_column, images[0])
+            if changes is not None:
+                return Transaction(begin.gtid, begin.file, begin.offset, end, begin.ts_s, changes)
+        self.feed(begin)
+        self.feed(event.rows)
+        return self._close(end)
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
@@ -241,6 +255,24 @@ class TransactionFold:
             changes=_changes(open_.fates, open_.unread),
             unread=open_.unread,
         )
+
+
+def _alone(table: TableId, uid_column: str, image: Image) -> tuple[Change, ...] | None:
+    """What a transaction of one row did; None where that is more than one change, or not for here to say."""
+    before, after = image
+    row = before if after is None else after
+    if row is None or uid_column not in row:
+        return None
+    if before is not None and after is not None:
+        if before[uid_column] != after[uid_column]:
+            return None
+        if before == after:
+            return ()
+    op = Op.CREATE if before is None else Op.DELETE if after is None else Op.UPDATE
+    try:
+        return (Change(table, key_text(_value(row, uid_column)), op, before, after, 0, 0),)
+    except InvalidError:
+        return None
 
 
 def _value(row: Row, column: str) -> Value:

@@ -98,18 +98,22 @@ class MysqlGtids:
     def extended(self, gtids: Iterable[str]) -> MysqlGtids:
         """The set with these transactions more. Raises InvalidError."""
         intervals = dict(self.intervals)
+        source, first, last = "", 1, 0
+        expected = ""
         for gtid in gtids:
-            if not gtid:
-                continue
-            source, _, number_text = gtid.lower().rpartition(":")
-            if not number_text.isdigit():
-                raise InvalidError(f"GTID {gtid[:80]!r} is not uuid:number")
-            number = int(number_text)
-            have = intervals.get(source, ())
-            if have and have[-1][1] + 1 == number:
-                intervals[source] = (*have[:-1], (have[-1][0], number))
+            if gtid != expected:  # mostly the next one of the same server
+                if not gtid:
+                    continue
+                intervals[source] = _merge((*intervals.get(source, ()), (first, last)))
+                source, _, number_text = gtid.lower().rpartition(":")
+                if not number_text.isdigit():
+                    raise InvalidError(f"GTID {gtid[:80]!r} is not uuid:number")
+                first = last = int(number_text)
             else:
-                intervals[source] = _merge((*have, (number, number)))
+                last += 1
+            expected = f"{source}:{last + 1}"
+        intervals[source] = _merge((*intervals.get(source, ()), (first, last)))
+        del intervals[""]
         return MysqlGtids(intervals)
 
     def contains(self, other: MysqlGtids) -> bool:

@@ -6,6 +6,7 @@ header, `lynq.sh/row-version`, and the consumer's guard, which drops what is not
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from shared.errors import InvalidError
@@ -18,6 +19,16 @@ KIND_READ = 1
 """A row read by SELECT, valid after the transaction at the same file and offset."""
 
 _PARTS = 6
+
+
+@lru_cache(64)
+def _file_text(incarnation: int, file: int) -> str:
+    return f"{incarnation:06}.{file:08}"
+
+
+@lru_cache(1024)
+def _row_text(a: int, b: int) -> str:
+    return f"{a:010}.{b:010}"
 
 
 class Version(NamedTuple):
@@ -38,7 +49,7 @@ class Version(NamedTuple):
 
     def text(self) -> str:
         """`inc.file.off.kind.a.b`, zero-padded so that text order is version order; a legal annotation value."""
-        return f"{self[0]:06}.{self[1]:08}.{self[2]:020}.{self[3]}.{self[4]:010}.{self[5]:010}"
+        return f"{_file_text(self[0], self[1])}.{self[2]:020}.{self[3]}.{_row_text(self[4], self[5])}"
 
     @classmethod
     def parse(cls, text: str) -> Version:

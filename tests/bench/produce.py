@@ -93,7 +93,7 @@ def latency(settings: KafkaSettings, producer: Producer, topic: str, count: int)
         next_s += PACE_S
         time.sleep(max(0.0, next_s - time.monotonic()))
         value = _STAMP.pack(time.monotonic()) + VALUE[_STAMP.size :]
-        producer.send(Record(topic, 0, b"key", value, (), "uid"), _expect_stored)
+        producer.send([Record(topic, 0, b"key", value, (), "uid")], _expect_stored)
     delays: list[float] = ours.recv()
     process.join()
     return sorted(delay * 1000 for delay in delays[WARM_UP:])
@@ -115,7 +115,7 @@ def client_ceiling(producer: Producer, topic: str, count: int) -> int:
     begun_s = time.monotonic()
     for number in range(count):
         room.acquire()
-        producer.send(records[number % len(records)], on_done)
+        producer.send([records[number % len(records)]], on_done)
     for _ in range(IN_FLIGHT):
         room.acquire()
     return round(count / (time.monotonic() - begun_s))

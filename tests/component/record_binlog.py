@@ -110,7 +110,7 @@ def recorded(source: BinlogSource) -> dict[str, object]:
 def _events(stream: BinlogStream) -> Iterator[bytes]:
     packets = PacketReader()
     for chunk in stream.chunks():
-        for event in packets.feed(chunk, lambda data, at, end: (data[at:end],)):
+        for event in packets.feed(chunk, lambda data, spans: [data[at:end] for at, end in spans]):
             if b"end_of_recording" in event:
                 return
             yield event

@@ -176,7 +176,7 @@ def test_keys_values_and_headers_arrive_byte_for_byte(bench: Bench) -> None:
     ]
     outcome, producer = Outcome(), bench.producer()
     for number, record in enumerate(sent):
-        producer.send(record, outcome.expect(1, number))
+        producer.send([record], outcome.expect(1, number))
     producer.close(PATIENCE_S)
     assert outcome.told == [(1, 0), (1, 1), (1, 2)]
     found = [(record.key, record.value, tuple(record.headers)) for record in bench.records(1)]
@@ -189,7 +189,7 @@ def test_acknowledgements_come_in_the_order_of_the_partition(bench: Bench) -> No
     outcome, producer = Outcome(), bench.producer()
     for number in range(1, 301):
         for partition in range(PARTITIONS):
-            producer.send(bench.record(number, partition), outcome.expect(partition, number))
+            producer.send([bench.record(number, partition)], outcome.expect(partition, number))
     producer.close(PATIENCE_S)
     assert outcome.errors == []
     for partition in range(PARTITIONS):
@@ -200,7 +200,7 @@ def test_acknowledgements_come_in_the_order_of_the_partition(bench: Bench) -> No
 def test_a_partition_that_the_topic_does_not_have_is_refused(bench: Bench) -> None:
     outcome, producer = Outcome(), bench.producer()
     try:
-        producer.send(bench.record(1, PARTITIONS), outcome.expect(PARTITIONS, 1))
+        producer.send([bench.record(1, PARTITIONS)], outcome.expect(PARTITIONS, 1))
     except LogRefused as error:
         outcome.errors.append(error)
     until(lambda: outcome.errors, "the record is refused")
@@ -280,7 +280,7 @@ def test_the_largest_record_that_is_let_through_is_taken(bench: Bench) -> None:
 def test_closing_waits_for_what_is_in_flight(bench: Bench) -> None:
     outcome, producer = Outcome(), bench.producer()
     for number in range(1, 501):
-        producer.send(bench.record(number), outcome.expect(0, number))
+        producer.send([bench.record(number)], outcome.expect(0, number))
     producer.close(PATIENCE_S)
     assert len(outcome.told) == 500
     assert bench.numbers() == list(range(1, 501))

@@ -56,7 +56,7 @@ def send(settings: KafkaSettings, topic: str) -> list[LogError | None]:
     told: list[LogError | None] = []
     producer = open_producer(settings)
     for number in range(3):
-        producer.send(Record(topic, 0, b"key", str(number).encode(), (), "uid"), told.append)
+        producer.send([Record(topic, 0, b"key", str(number).encode(), (), "uid")], told.append)
     producer.close(PATIENCE_S)
     return told
 
@@ -196,9 +196,10 @@ class Sending:
     def _hand_over(self) -> None:
         """kafka-python drops a refusal that comes with the end of the connection, and knows no topic then."""
         record = Record(self.topic, 0, b"key", b"0", (), "uid")
-        while True:
+        taken = 0
+        while not taken:
             try:
-                return self.producer.send(record, self._on_done)
+                taken = self.producer.send([record], self._on_done)
             except LogUnreachable as error:
                 self.unreachable.append(error)
 

@@ -16,7 +16,7 @@ from cdc.core import protocol, records
 from cdc.core.identity import ServerFacts
 from cdc.core.inflight import Ledger
 from cdc.core.protocol import Apply, Claim, Memory, TakeTail
-from cdc.core.records import Origin, ReadSite, Record
+from cdc.core.records import ChangeSite, Origin, ReadSite, Record
 from cdc.core.resume import Partition, Remembered
 from cdc.core.transaction import Transaction
 from shared.errors import LogRefused, SourceError
@@ -264,7 +264,7 @@ class Writer:
             if file not in self._created_s:
                 self._created_s[file] = self._stream.server.begun_s(file)
             position = self._position.passed((transaction.gtid,), file, transaction.offset, transaction.end)
-            out = protocol.outgoing(transaction, origin, {TABLE: (SPEC, PARTITIONS)}, remembered, 0)
+            out = protocol.outgoing((transaction,), {TABLE: ChangeSite(origin, SPEC, PARTITIONS)}, remembered, 0)
             await self._hand_over(out, position)
             self._position, self._reached = position, max(self._reached, position.reached)
             self._touched.update(change.uid for change in transaction.changes)

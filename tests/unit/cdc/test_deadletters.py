@@ -27,11 +27,11 @@ def test_a_row_is_dead_until_it_is_told_as_it_is() -> None:
     letters = DeadLetters(FakeAdmin(), KafkaSettings(), lambda *words: told.append(words))
     for uid, reason in (("a", "spoilt"), ("b", "too large"), ("a", "spoilt again")):
         letter, mark = letters.bury(_record(uid, None), reason)
-        letters.good(letter)
-        letters.good(mark)
+        letters.good([letter])
+        letters.good([mark])
     assert told[-1] == ("nodes", 2, "row a: spoilt again"), "a row counts once, and what stands in its place is no row"
-    letters.good(_record("c"))
-    letters.good(_record("a"))
+    letters.good([_record("c")])
+    letters.good([_record("a")])
     assert told[3:] == [("nodes", 1, "row b: too large")]
-    letters.good(_record("b"))
+    letters.good([_record("b")])
     assert told[-1][:2] == ("nodes", 0)

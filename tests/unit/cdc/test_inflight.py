@@ -53,12 +53,11 @@ def test_the_window_holds_all_its_bounds(records: list[tuple[str, int]], random:
     in_flight: list[tuple[str, int]] = []
     stored = {"wide": 0, "narrow": 0, "unknown": 0}
     for topic, size in records:
-        while not window.has_room(topic, size):
+        while not window.take(topic, [size]):
             assert in_flight, "with nothing in flight there is always room"
             gone = in_flight.pop(random.randrange(len(in_flight)))  # type: ignore[attr-defined]  # hypothesis hands out a Random
             window.give(*gone)
             stored[gone[0]] += 1
-        window.take(topic, size)
         in_flight.append((topic, size))
         narrow = [size for topic, size in in_flight if topic == "narrow"]
         assert len(narrow) <= 1 or sum(narrow) <= 100
@@ -69,10 +68,30 @@ def test_the_window_holds_all_its_bounds(records: list[tuple[str, int]], random:
         assert window.waiting() == {topic: stored[topic] for topic, _ in in_flight}
 
 
+@given(st.lists(RECORDS, max_size=8), st.sampled_from(["wide", "narrow"]), st.lists(st.integers(1, 120), max_size=9))
+def test_records_that_go_together_are_as_many_as_would_go_one_by_one(
+    before: list[tuple[str, int]], topic: str, sizes: list[int]
+) -> None:
+    windows = Window(5, 400, 200), Window(5, 400, 200)
+    for window in windows:
+        window.set_limit("narrow", 100)
+        for known, size in before:
+            window.take(known, [size])
+    alone = 0
+    while alone < len(sizes) and windows[0].take(topic, [sizes[alone]]):
+        alone += 1
+    assert windows[1].take(topic, sizes) == alone
+    assert (windows[1].records, windows[1].bytes) == (windows[0].records, windows[0].bytes)
+    windows[1].give(topic, sum(sizes[:alone]), alone)
+    for size in sizes[:alone]:
+        windows[0].give(topic, size)
+    assert windows[1].waiting() == windows[0].waiting()
+
+
 def test_a_wide_topic_is_not_held_back_by_a_narrow_one() -> None:
     window = Window(5, 400, 200)
     window.set_limit("narrow", 100)
-    window.take("narrow", 90)
-    assert not window.has_room("narrow", 20)
-    assert window.has_room("wide", 20)
+    assert window.take("narrow", [90])
+    assert not window.take("narrow", [20])
+    assert window.take("wide", [20])
     assert (window.limit("narrow"), window.limit("wide")) == (100, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -25,15 +25,24 @@ class FakeProducer:
         self.sent: list[tuple[str, Callable[[LogError | None], None]]] = []
         self.refusals: list[Exception] = []
         """Raised by the next calls of `send`, the last one first."""
+        self.takes: list[int] = []
+        """How many records the next calls of `send` take, the last one first; all when there is none."""
         self.grew = threading.Condition()
 
-    def send(self, record: Record, on_done: Callable[[LogError | None], None]) -> None:
-        """Remember."""
+    must_be_served = False
+
+    def send(self, records: Sequence[Record], on_done: Callable[[LogError | None], None]) -> int:
+        """Remember as many as the next call of `send` is to take."""
         if self.refusals:
             raise self.refusals.pop()
+        taken = records[: self.takes.pop() if self.takes else None]
         with self.grew:
-            self.sent.append((record.uid, on_done))
+            self.sent += [(record.uid, on_done) for record in taken]
             self.grew.notify_all()
+        return len(taken)
+
+    def serve(self, timeout_s: float) -> None:
+        """Nothing: the test answers."""
 
     def store(self, number: int) -> None:
         """Acknowledge one record."""
@@ -147,6 +156,7 @@ def test_a_topic_that_takes_only_small_batches_gets_one_batch_at_a_time() -> Non
         assert producer.grew.wait_for(lambda: len(producer.sent) == 2, 5)
         assert not producer.grew.wait_for(lambda: len(producer.sent) == 3, 0.05)
     producer.store(0)
+    producer.store(1)
     thread.join(5)
     assert len(producer.sent) == 3
 
@@ -155,6 +165,7 @@ def test_what_kafka_cannot_take_now_is_handed_over_again() -> None:
     producer = FakeProducer()
     producer.refusals = [LogUnreachable("no broker"), LogUnreachable("no broker")]
     log, fatal = _log(producer)
+    producer.takes = [1]
     log.publish([_record("a"), _record("b")], position(1))
     assert [uid for uid, _ in producer.sent] == ["a", "b"]
     assert fatal == []
@@ -231,7 +242,8 @@ def test_a_topic_that_may_be_there_is_waited_for(answer: bool | LogError) -> Non
 
 def test_a_topic_that_takes_records_is_not_looked_for() -> None:
     watched = Watched({"topic": False})
-    watched.log.publish([_record("a"), _record("b")], position(1))
+    watched.log.publish([_record("a")], position(1))
+    watched.log.publish([_record("b")], position(2))
     watched.look(lambda: watched.producer.store(0))
     watched.producer.store(1)
     watched.look(lambda: None)

@@ -48,7 +48,7 @@ class Recording:
     def decoded(self, *tables: str) -> list[Event]:
         """What the stream says."""
         decoder = self.decoder(*tables)
-        return [event for raw in self.events for event in decoder.decode(raw, 0, len(raw))]
+        return [event for raw in self.events for event in decoder.decode(raw, [(0, len(raw))])]
 
 
 @lru_cache
@@ -82,4 +82,4 @@ def format_description(algorithm: int, server: bytes = b"9.7.4") -> bytes:
 def made(*raws: bytes, wanted: Iterable[TableId] = (), columns: tuple[str, ...] = ("id",)) -> list[Event]:
     """What events made by hand say to a new decoder."""
     decoder = EventDecoder("binlog.000001", {table: Wanted(columns) for table in wanted}, {45: "utf8mb4"})
-    return [found for raw in raws for found in decoder.decode(raw, 0, len(raw))]
+    return [found for raw in raws for found in decoder.decode(raw, [(0, len(raw))])]

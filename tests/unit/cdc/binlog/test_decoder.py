@@ -158,7 +158,7 @@ def test_offsets_above_four_gibibytes() -> None:
     for _ in range(9):
         at += 1 << 30
         raw = event(16, b"\1" * 8, log_pos=at & 0xFFFFFFFF)
-        ends += [found.end for found in decoder.decode(raw, 0, len(raw)) if isinstance(found, End)]
+        ends += [found.end for found in decoder.decode(raw, [(0, len(raw))]) if isinstance(found, End)]
     assert ends == [4 + (i << 30) for i in range(1, 10)]
 
 

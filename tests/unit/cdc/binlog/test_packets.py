@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -22,8 +23,8 @@ def _read(chunks: list[bytes], sequence: int = 1) -> list[bytes]:
     return [event for chunk in chunks for event in reader.feed(chunk, _whole)]
 
 
-def _whole(data: bytes, at: int, end: int) -> tuple[bytes]:
-    return (data[at:end],)
+def _whole(data: bytes, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+    return [data[at:end] for at, end in spans]
 
 
 @given(st.lists(st.binary(max_size=40), max_size=300), st.lists(st.integers(1, 50), min_size=1), st.integers(0, 255))
