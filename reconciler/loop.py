@@ -194,7 +194,9 @@ class Loop:
         assigned.progress.take(record.offset, len(rows))
         lane = Lane.BULK if HEADER_BULK in record.headers or envelope.op is Op.READ else Lane.HOT
         for key, hub_name, row in rows:
-            self._registry.offer_row(key, row, record.partition, record.offset)
+            for partition, offset in self._registry.offer_row(key, row, record.partition, record.offset):
+                if (replaced := self._assigned.get(partition)) is not None:
+                    replaced.progress.finish(offset)
             self._metrics.unapplied.seen(key, hub_name, row.version, row.commit_ms, row.captured_ms)
             if assigned.ready:
                 self._queue.offer(key, lane)
@@ -258,7 +260,7 @@ class Loop:
             return
         changes.commit(
             {
-                p: (a.progress.next_offset, a.progress.highest.text() if a.progress.highest else "")
+                p: (a.progress.next_offset, a.progress.highest_done.text() if a.progress.highest_done else "")
                 for p, a in moved.items()
             }
         )

@@ -150,8 +150,7 @@ class Reconciler:
 
     def _ensure_node(self, state: NodeState) -> None:
         if not state.node_known:
-            state.node = self._cluster.look_node(state.key.namespace, state.key.name)
-            state.node_known = True
+            self._registry.put_node(state, self._cluster.look_node(state.key.namespace, state.key.name))
 
     def _goal(self, state: NodeState) -> Goal | None:
         """The newer of the log's row and the LynqNode's own; None when there is neither."""
@@ -281,7 +280,7 @@ class Reconciler:
             return due_s
         try:
             with self._metrics.write("LynqNodeStatus"):
-                state.node = self._cluster.write_status(node, status)
+                self._registry.put_node(state, self._cluster.write_status(node, status))
             state.status_at_s = now_s
         except (ObjectConflict, ObjectNotFound):
             state.node, state.node_known = None, False

@@ -48,6 +48,8 @@ class NodeState:
     node: ObservedNode | None = None
     """The LynqNode; None: absent, if `node_known`."""
     node_known: bool = False
+    node_end: str = ""
+    """resourceVersion at which a watch told the LynqNode's end: an older answer of our own must not hide it."""
     applied_at_s: dict[ObjectRef, float] = field(default_factory=dict)
     left_since_s: dict[ObjectRef, tuple[tuple[str, ...], float]] = field(default_factory=dict)
     held_since_s: dict[ObjectRef, float] = field(default_factory=dict)
@@ -80,14 +82,20 @@ class Registry:
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
-    def offer_row(self, key: NodeKey, row: RowState, partition: Partition, offset: int) -> None:
-        """A newer row of the log; the record is done when the node has taken it, or a newer one, over."""
+    def offer_row(self, key: NodeKey, row: RowState, partition: Partition, offset: int) -> list[tuple[Partition, int]]:
+        """A newer row of the log; the record is done when the node has taken it, or a newer one, over.
+
+        Returns the records that are done by that: what this one replaces need not be read again, since this one will.
+        """
         with self._lock:
             state = self._nodes.setdefault(key, NodeState(key))
             state.partition = partition
+            replaced: list[tuple[Partition, int]] = []
             if state.row is None or row.version > state.row.version:
                 state.row = row
+                replaced, state.offsets = state.offsets, []
             state.offsets.append((partition, offset))
+            return replaced
 
     def take_offsets(self, state: NodeState, upto: RowState | None) -> list[tuple[Partition, int]]:
         """Records that are done now that `upto` is taken over; none if a newer row has come meanwhile."""
@@ -130,21 +138,41 @@ class Registry:
             known = state.node
             if known is not None and _is_older(node.resource_version, known.resource_version):
                 return
+            if _is_older(node.resource_version, state.node_end):
+                return
             if not gone and known is not None and known.resource_version == node.resource_version:
                 return
             state.node, state.node_known = (None, False) if gone else (node, True)
+            state.node_end = node.resource_version if gone else ""
             self._by_name[node.key.namespace, node.name] = node.key
         self.claim(node.key, (ref for _, ref in node.inventory))
         self._wake(node.key)
 
-    def node_gone(self, namespace: str, name: str) -> None:
-        """A LynqNode vanished between two lists: look it up again."""
+    def put_node(self, state: NodeState, node: ObservedNode | None) -> None:
+        """The answer to our own write or read of the LynqNode; a watch may have told of what came after it already."""
+        with self._lock:
+            known = state.node if state.node_known else None
+            if node is None:
+                state.node, state.node_known = known, True
+                return
+            if _is_older(node.resource_version, state.node_end):
+                state.node, state.node_known = None, False
+                return
+            if known is None or not _is_older(node.resource_version, known.resource_version):
+                state.node = node
+            state.node_known, state.node_end = True, ""
+            self._by_name[node.key.namespace, node.name] = node.key
+
+    def node_gone(self, namespace: str, name: str, version: str) -> None:
+        """A LynqNode vanished between two lists, the second of which had this resourceVersion: look it up again."""
         with self._lock:
             key = self._by_name.get((namespace, name))
             state = self._nodes.get(key) if key else None
             if state is None:
                 return
-            state.node, state.node_known = None, False
+            if state.node is not None and _is_older(version, state.node.resource_version):
+                return
+            state.node, state.node_known, state.node_end = None, False, version
         self._wake(state.key)
 
     # -- objects -------------------------------------------------------------------------------------------------
@@ -171,8 +199,10 @@ class Registry:
             if not hides_end:
                 self._gone.pop(seen.ref, None)
                 known = self._objects.get(seen.ref)
-                if isinstance(known, ObservedObject) and isinstance(seen, ObservedObject):
-                    seen = known if _is_older(seen.resource_version, known.resource_version) else seen
+                if isinstance(known, ObservedObject) and (
+                    isinstance(seen, Absent) or _is_older(seen.resource_version, known.resource_version)
+                ):
+                    seen = known  # told while we asked; if that is over already, the watch will tell that too
                 self._objects[seen.ref] = seen
         if hides_end and owner is not None:
             self._wake(owner)

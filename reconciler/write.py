@@ -71,8 +71,7 @@ class Writer:
 
     def _write_node(self, state: NodeState, record: NodeRecord) -> None:
         with self._metrics.write("LynqNode"):
-            state.node = self._cluster.write_node(record, state.node)
-            state.node_known = True
+            self._registry.put_node(state, self._cluster.write_node(record, state.node))
 
     def _perform(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
         """One call for one object; failures are remembered on the node, never raised past it."""

@@ -93,7 +93,8 @@ class Watches:
 
     def _on_node(self, event: EventType, raw: dict[str, Any]) -> None:
         if "spec" not in raw:
-            self._registry.node_gone(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
+            metadata = raw["metadata"]
+            self._registry.node_gone(metadata.get("namespace", ""), metadata["name"], metadata["resourceVersion"])
             return
         try:
             node = observe_node(raw)

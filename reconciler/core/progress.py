@@ -20,14 +20,17 @@ class PartitionProgress:
     next_offset: int
     """The lowest offset that is not known to be done: what is to be committed."""
     highest: Version | None = None
-    """The highest version seen in the partition; travels in the commit's metadata."""
-    _open: dict[int, int] = field(default_factory=dict)
-    """Offset → number of nodes that still have to take it over."""
+    """The highest version seen in the partition."""
+    _before: Version | None = None
+    """`highest` before the record that is being taken."""
+    _open: dict[int, tuple[int, Version | None]] = field(default_factory=dict)
+    """Offset → number of nodes that still have to take it over, and the highest version before it."""
     _end: int = 0
     """One past the last offset taken."""
 
     def admit(self, version: Version) -> bool:
         """Whether the record is newer than all before it; remembers it if so."""
+        self._before = self.highest
         if self.highest is not None and version <= self.highest:
             return False
         self.highest = version
@@ -37,16 +40,17 @@ class PartitionProgress:
         """A record was read; `nodes` nodes must finish it (0: nothing to do)."""
         self._end = offset + 1
         if nodes:
-            self._open[offset] = nodes
+            self._open[offset] = nodes, self._before
+        self._before = self.highest
         self._advance()
 
     def finish(self, offset: int) -> None:
         """One node has taken the record over; unknown offsets (from before a rebalance) are ignored."""
-        left = self._open.get(offset)
-        if left is None:
+        left, before = self._open.get(offset, (0, None))
+        if not left:
             return
         if left > 1:
-            self._open[offset] = left - 1
+            self._open[offset] = left - 1, before
             return
         del self._open[offset]
         self._advance()
@@ -54,6 +58,14 @@ class PartitionProgress:
     def _advance(self) -> None:
         lowest = next(iter(self._open), self._end)  # taken in order, so the first open one is the lowest
         self.next_offset = max(self.next_offset, lowest)
+
+    @property
+    def highest_done(self) -> Version | None:
+        """The highest version below `next_offset`: what travels in the commit's metadata.
+
+        Were it the highest seen, a successor would take what is not done yet for repeats.
+        """
+        return next(iter(self._open.values()))[1] if self._open else self.highest
 
     @property
     def read_upto(self) -> int:

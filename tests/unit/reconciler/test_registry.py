@@ -151,10 +151,42 @@ def test_a_lynqnode_that_is_gone_is_to_be_looked_up(world: World) -> None:
 
 def test_a_lynqnode_that_a_list_misses_is_found_by_its_name(world: World) -> None:
     world.registry.node_seen(node(9), gone=False, partition=SHARD)
-    world.registry.node_gone(SPACE, KEY.name)
-    world.registry.node_gone(SPACE, "unknown")
+    world.registry.node_gone(SPACE, KEY.name, "8")
+    assert world.registry.state(KEY).node_known, "it was made after that list"
+    world.registry.node_gone(SPACE, KEY.name, "10")
+    world.registry.node_gone(SPACE, "unknown", "10")
     assert not world.registry.state(KEY).node_known
     assert world.woken == [KEY, KEY]
+
+
+def test_an_older_answer_of_our_own_does_not_hide_a_newer_lynqnode(world: World) -> None:
+    """Somebody changed it right after our write, and the watch told that before the write was answered."""
+    state = world.registry.state(KEY)
+    world.registry.node_seen(node(9), gone=False, partition=SHARD)
+    world.registry.put_node(state, node(8))
+    assert (state.node, state.node_known) == (node(9), True)
+    world.registry.put_node(state, node(10))
+    assert state.node == node(10)
+
+
+def test_an_older_answer_of_our_own_does_not_hide_that_a_lynqnode_is_gone(world: World) -> None:
+    state = world.registry.state(KEY)
+    world.registry.node_seen(node(9), gone=True, partition=SHARD)
+    world.registry.put_node(state, node(8))
+    assert (state.node, state.node_known) == (None, False), "to be looked up"
+    world.registry.put_node(state, node(11))
+    assert (state.node, state.node_known) == (node(11), True), "made again"
+
+
+def test_a_look_that_finds_nothing_does_not_hide_what_a_watch_told_meanwhile(world: World) -> None:
+    state = world.registry.state(KEY)
+    world.registry.node_seen(node(9), gone=False, partition=SHARD)
+    world.registry.put_node(state, None)
+    assert state.node == node(9)
+    world.registry.claim(KEY, [REF])
+    world.registry.object_seen(seen(7), gone=False)
+    world.registry.put(Absent(REF))
+    assert world.held_version() == "7"
 
 
 def test_a_lynqnode_s_inventory_wakes_it(world: World) -> None:
@@ -167,8 +199,8 @@ def test_a_lynqnode_s_inventory_wakes_it(world: World) -> None:
 # -- rows and offsets -------------------------------------------------------------------------------------------------
 
 
-def offer(world: World, offset: int, row: RowState, key: NodeKey = KEY) -> None:
-    world.registry.offer_row(key, row, SHARD, offset)
+def offer(world: World, offset: int, row: RowState, key: NodeKey = KEY) -> list[tuple[Partition, int]]:
+    return world.registry.offer_row(key, row, SHARD, offset)
 
 
 def test_the_newest_row_wins(world: World) -> None:
@@ -183,9 +215,9 @@ def test_offsets_are_done_only_for_the_row_that_was_taken(world: World) -> None:
     offer(world, 1, first)
     state = world.registry.state(KEY)
     taken = state.row
-    offer(world, 2, second)
+    assert offer(world, 2, second) == [(SHARD, 1)], "its record says it all"
     assert world.registry.take_offsets(state, taken) == []
-    assert world.registry.take_offsets(state, state.row) == [(SHARD, 1), (SHARD, 2)]
+    assert world.registry.take_offsets(state, state.row) == [(SHARD, 2)]
     assert world.registry.take_offsets(state, state.row) == [], "each is told once"
 
 

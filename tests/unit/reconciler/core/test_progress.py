@@ -49,6 +49,24 @@ def test_every_order_of_four_completions() -> None:
             assert progress.next_offset == next(i for i in range(5) if i not in done)
 
 
+def test_what_is_committed_tells_no_version_that_is_not_done() -> None:
+    """A successor took the record before it for a repeat, and the change was lost."""
+    progress = PartitionProgress(next_offset=10, highest=version(900))
+    for offset in (10, 11, 12):
+        assert progress.admit(version(offset * 100))
+        progress.take(offset, 1)
+    progress.finish(11)
+    assert (progress.next_offset, progress.highest_done) == (10, version(900))
+    successor = PartitionProgress(progress.next_offset, progress.highest_done)
+    assert successor.admit(version(1000))
+    progress.finish(10)
+    assert (progress.next_offset, progress.highest_done) == (12, version(1100))
+    assert not progress.admit(version(1200))
+    progress.take(13, 0)
+    progress.finish(12)
+    assert (progress.next_offset, progress.highest_done) == (14, version(1200))
+
+
 def test_gaps_between_offsets_are_passed_over() -> None:
     progress = PartitionProgress(next_offset=0)
     progress.take(5, 1)
