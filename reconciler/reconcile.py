@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.drift import untouched
 from reconciler.core.graph import order
 from reconciler.core.next import next_step
 from reconciler.core.objects import (
@@ -139,6 +140,7 @@ class Reconciler:
                     self._delete_node(state)
                     continue
                 if not self._writer.execute(state, self._record(state, goal, desired, step), step, goal.version):
+                    self._note(state, desired, observed, step)
                     return self._finish(state, goal, desired, step)
             except (ObjectConflict, ObjectNotFound):
                 state.node, state.node_known = None, False
@@ -194,6 +196,8 @@ class Reconciler:
             applied_at_s=dict(state.applied_at_s),
             failures=dict(state.failures),
             doubtful=frozenset(state.doubtful),
+            settled=state.settled,
+            repairs=state.repairs,
             node=(state.key.namespace, label_value(state.key.name)),
         )
 
@@ -236,6 +240,14 @@ class Reconciler:
         if state.partition is not None:
             return shard_label(*state.partition)
         return state.node.shard if state.node else ""
+
+    def _note(self, state: NodeState, desired: Desired, observed: Observed, step: Step) -> None:
+        """Which objects nobody has touched, for the next run; what is another node's is looked at anew then."""
+        state.settled.update(untouched(desired, observed))
+        foreign = {w.id for w in step.waits if w.reason is WaitReason.FOREIGN}
+        for item in desired.objects:
+            if item.id in foreign:
+                self._registry.forget(item.ref)
 
     # -- the end of a run ----------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from reconciler.core.catalog import NodeKey
-from reconciler.core.objects import Absent, Failure, ObjectRef, ObservedObject
+from reconciler.core.objects import Absent, Failure, ObjectRef, ObservedObject, Repair
 from reconciler.core.record import ObservedNode
 from reconciler.core.variables import NodeRow
 from reconciler.ports import Partition
@@ -55,6 +55,10 @@ class NodeState:
     held_since_s: dict[ObjectRef, float] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     doubtful: set[ObjectRef] = field(default_factory=set)
+    settled: dict[ObjectRef, tuple[str, str]] = field(default_factory=dict)
+    """See `Observed.settled`."""
+    repairs: dict[ObjectRef, tuple[Repair, ...]] = field(default_factory=dict)
+    """See `Observed.repairs`."""
     tries: int = 0
     """Failed runs in a row."""
     status_at_s: float = float("-inf")

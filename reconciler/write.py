@@ -11,7 +11,9 @@ from concurrent.futures import Executor, Future
 
 import structlog
 
-from reconciler.core.objects import Delete, Failure, Look, ObjectRef, Step, Write
+from reconciler.core.adoption import adopts
+from reconciler.core.drift import remember
+from reconciler.core.objects import Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
 from reconciler.core.record import NodeRecord
 from reconciler.metrics import Metrics
 from reconciler.ports import Cluster
@@ -25,6 +27,8 @@ __all__ = ["RETRY", "Writer"]
 
 log = structlog.get_logger(__name__)
 
+_SOON_S = 1.0
+"""After which a conflict is tried again at the object's next change."""
 RETRY = Backoff(first_s=0.25, cap_s=30.0)
 """Between tries of a refused write, and of a node that could not be worked on at all."""
 
@@ -75,21 +79,21 @@ class Writer:
 
     def _perform(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
         """One call for one object; failures are remembered on the node, never raised past it."""
-        resource_id, ref, digest = _subject(action)
+        resource_id, ref, digest, seen = _subject(action)
         try:
             with self._metrics.write(ref.kind):
                 self._call(state, action, version)
         except (ObjectConflict, ObjectNotFound) as error:
             self._registry.forget(ref)
             if isinstance(error, ObjectNotFound) and isinstance(action, Write):
-                self._fail(state, resource_id, error, digest)
+                self._fail(state, resource_id, error, (digest, seen))
         except ClusterError as error:
             if error.retriable:
                 self._registry.forget(ref)
                 state.doubtful.add(ref)
             if isinstance(action, Look):
                 raise
-            self._fail(state, resource_id, error, digest)
+            self._fail(state, resource_id, error, (digest, seen))
         else:
             state.failures.pop(resource_id, None)
 
@@ -103,21 +107,39 @@ class Writer:
             case Write():
                 wanted = action.object
                 with self._metrics.apply(state.key, wanted.ref.kind, wanted.conflict_policy.value):
-                    self._registry.put(self._cluster.write(action, version))
-                state.applied_at_s[action.object.ref] = self._clock.monotonic_s()
-                state.doubtful.discard(action.object.ref)
+                    answer = self._cluster.write(action, version)
+                self._written(state, action, answer)
 
-    def _fail(self, state: NodeState, resource_id: str, error: ClusterError, digest: str) -> None:
+    def _written(self, state: NodeState, write: Write, answer: ObservedObject) -> None:
+        ref, now_s = write.object.ref, self._clock.monotonic_s()
+        self._registry.put(answer)
+        state.applied_at_s[ref] = now_s
+        state.doubtful.discard(ref)
+        state.settled[ref] = (write.object.hash, answer.managed)
+        rival = write.base.rival if write.base else ""
+        if write.repairs:
+            state.repairs[ref] = remember(state.repairs.get(ref, ()), Repair(now_s, rival, write.object.hash))
+            log.info("change of another manager taken back", node=str(state.key), resource=write.object.id,
+                     object=str(ref), field=write.repairs, manager=rival)  # fmt: skip
+        elif adopts(write.base):
+            log.info("object adopted", node=str(state.key), resource=write.object.id, object=str(ref))
+
+    def _fail(self, state: NodeState, resource_id: str, error: ClusterError, tried: tuple[str, str]) -> None:
+        """Remember why, and when to try again; `tried`: hash of what was sent, resourceVersion of what was there."""
+        digest, seen = tried
         before = state.failures.get(resource_id)
         state.tries = state.tries + 1 if before is not None and before.hash == digest else 0
         pause_s = RETRY.delay_s(state.tries, random.random())  # noqa: S311  # jitter
         if isinstance(error, ClusterBusy):
             pause_s = max(pause_s, error.retry_after_s)
+        now_s = self._clock.monotonic_s()
         state.failures[resource_id] = Failure(
             text=str(error),
-            retry_at_s=self._clock.monotonic_s() + pause_s,
+            retry_at_s=now_s + pause_s,
             hash=digest,
             conflicted=isinstance(error, FieldConflict),
+            seen=seen,
+            soon_s=now_s + _SOON_S,
         )
         log.warning("write refused", node=str(state.key), resource=resource_id, error=str(error))
 
@@ -126,12 +148,13 @@ def _moves_traffic(action: Write | Delete | Look) -> bool:
     return isinstance(action, Write) and bool(action.left)
 
 
-def _subject(action: Write | Delete | Look) -> tuple[str, ObjectRef, str]:
-    """(resource id, object, hash of what is sent); a look has no id."""
+def _subject(action: Write | Delete | Look) -> tuple[str, ObjectRef, str, str]:
+    """(resource id, object, hash of what is sent, resourceVersion it is computed from); a look has no id."""
     match action:
         case Look():
-            return "", action.ref, ""
+            return "", action.ref, "", ""
         case Delete():
-            return action.id, action.base.ref, ""
+            return action.id, action.base.ref, "", action.base.resource_version
         case Write():
-            return action.object.id, action.object.ref, action.object.hash
+            seen = action.base.resource_version if action.base else ""
+            return action.object.id, action.object.ref, action.object.hash, seen

@@ -27,7 +27,8 @@ stop), conditions and the CLI. Never: carries a password; texts read subject, ve
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
+from collections.abc import Sequence
+from typing import Final, TypedDict, Unpack
 
 __all__ = [
     "ClusterBusy",
@@ -197,14 +198,30 @@ class ObjectConflict(ClusterError):
 
 
 class FieldConflict(ClusterError):
-    """409 of a server-side apply: fields are owned by another manager. `managers` are their names."""
+    """Fields of the write are owned by another manager. `managers` are their names."""
 
     reason = "ResourceConflict"
+    _TOLD: Final = 5
+    """Fields that the text names."""
 
-    def __init__(self, text: str, *, managers: tuple[str, ...], fields: tuple[str, ...]) -> None:
-        super().__init__(text, status=409)
+    def __init__(self, text: str, *, managers: tuple[str, ...], fields: tuple[str, ...], mend: str = "") -> None:
+        super().__init__(text, status=409, mend=mend)
         self.managers = managers
         self.fields = fields
+
+    @classmethod
+    def over(cls, causes: Sequence[tuple[str, str]]) -> FieldConflict:
+        """From (manager, field) of each."""
+        managers = tuple(sorted({manager for manager, _ in causes}))
+        fields = tuple(dict.fromkeys(field for _, field in causes))
+        more = f" and {len(fields) - cls._TOLD} more" if len(fields) > cls._TOLD else ""
+        who = f"manager{'s' if len(managers) > 1 else ''} {', '.join(managers)}"
+        return cls(
+            f"{who} own{'' if len(managers) > 1 else 's'} {', '.join(fields[: cls._TOLD])}{more}",
+            managers=managers,
+            fields=fields,
+            mend="Let go of it there, or set conflictPolicy: Force",
+        )
 
 
 class ObjectNotFound(ClusterError):

@@ -40,6 +40,7 @@ __all__ = [
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 _APPLY = "application/apply-patch+yaml"
 _JSON = "application/json"
+Query = Mapping[str, str] | None
 _METADATA = f"{_JSON};as=%s;g=meta.k8s.io;v=v1"
 """Asks for metadata alone (Kubernetes API concepts, "Metadata-only fetches")."""
 
@@ -186,18 +187,23 @@ class KubeClient:
         path = kind.path(metadata.get("namespace", ""), metadata["name"], subresource)
         return self._json("PATCH", path, query=query, body=body, content_type=_APPLY)
 
-    def merge_patch(self, kind: ResourceType, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """JSON merge patch (RFC 7386)."""
-        return self._json("PATCH", kind.path(namespace, name), body=body, content_type="application/merge-patch+json")
+    def merge_patch(
+        self, kind: ResourceType, namespace: str, name: str, body: Mapping[str, Any], query: Query = None
+    ) -> dict[str, Any]:
+        """JSON merge patch (RFC 7386). Raises ObjectConflict when it holds another uid or resourceVersion than the live
+        object, ObjectNotFound. `query`, here and below: fieldManager, dryRun."""
+        path = kind.path(namespace, name)
+        return self._json("PATCH", path, query=query, body=body, content_type="application/merge-patch+json")
 
-    def create(self, kind: ResourceType, body: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, kind: ResourceType, body: Mapping[str, Any], query: Query = None) -> dict[str, Any]:
         """POST. Raises ObjectConflict when it exists."""
-        return self._json("POST", kind.path(body["metadata"].get("namespace", "")), body=body)
+        return self._json("POST", kind.path(body["metadata"].get("namespace", "")), query=query, body=body)
 
-    def replace(self, kind: ResourceType, body: Mapping[str, Any]) -> dict[str, Any]:
-        """PUT with the resourceVersion in the body. Raises ObjectConflict when it is not the live one."""
+    def replace(self, kind: ResourceType, body: Mapping[str, Any], query: Query = None) -> dict[str, Any]:
+        """PUT. Raises ObjectConflict when uid or resourceVersion in the body are not the live ones, ObjectNotFound."""
         metadata = body["metadata"]
-        return self._json("PUT", kind.path(metadata.get("namespace", ""), metadata["name"]), body=body)
+        path = kind.path(metadata.get("namespace", ""), metadata["name"])
+        return self._json("PUT", path, query=query, body=body)
 
     def delete(
         self, kind: ResourceType, namespace: str, name: str, *, uid: str = "", resource_version: str = ""

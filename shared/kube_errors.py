@@ -44,9 +44,7 @@ def error_of(method: str, path: str, code: int, body: bytes, retry_after: str) -
     causes = (status.get("details") or {}).get("causes") or []
     conflicts = [c for c in causes if c.get("reason") == "FieldManagerConflict"]
     if code == 409 and conflicts:
-        found = [m for c in conflicts if (m := _MANAGER.search(c.get("message", "")))]
-        managers = tuple(sorted({m[1] for m in found}))
-        return FieldConflict(message, managers=managers, fields=tuple(c.get("field", "") for c in conflicts))
+        return FieldConflict.over([(_manager(c), str(c.get("field") or "")) for c in conflicts])
     if code == 422 and any(c.get("field") == "metadata.uid" for c in causes):
         return ObjectConflict(message, status=code)
     if code in (401, 403):
@@ -55,6 +53,11 @@ def error_of(method: str, path: str, code: int, body: bytes, retry_after: str) -
         return ClusterBusy(message, retry_after_s=float(retry_after) if retry_after.isdigit() else 1.0)
     kind = _BY_CODE.get(code, ClusterUnreachable if code >= 500 else ClusterError)
     return (ObjectInvalid if message.startswith(_UNTYPED) else kind)(message, status=code)
+
+
+def _manager(cause: dict[str, Any]) -> str:
+    found = _MANAGER.search(str(cause.get("message") or ""))
+    return found[1] if found else "of another name"
 
 
 def _status(body: bytes) -> dict[str, Any]:

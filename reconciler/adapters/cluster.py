@@ -1,28 +1,23 @@
 """Fenced writes of children and LynqNodes, and single reads (port `Cluster`).
 
-The fence (Kubernetes API, "Server-Side Apply"; behaviours pinned by tests/component/test_fence.py): an update carries
-metadata.uid and metadata.resourceVersion of what it was computed from; a create carries resourceVersion "1", which
-applies only if the object is absent; a delete carries both as preconditions.
 Fed by: reconcile.py. Feeds: the API server. Never: retries or reads before it writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from reconciler.core.objects import ANNOTATION_LEFT, Absent, Delete, ObjectRef, ObservedObject, Write
+from reconciler.adapters.strategies import ONLY_IF_ABSENT, ObjectWriter
+from reconciler.core.objects import Absent, Delete, ObjectRef, ObservedObject, Write
 from reconciler.core.record import NodeRecord, ObservedNode, observe_node
 from reconciler.core.slim import slim
 from shared.errors import ObjectNotFound
 from shared.kube import NODES, KubeClient, ResourceType
-from shared.model.names import ANNOTATION_APPLIED_HASH, ANNOTATION_ROW_VERSION, API_VERSION, FIELD_MANAGER
+from shared.model.names import API_VERSION, FIELD_MANAGER
 from shared.model.version import Version
 
 __all__ = ["KubeCluster"]
-
-ONLY_IF_ABSENT: Final = "1"
-"""No live object ever has this resourceVersion, so the apply fails unless there is none."""
 
 
 class KubeCluster:
@@ -30,6 +25,7 @@ class KubeCluster:
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
+        self._writer = ObjectWriter(client)
 
     def _type(self, ref: ObjectRef) -> ResourceType:
         return self._client.resource_type(ref.api_version, ref.kind)
@@ -44,19 +40,8 @@ class KubeCluster:
             return Absent(ref)
 
     def write(self, write: Write, version: Version) -> ObservedObject:
-        """Server-side apply with stamps and fence."""
-        wanted = write.object
-        metadata = dict(wanted.manifest["metadata"])
-        annotations = dict(metadata.get("annotations") or {})
-        annotations[ANNOTATION_APPLIED_HASH] = wanted.hash
-        annotations[ANNOTATION_ROW_VERSION] = version.text()
-        left = write.left if write.left is not None else (write.base.left if write.base else ())
-        if left:
-            annotations[ANNOTATION_LEFT] = ",".join(left)
-        metadata["annotations"] = annotations
-        _fence(metadata, write.base)
-        body = {**wanted.manifest, "metadata": metadata}
-        return slim(self._client.apply(self._type(wanted.ref), body, manager=FIELD_MANAGER, force=write.force))
+        """As the patch strategy says, with stamps and fence."""
+        return slim(self._writer.write(write, version.text()))
 
     def delete(self, delete: Delete) -> None:
         """Delete in the background with preconditions."""

@@ -5,6 +5,7 @@ Fed by: live objects and answers of a dry-run. Feeds: diff.py. Never: shows a va
 
 from __future__ import annotations
 
+import base64
 import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -88,10 +89,19 @@ def hide(text: str, manifest: Mapping[str, Any]) -> str:
     """A message about an object, without the values that a Secret's manifest holds."""
     if manifest.get("kind") != "Secret":
         return text
-    values = [str(v) for field in ("data", "stringData") for v in (manifest.get(field) or {}).values()]
+    values = [str(v) for v in (manifest.get("stringData") or {}).values()]
+    for value in (manifest.get("data") or {}).values():
+        values += [str(value), _decoded(str(value))]
     for value in sorted(filter(None, values), key=len, reverse=True):
         text = text.replace(value, _MASK)
     return text
+
+
+def _decoded(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def unified(before: str, after: str, title: str) -> str:

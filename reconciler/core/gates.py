@@ -110,7 +110,7 @@ def wanted(member: Member, scene: Scene) -> int:
     if member.ref.kind == "DaemonSet":
         fresh = live is not None and member.live is not None and live.observed_generation >= member.live.generation
         return live.wanted if live and fresh else 1
-    replicas = member.desired.manifest["spec"].get("replicas")
+    replicas = member.desired.replicas if live else member.desired.manifest["spec"].get("replicas")
     if isinstance(replicas, int):
         rescaled = live is not None and member.live is not None and member.live.applied_hash == member.desired.hash
         return max(live.wanted, min(1, replicas)) if live and rescaled else replicas

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from reconciler.core import gates
+from reconciler.core import drift, gates
+from reconciler.core.adoption import retracked
+from reconciler.core.fields import left_to_autoscalers
 from reconciler.core.graph import sequence
 from reconciler.core.objects import (
     Absent,
@@ -38,8 +40,10 @@ from shared.model.form import ConflictPolicy, CreationPolicy
 
 __all__ = ["next_step"]
 
-_APPLIED: Final = frozenset({WaitReason.NOT_READY, WaitReason.TIMED_OUT, WaitReason.FAILED})
+_APPLIED: Final = frozenset({WaitReason.NOT_READY, WaitReason.TIMED_OUT, WaitReason.FAILED, WaitReason.CONFLICTED})
 """Reasons of objects that are written as wanted."""
+_LOOK_AGAIN_S: Final = 10.0
+"""After which it is looked whether an object of another node is still there."""
 
 
 def next_step(desired: Desired, observed: Observed, now_s: float) -> Step:
@@ -48,6 +52,7 @@ def next_step(desired: Desired, observed: Observed, now_s: float) -> Step:
     looks = tuple(Look(ref) for ref in refs if ref not in observed.objects)
     if looks:
         return Step(writes=looks, waits=(), timer_at_s=None)
+    desired = left_to_autoscalers(desired, observed)
     run = _Run(desired, observed, now_s)
     objects = {o.id: o for o in desired.objects}
     for name in sequence({name: o.depend_ids for name, o in objects.items()}):
@@ -146,6 +151,7 @@ class _Run:
         if live is not None and self._is_foreign(live):
             text = f"{item.ref} belongs to node {'/'.join(live.node or ())}; give one of the two another name"
             self._wait(item, live, WaitReason.FOREIGN, text, State.FAILED)
+            self._timer(self._now_s + _LOOK_AGAIN_S)
         elif live is not None and live.deleting:
             text = f"{item.ref} is being deleted, and made again once it is gone"
             self._wait(item, live, WaitReason.TERMINATING, text)
@@ -184,8 +190,8 @@ class _Run:
             return
         failure = self._observed.failures.get(item.id)
         failed = failure is not None and failure.hash == sent.hash
-        if failure and failed and self._now_s < failure.retry_at_s:
-            self._timer(failure.retry_at_s)
+        if failure and failed and self._now_s < failure.due_s(live):
+            self._timer(failure.due_s(live))
             self._wait(item, live, WaitReason.RETRY, failure.text, State.FAILED)
             return
         left = None
@@ -199,10 +205,17 @@ class _Run:
             left = tuple(m.id for m in route.leaves)
         elif route is not None and route.returned:
             left = ()
-        force = item.conflict_policy is ConflictPolicy.FORCE
-        self._writes.append(Write(sent, live, left, force))
+        self._writes.append(self._write(sent, live, left))
         self._in_place = False
         self._note(item, live, State.FAILED if failed else State.PENDING)
+
+    def _write(self, sent: DesiredObject, live: ObservedObject | None, left: tuple[str, ...] | None) -> Write:
+        """By force what conflictPolicy says, and what was ours: then Stuck would leave it as somebody else made it."""
+        if live is not None and live.once and sent.creation_policy is CreationPolicy.ONCE:
+            return Write(retracked(sent, live), live, left)
+        ours = live is not None and live.applied_hash == sent.hash
+        repairs = drift.taken(sent, live, self._observed) if live is not None else ""
+        return Write(sent, live, left, ours or sent.conflict_policy is ConflictPolicy.FORCE, repairs)
 
     def _depends(self, item: DesiredObject, live: ObservedObject | None, route: Route | None) -> bool:
         """Whether a dependency holds the write; a wait is noted then."""
@@ -226,6 +239,11 @@ class _Run:
 
     def _stand(self, item: DesiredObject, live: ObservedObject) -> None:
         """An object that is as wanted: is it ready, and if not, for how long may it take?"""
+        field = drift.taken(item, live, self._observed)
+        park = drift.parked(item, live, field, self._observed, self._now_s) if field else None
+        if park:
+            self._waits.append(Wait(item.id, WaitReason.CONFLICTED, park.text))
+            self._timer(park.until_s)
         if live.readiness is Readiness.READY or not item.wait_for_ready:
             self._ready.append(item.id)
             self._note(item, live, State.FINE, touched=False)
@@ -294,8 +312,11 @@ class _Run:
         if live is None:
             return True
         if sent.creation_policy is CreationPolicy.ONCE:
-            return not live.applied_hash
-        return live.applied_hash != sent.hash or sent.ref in self._observed.doubtful
+            return not live.once or (live.node is None and self._observed.node is not None)
+        if live.applied_hash != sent.hash or sent.ref in self._observed.doubtful:
+            return True
+        field = drift.taken(sent, live, self._observed)
+        return bool(field) and drift.parked(sent, live, field, self._observed, self._now_s) is None
 
     def _wait(
         self,
@@ -333,7 +354,6 @@ def _keep_size(item: DesiredObject, live: ObservedObject | None) -> DesiredObjec
     """The same object, but not asking for fewer replicas than it has now; itself when it does not."""
     if live is None or live.workload is None or item.creation_policy is CreationPolicy.ONCE:
         return item
-    replicas = item.manifest["spec"].get("replicas")
-    if not isinstance(replicas, int) or replicas >= live.workload.wanted:
+    if item.replicas is None or item.replicas >= live.workload.wanted:
         return item
     return item.with_replicas(live.workload.wanted)

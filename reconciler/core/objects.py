@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from reconciler.core.location import Location, without
 from shared.model.form import ConflictPolicy, CreationPolicy, DeletionPolicy, PatchStrategy
 from shared.model.version import Version
 
@@ -27,6 +28,7 @@ __all__ = [
     "Observed",
     "ObservedObject",
     "Readiness",
+    "Repair",
     "Step",
     "Wait",
     "WaitReason",
@@ -49,9 +51,13 @@ class ObjectRef(NamedTuple):
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
-def applied_hash(manifest: Mapping[str, Any]) -> str:
-    """First 16 hex digits of SHA-256 over the manifest as sorted compact JSON: Lynq's `lynq.sh/applied-hash` form."""
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def applied_hash(manifest: Mapping[str, Any], ignored: tuple[Location, ...] = ()) -> str:
+    """First 16 hex digits of SHA-256 over the manifest as sorted compact JSON: Lynq's `lynq.sh/applied-hash` form.
+
+    What is ignored is left out: another value there is no change.
+    """
+    counted = without(manifest, ignored) if ignored else manifest
+    text = json.dumps(counted, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -64,7 +70,7 @@ class DesiredObject:
     manifest: Mapping[str, Any]
     """The body to apply: apiVersion, kind, metadata (name, namespace, labels, annotations, owners), the rest."""
     hash: str
-    """`applied_hash(manifest)`."""
+    """`applied_hash(manifest, ignored)`."""
     depend_ids: tuple[str, ...] = ()
     skip_on_dependency_failure: bool = True
     creation_policy: CreationPolicy = CreationPolicy.WHEN_NEEDED
@@ -73,12 +79,20 @@ class DesiredObject:
     patch_strategy: PatchStrategy = PatchStrategy.APPLY
     wait_for_ready: bool = True
     timeout_s: int = 300
+    ignored: tuple[Location, ...] = ()
+    """Places of the manifest that count for the creation alone (ignoreFields, replicas that an autoscaler sets)."""
+
+    @property
+    def replicas(self) -> int | None:
+        """How many it asks a live object for; None when that is not its business."""
+        replicas = (self.manifest.get("spec") or {}).get("replicas")
+        return replicas if isinstance(replicas, int) and REPLICAS not in self.ignored else None
 
     def with_replicas(self, replicas: int) -> DesiredObject:
         """The same object asking for `replicas`; manifest and hash are of what will be sent."""
         manifest = copy.deepcopy(dict(self.manifest))
         manifest["spec"]["replicas"] = replicas
-        return replace(self, manifest=manifest, hash=applied_hash(manifest))
+        return replace(self, manifest=manifest, hash=applied_hash(manifest, self.ignored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +145,14 @@ class ObservedObject:
     """Annotation `lynq.sh/applied-hash`, empty when it is not ours."""
     row_version: Version | None = None
     """Annotation `lynq.sh/row-version`."""
-    managed_hash: str = ""
-    """Hash of the managedFields entry of our manager (its fieldsV1), to notice drift; empty when there is none."""
+    managed: str = ""
+    """What our manager owns of it (managed.py); empty when nothing is known."""
+    rival: str = ""
+    """The other manager that wrote to it last."""
+    scaled: bool = False
+    """An autoscaler has set its `spec.replicas`."""
+    once: bool = False
+    """Annotation `lynq.sh/created-once`."""
     node: tuple[str, str] | None = None
     """(namespace, name) of the LynqNode that the tracking labels name."""
     deleting: bool = False
@@ -153,6 +173,17 @@ class ObservedObject:
     """Why it is not ready, in words, when the object says so."""
 
 
+class Repair(NamedTuple):
+    """A field that was taken back."""
+
+    at_s: float
+    """Monotonic seconds."""
+    rival: str
+    """The manager it was taken from; empty when the field had been removed."""
+    hash: str
+    """Of the object at that time."""
+
+
 class Absent(NamedTuple):
     """Known not to exist: a GET by name answered 404, or our own delete did."""
 
@@ -170,6 +201,15 @@ class Failure:
     """The hash that was refused."""
     conflicted: bool = False
     """Another field manager owns a field (conflictPolicy Stuck)."""
+    seen: str = ""
+    """resourceVersion of the object that the conflict was with."""
+    soon_s: float = 0.0
+    """Monotonic seconds from which on a conflict is tried again if the object has changed."""
+
+    def due_s(self, live: ObservedObject | None) -> float:
+        """Monotonic seconds at which the same is tried again."""
+        changed = self.conflicted and live is not None and live.resource_version != self.seen
+        return min(self.soon_s, self.retry_at_s) if changed else self.retry_at_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +233,10 @@ class Observed:
     """Objects to be written once more even if nothing differs (a write without an answer, a takeover)."""
     held_since_s: Mapping[ObjectRef, float] = field(default_factory=dict)
     """Route → monotonic seconds at which it was first in `Step.held` without a break, as seen by this process."""
+    settled: Mapping[ObjectRef, tuple[str, str]] = field(default_factory=dict)
+    """Object → (hash, `managed`) as our last write was answered: what was not ours then has not been taken since."""
+    repairs: Mapping[ObjectRef, tuple[Repair, ...]] = field(default_factory=dict)
+    """Object → what this process has taken back lately, oldest first."""
     node: tuple[str, str] | None = None
     """The LynqNode as the tracking labels name it: what another node tracks is neither written nor deleted.
     None: every tracked object passes for ours."""
@@ -200,7 +244,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Create or update by server-side apply, fenced by what it was computed from."""
+    """Create or update as the patch strategy says, fenced by what it was computed from."""
 
     object: DesiredObject
     """As it is to be sent (a held workload carries its live replicas)."""
@@ -210,6 +254,8 @@ class Write:
     """Routes: what `lynq.sh/left` is to say; None leaves what is there."""
     force: bool = False
     """Take over fields that another manager owns (conflictPolicy Force, or fields that were ours)."""
+    repairs: str = ""
+    """The field that was changed behind our back, when that is why it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +287,7 @@ class WaitReason(StrEnum):
     TERMINATING = "Terminating"
     FAILED = "Failed"
     FOREIGN = "Foreign"
+    CONFLICTED = "Conflicted"
     CLEANUP = "Cleanup"
 
 
@@ -271,6 +318,7 @@ class Step:
     """Objects no longer rendered that are left in place: deletion policy Retain, or not tracked by this node."""
 
 
+REPLICAS: Final[Location] = ("spec", "replicas")
 ANNOTATION_TEMPLATE_HASH: Final = "lynq.sh/pod-template-hash"
 ANNOTATION_LEFT: Final = "lynq.sh/left"
 ANNOTATION_ALLOW_NO_BACKENDS: Final = "lynq.sh/allow-no-backends"

@@ -6,6 +6,7 @@ to render is reported by its id and leaves its siblings alone.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.fields import autoscaled, is_readable, located
 from reconciler.core.leaf import Leaf, Owning, columns_of, misfit, visible
 from reconciler.core.objects import (
     ANNOTATION_TEMPLATE_HASH,
@@ -28,7 +30,7 @@ from shared.errors import RenderError
 from shared.gotemplate import Sources
 from shared.model.form import CreationPolicy, DeletionPolicy, Form, Rollout, TResource, Typed
 from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_DELETION_POLICY, API_VERSION
+from shared.model.names import ANNOTATION_DELETION_POLICY, ANNOTATION_ONCE, API_VERSION
 from shared.model.version import Version
 
 __all__ = ["NO_SPEC", "CompiledForm", "Owner", "compile_form", "render_node", "render_resources"]
@@ -148,6 +150,10 @@ def _compile_resource(
     finalizers = metadata.get("finalizers") or []
     if not isinstance(finalizers, list):
         raise _error(resource, "metadata.finalizers", f"resource {resource.id}: metadata.finalizers is not a list")
+    for index, path in enumerate(resource.ignore_fields):
+        if not is_readable(path):
+            text = f"resource {resource.id}: ignoreFields[{index}] is no JSONPath"
+            raise _error(resource, f"ignoreFields[{index}]", text)
     rest = {k: v for k, v in body.items() if k not in ("apiVersion", "kind", "metadata", "status")}
     return CompiledResource(
         resource=resource,
@@ -211,7 +217,7 @@ def render_node(
             objects.append(made)
     rollout = compiled.form.spec.rollout or Rollout()
     generation = compiled.form.metadata.generation
-    return Desired(version, tuple(objects), failed, rollout.scale_down_delay_seconds, generation)
+    return Desired(version, autoscaled(objects), failed, rollout.scale_down_delay_seconds, generation)
 
 
 def render_resources(
@@ -252,12 +258,18 @@ def _render_resource(
     template = spec.get("template") if ref.kind in _WORKLOADS and isinstance(spec, dict) else None
     if template is not None:
         metadata["annotations"][ANNOTATION_TEMPLATE_HASH] = applied_hash(template)
+    once = resource.creation_policy is CreationPolicy.ONCE
+    if once:
+        metadata["annotations"][ANNOTATION_ONCE] = "true"
+    if (ref.api_version, ref.kind) == ("v1", "Secret"):
+        body = _encoded(body)
     manifest = {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata, **body}
+    ignored = located(manifest, resource.ignore_fields) if resource.ignore_fields and not once else ()
     return DesiredObject(
         id=resource.id,
         ref=ref,
         manifest=manifest,
-        hash=applied_hash(manifest),
+        hash=applied_hash(manifest, ignored),
         depend_ids=tuple(resource.depend_ids),
         skip_on_dependency_failure=resource.skip_on_dependency_failure,
         creation_policy=resource.creation_policy,
@@ -266,7 +278,18 @@ def _render_resource(
         patch_strategy=resource.patch_strategy,
         wait_for_ready=resource.wait_for_ready,
         timeout_s=resource.timeout_seconds,
+        ignored=ignored,
     )
+
+
+def _encoded(body: dict[str, Any]) -> dict[str, Any]:
+    """A Secret with its `stringData` as `data`: the API server keeps no trace of who changed what that became."""
+    texts = body.get("stringData")
+    if not isinstance(texts, dict):
+        return body
+    data = {k: base64.b64encode(str(v).encode("utf-8", "surrogatepass")).decode() for k, v in texts.items()}
+    rest = {k: v for k, v in body.items() if k != "stringData"}
+    return {**rest, "data": {**(rest.get("data") or {}), **data}}
 
 
 def _reference(form: Form, compiled: CompiledResource, owner: Owner, variables: Mapping[str, object]) -> ObjectRef:

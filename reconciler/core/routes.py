@@ -141,7 +141,7 @@ class _Routes:
             live = _live(self._observed, item.ref)
             if live is None and item.ref not in self._applied:
                 continue
-            if live is not None and live.applied_hash and item.creation_policy is CreationPolicy.ONCE:
+            if live is not None and live.once and item.creation_policy is CreationPolicy.ONCE:
                 if live.selector or live.backends:
                     yield Route(item.id, item.ref, None, live, tuple(self._present(live)))
             elif item.ref.kind == "Service":

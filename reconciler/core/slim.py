@@ -1,7 +1,7 @@
 """A raw live object cut down to what decisions need, and the few reads of a body that routing needs.
 
 Fed by: the watch cache and the answers to our own writes. Feeds: next.py, and routes.py, which reads rendered bodies
-with the same functions. Never: keeps a spec, a Secret's value or a list of managed fields; only hashes of them.
+with the same functions. Never: keeps a spec, a Secret's value, or the fields of other managers.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from reconciler.core.managed import is_label_ours, is_scaled, managed_text, owns_annotation, rival_of
 from reconciler.core.objects import (
     ANNOTATION_LEFT,
     ANNOTATION_TEMPLATE_HASH,
     ObjectRef,
     ObservedObject,
     Workload,
-    applied_hash,
 )
 from reconciler.core.readiness import assess
 from reconciler.core.record import label_value
@@ -23,8 +23,8 @@ from shared.errors import InvalidError
 from shared.model.names import (
     ANNOTATION_APPLIED_HASH,
     ANNOTATION_DELETION_POLICY,
+    ANNOTATION_ONCE,
     ANNOTATION_ROW_VERSION,
-    FIELD_MANAGER,
     LABEL_NODE,
     LABEL_NODE_NAMESPACE,
 )
@@ -42,16 +42,21 @@ def slim(raw: Mapping[str, Any]) -> ObservedObject:
     meta = _map(raw, "metadata")
     annotations = _map(meta, "annotations")
     standing = assess(raw)
+    managed = managed_text(meta)
+    hash_is_ours = owns_annotation(managed, ANNOTATION_APPLIED_HASH)
     return ObservedObject(
         ref=ObjectRef(_text(raw, "apiVersion"), _text(raw, "kind"), _text(meta, "namespace"), _text(meta, "name")),
         uid=_text(meta, "uid"),
         resource_version=_text(meta, "resourceVersion"),
         generation=_int(meta, "generation"),
         readiness=standing.readiness,
-        applied_hash=_text(annotations, ANNOTATION_APPLIED_HASH),
-        row_version=_version(annotations),
-        managed_hash=_managed_hash(meta),
-        node=_node(meta),
+        applied_hash=_text(annotations, ANNOTATION_APPLIED_HASH) if hash_is_ours else "",
+        row_version=_version(annotations) if owns_annotation(managed, ANNOTATION_ROW_VERSION) else None,
+        managed=managed,
+        rival=rival_of(meta),
+        scaled=is_scaled(meta),
+        once=annotations.get(ANNOTATION_ONCE) == "true",
+        node=_node(meta, managed),
         deleting=bool(meta.get("deletionTimestamp")),
         retain=annotations.get(ANNOTATION_DELETION_POLICY) == "Retain",
         selector=route_selector(raw),
@@ -153,17 +158,12 @@ def _available(kind: str, status: Mapping[str, Any]) -> int:
     return _int(status, "availableReplicas")
 
 
-def _managed_hash(meta: Mapping[str, Any]) -> str:
-    for entry in _maps(meta, "managedFields"):
-        if (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply") and not entry.get("subresource"):
-            return applied_hash(_map(entry, "fieldsV1"))
-    return ""
-
-
-def _node(meta: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The tracking labels; an object that Lynq made names its node by the controller's ownerReference alone."""
+def _node(meta: Mapping[str, Any], managed: str) -> tuple[str, str] | None:
+    """The tracking labels, unless somebody else has written them; an object that Lynq made, or one whose labels are
+    gone, names its node by the controller's ownerReference."""
     labels = _map(meta, "labels")
-    if name := _text(labels, LABEL_NODE):
+    name = _text(labels, LABEL_NODE)
+    if name and is_label_ours(meta, managed, LABEL_NODE):
         return _text(labels, LABEL_NODE_NAMESPACE) or _text(meta, "namespace"), name
     for owner in _maps(meta, "ownerReferences"):
         if owner.get("kind") == "LynqNode" and owner.get("controller") is True:

@@ -13,7 +13,7 @@ from reconciler.core.objects import Desired, Failure, ObjectRef, Step, Wait, Wai
 
 __all__ = ["inventory_key", "node_status", "same_status"]
 
-_FAILED = frozenset((WaitReason.TIMED_OUT, WaitReason.FAILED))
+_FAILED = frozenset((WaitReason.TIMED_OUT, WaitReason.FAILED, WaitReason.CONFLICTED))
 _HELD = frozenset((WaitReason.TRAFFIC_HELD, WaitReason.NO_BACKENDS))
 
 
@@ -33,6 +33,7 @@ def node_status(
     wanted = {o.id for o in desired.objects} | set(desired.failed)
     failed = _failed(desired, step, failures, wanted)
     conflicted = {i: f.text for i, f in failures.items() if f.conflicted and i in wanted}
+    conflicted |= {w.id: w.text for w in step.waits if w.reason is WaitReason.CONFLICTED}
     skipped = sorted(w.id for w in step.waits if w.reason is WaitReason.SKIPPED)
     ready = sum(1 for i in step.ready if i in wanted and i not in failed)
     status: dict[str, Any] = {

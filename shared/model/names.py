@@ -14,6 +14,8 @@ API_VERSION: Final = f"{GROUP}/v1"
 
 FIELD_MANAGER: Final = "lynq-operator"
 """Lynq's own manager, so that objects adopted from it stay ours."""
+HANDOVER_MANAGER: Final = "rowplane-handover"
+"""Owns ignored fields that nobody else does, with the value that they had."""
 CAPTURE_MANAGER: Final = "rowplane-cdc"
 COORDINATOR_MANAGER: Final = "rowplane-coordinator"
 VALIDATION_MANAGER: Final = "rowplane-validation"
@@ -31,6 +33,7 @@ ANNOTATION_HUB_ID: Final = "lynq.sh/hubId"
 ANNOTATION_TEMPLATE_GENERATION: Final = "lynq.sh/template-generation"
 ANNOTATION_DELETION_POLICY: Final = "lynq.sh/deletion-policy"
 ANNOTATION_APPLIED_HASH: Final = "lynq.sh/applied-hash"
+ANNOTATION_ONCE: Final = "lynq.sh/created-once"
 NODE_FINALIZER: Final = "lynqnode.operator.lynq.sh/finalizer"
 
 # Labels and annotations of rowplane.

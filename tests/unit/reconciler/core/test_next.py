@@ -168,9 +168,9 @@ def test_a_doubtful_object_is_written_once_more() -> None:
 
 def test_once_is_never_updated_but_adopted_and_made_again() -> None:
     once = replace(settings("config", "2"), creation_policy=CreationPolicy.ONCE)
-    observed = settled([CONFIG])
+    observed = having(settled([CONFIG]), CONFIG, once=True)
     assert next_step(want(once), observed, NOW_S).done
-    assert written(next_step(want(once), having(observed, CONFIG, applied_hash=""), NOW_S)) == ["config"]
+    assert written(next_step(want(once), having(observed, CONFIG, once=False), NOW_S)) == ["config"]
     assert written(next_step(want(once), having(observed, CONFIG, gone=True), NOW_S)) == ["config"]
 
 
@@ -179,7 +179,9 @@ def test_a_route_that_is_written_once_stays_where_it_is() -> None:
     once = tuple(
         replace(o, creation_policy=CreationPolicy.ONCE) if o.id == "main-service" else o for o in desired.objects
     )
-    step = next_step(replace(desired, objects=once), settled(render("plain", Row())), NOW_S)
+    before = settled(render("plain", Row()))
+    route = next(o for o in once if o.id == "main-service")
+    step = next_step(replace(desired, objects=once), having(before, route, once=True), NOW_S)
     assert sorted(written(step)) == ["blue-deployment", "green-deployment"]
 
 

@@ -287,7 +287,10 @@ def test_policies_are_handed_on() -> None:
     assert made.conflict_policy is ConflictPolicy.FORCE
     assert (made.wait_for_ready, made.timeout_s, made.skip_on_dependency_failure) == (False, 7, False)
     assert made.depend_ids == ("y",)
-    assert made.manifest["metadata"]["annotations"] == {"lynq.sh/deletion-policy": "Retain"}
+    assert made.manifest["metadata"]["annotations"] == {
+        "lynq.sh/created-once": "true",
+        "lynq.sh/deletion-policy": "Retain",
+    }
 
 
 # -- failures ---------------------------------------------------------------------------------------------------------

@@ -242,7 +242,7 @@ def test_an_object_made_once_is_not_written_again_whatever_it_renders_to() -> No
     first, second = (render_node(compiled, OWNER, variables, version(n), sources) for n in (1, 2))
     (before,), (after,) = first.objects, second.objects
     assert before.hash != after.hash
-    live = ObservedObject(before.ref, "uid", "1", 1, Readiness.READY, applied_hash=before.hash, row_version=version(1))
+    live = ObservedObject(before.ref, "uid", "1", 1, Readiness.READY, once=True, row_version=version(1))
     seen = Observed(objects={before.ref: live}, inventory=(("x", before.ref),), doubtful=frozenset((before.ref,)))
     assert next_step(second, seen, 0.0).writes == ()
     gone = next_step(second, Observed(objects={before.ref: Absent(before.ref)}), 0.0)

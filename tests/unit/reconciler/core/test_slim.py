@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.objects import ObjectRef, Readiness, Workload, applied_hash
+from reconciler.core.objects import ObjectRef, Readiness, Workload
 from reconciler.core.slim import route_backends, route_selector, scale_target, slim
 from shared.model.version import Version
 
@@ -37,10 +37,6 @@ def deployment() -> dict[str, Any]:
                 "lynq.sh/pod-template-hash": "fedcba9876543210",
                 "lynq.sh/deletion-policy": "Retain",
             },
-            "managedFields": [
-                managed("kubectl", {"f:spec": {}}),
-                managed("lynq-operator", {"f:spec": {"f:replicas": {}}}),
-            ],
         },
         "spec": {"replicas": 3, "template": {"metadata": {"labels": {"app": "acme", "color": "blue"}}}},
         "status": {
@@ -67,14 +63,25 @@ def test_a_deployment_keeps_what_decisions_need() -> None:
     assert (seen.readiness, seen.message) == (Readiness.PROGRESSING, "2 of 3 replicas are updated")
 
 
-def test_the_managed_hash_is_of_our_own_apply_entry_only() -> None:
+def test_what_is_managed_is_of_our_own_entries_only() -> None:
     raw = deployment()
-    assert slim(raw).managed_hash == applied_hash({"f:spec": {"f:replicas": {}}})
     raw["metadata"]["managedFields"] = [
+        managed("kubectl", {"f:spec": {"f:paused": {}}}),
         managed("lynq-operator", {"f:status": {}}, subresource="status"),
-        managed("lynq-operator", {"f:spec": {}}, operation="Update"),
+        managed("lynq-operator", {"f:spec": {"f:replicas": {}}}),
+        managed("lynq-operator", {"f:spec": {"f:selector": {}}}, operation="Update"),
     ]
-    assert slim(raw).managed_hash == ""
+    assert slim(raw).managed == '{"f:spec":{"f:replicas":{},"f:selector":{}}}'
+    del raw["metadata"]["managedFields"]
+    assert slim(raw).managed == ""
+
+
+def test_what_is_managed_is_one_text_for_objects_of_all_nodes() -> None:
+    def owned(uid: str) -> str:
+        owners = {"f:ownerReferences": {f'k:{{"uid":"{uid}"}}': {}}}
+        return slim({"metadata": {"managedFields": [managed("lynq-operator", {"f:metadata": owners})]}}).managed
+
+    assert owned("one") is owned("two")
 
 
 @pytest.mark.parametrize("raw", [{}, {"metadata": None, "spec": [], "status": "x"}, {"metadata": {"labels": None}}])
