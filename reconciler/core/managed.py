@@ -35,6 +35,8 @@ __all__ = [
 Fields = Mapping[str, Any]
 _SCALER: Final = "kube-controller-manager"
 _OWNERS: Final = "f:ownerReferences"
+_GRANULAR: Final = frozenset({"labels", "annotations", "data", "binaryData"})
+"""Maps whose keys have owners of their own: an empty field set of theirs is the map without keys."""
 _HEAD: Final = frozenset({"apiVersion", "kind", "status"})
 _IDENTITY: Final = frozenset({"name", "namespace"})
 
@@ -146,7 +148,7 @@ def lacking(managed: str, manifest: Mapping[str, Any], ignored: tuple[Location, 
 
 
 def _missing(value: Any, fields: Fields, at: Location, skipped: frozenset[Location]) -> Iterator[Location]:
-    if not fields:
+    if not fields and not (isinstance(value, Mapping) and at and at[-1] in _GRANULAR):
         return
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -155,7 +157,7 @@ def _missing(value: Any, fields: Fields, at: Location, skipped: frozenset[Locati
                 continue
             owned = fields.get(f"f:{key}")
             if owned is None:
-                yield place
+                yield _first_of(inner, place)
             else:
                 yield from _missing(inner, owned, place, skipped)
     elif isinstance(value, list):
@@ -168,6 +170,13 @@ def _missing(value: Any, fields: Fields, at: Location, skipped: frozenset[Locati
                 yield place
             else:
                 yield from _missing(inner, fields[key], place, skipped)
+
+
+def _first_of(value: Any, at: Location) -> Location:
+    while isinstance(value, Mapping):
+        key, value = next(iter(value.items()))
+        at = (*at, key)
+    return at
 
 
 def element_key(fields: Fields, element: Any) -> str | None:
