@@ -79,7 +79,7 @@ class Place:
 
     def edit(self, patch: Mapping[str, Any], kind: ResourceType = CONFIG_MAPS, manager: str = "kubectl-edit") -> None:
         """Somebody else changes it."""
-        self.client.merge_patch(kind, self.namespace, "a", patch, manager=manager)
+        self.client.merge_patch(kind, self.namespace, "a", patch, {"fieldManager": manager})
 
     def scale(self, replicas: int, manager: str) -> None:
         """By the scale subresource, as `kubectl scale` and the autoscaler's controller do it."""
@@ -287,12 +287,12 @@ def test_a_secret_s_text_is_data_so_that_an_edit_of_it_is_noticed(place: Place) 
     secrets = ResourceType("v1", "Secret", "secrets")
     manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": place.namespace}}
     live = place.client.apply(secrets, {**manifest, "stringData": {"k": "x"}}, manager="one")
-    place.client.merge_patch(secrets, place.namespace, "a", {"data": {"k": "eQ=="}}, manager="two")
+    place.client.merge_patch(secrets, place.namespace, "a", {"data": {"k": "eQ=="}}, {"fieldManager": "two"})
     entry = place.client.get(secrets, place.namespace, "a")["metadata"]["managedFields"][0]
     assert entry["fieldsV1"] == live["metadata"]["managedFields"][0]["fieldsV1"] == {"f:stringData": {"f:k": {}}}
     item = replace(place.item({**manifest, "data": {"k": "eA=="}}))
     place.put(item, force=True)
-    place.client.merge_patch(secrets, place.namespace, "a", {"data": {"k": "eg=="}}, manager="two")
+    place.client.merge_patch(secrets, place.namespace, "a", {"data": {"k": "eg=="}}, {"fieldManager": "two"})
     assert place.taken(item) == "data.k"
 
 

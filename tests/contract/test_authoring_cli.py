@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -288,7 +289,7 @@ def test_what_is_made_once_may_ask_for_time_and_chance() -> None:
     answer = rowplane("render", "-f", "-", "--row", "shop_id=acme", stdin=CHANCE)
     assert (answer.returncode, answer.stderr) == (0, "")
     (secret,) = yaml.safe_load_all(answer.stdout)
-    assert re.fullmatch("[A-Za-z0-9]{16}", secret["stringData"]["password"])
+    assert re.fullmatch("[A-Za-z0-9]{16}", b64decode(secret["data"]["password"]).decode())
 
 
 def test_one_row_of_many() -> None:

@@ -78,7 +78,7 @@ def test_what_is_managed_is_of_our_own_entries_only() -> None:
 
 def test_what_is_managed_is_one_text_for_objects_of_all_nodes() -> None:
     def owned(uid: str) -> str:
-        owners = {"f:ownerReferences": {f'k:{{"uid":"{uid}"}}': {}}}
+        owners: dict[str, Any] = {"f:ownerReferences": {f'k:{{"uid":"{uid}"}}': {}}}
         return slim({"metadata": {"managedFields": [managed("lynq-operator", {"f:metadata": owners})]}}).managed
 
     assert owned("one") is owned("two")
