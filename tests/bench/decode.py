@@ -35,7 +35,7 @@ from rich.table import Table
 
 from cdc.adapters.binlog import BinlogStream
 from cdc.adapters.mysql import connection_settings
-from cdc.core.events import Rows, Statement
+from cdc.core.events import Rows, Statement, Whole
 from cdc.core.transaction import TransactionFold
 from cdc.ports import StreamOrder
 from deploy.stack.endpoints import load_endpoints
@@ -102,6 +102,8 @@ def decoded(order: StreamOrder) -> Iterator[int]:
         for event in chain.from_iterable(stream):
             if isinstance(event, Rows):
                 yield len(event.images)
+            elif isinstance(event, Whole):
+                yield len(event.rows.images)
             elif isinstance(event, Statement) and _MARK in event.text:
                 return
 

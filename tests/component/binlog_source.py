@@ -16,7 +16,7 @@ import pymysql
 
 from cdc.adapters.binlog import BinlogStream
 from cdc.adapters.snapshot import SqlTables
-from cdc.core.events import Event, Rows, Statement
+from cdc.core.events import End, Event, Rows, Statement, Whole
 from cdc.core.plan import TableSpec
 from cdc.ports import Login, Row, StreamOrder
 from deploy.stack.endpoints import Database
@@ -97,7 +97,7 @@ class BinlogSource:
             for event in chain.from_iterable(stream):
                 if isinstance(event, Statement) and mark in event.text:
                     break
-                found.append(event)
+                found += (event.begin, event.rows, End(event.end)) if isinstance(event, Whole) else (event,)
         return found
 
     def rows(self, order: StreamOrder) -> list[Rows]:
