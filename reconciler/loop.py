@@ -14,6 +14,7 @@ import structlog
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.progress import PartitionProgress
+from reconciler.core.rails import rail_of
 from reconciler.core.record import ObservedNode
 from reconciler.core.variables import node_row
 from reconciler.metrics import Metrics
@@ -274,7 +275,9 @@ def shards_of(partitions: Iterable[Partition]) -> dict[str, Partition]:
 
 
 def _essence(view: CatalogView, key: NodeKey, node: ObservedNode | None) -> object:
-    """What of form, hub and types makes a node what it is; their status is none of it, but for the slots of a rollout.
+    """What of form, hub and types makes a node what it is, or holds its writes.
+
+    Their status is none of it, but for the slots of a rollout.
 
     None: form or hub is gone, or the generation that the node names is not known.
     """
@@ -285,6 +288,7 @@ def _essence(view: CatalogView, key: NodeKey, node: ObservedNode | None) -> obje
         found[1].metadata.uid,
         found[1].spec,
         found[0].types,
+        rail_of(found[1], view.catalog.forms.get(key[:2]), {}),
     )
 
 

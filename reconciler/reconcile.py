@@ -27,9 +27,10 @@ from reconciler.core.objects import (
     WaitReason,
     Write,
 )
+from reconciler.core.rails import hold_back, rail_of, switch_now
 from reconciler.core.record import NodeRecord, ObservedNode, label_value
 from reconciler.core.render import CompiledForm, Owner, render_node
-from reconciler.core.status import node_status, same_status
+from reconciler.core.status import node_status, row_facts, same_status
 from reconciler.core.variables import NodeRow, is_active, node_row_of_annotations, variables_of
 from reconciler.metrics import Metrics
 from reconciler.ports import Cluster, Partition
@@ -39,12 +40,11 @@ from reconciler.view import ViewHolder
 from reconciler.write import Writer
 from shared.clock import Clock, rfc3339
 from shared.errors import (
-    InvalidError,
     ObjectConflict,
     ObjectNotFound,
 )
 from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_SWITCH_NOW, shard_label
+from shared.model.names import shard_label
 from shared.model.version import Version
 
 __all__ = ["Outcome", "Reconciler"]
@@ -135,6 +135,7 @@ class Reconciler:
                 observed = self._observed(state, desired)
                 _refuse_outrun(goal, observed)
                 step = next_step(desired, observed, now_s)
+                step = self._held_back(state, goal, step)
                 state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
                 if not goal.wanted and step.done and not step.writes:
                     self._delete_node(state)
@@ -198,8 +199,16 @@ class Reconciler:
             doubtful=frozenset(state.doubtful),
             settled=state.settled,
             repairs=state.repairs,
+            switch_now=switch_now(state.node.annotations) if state.node else None,
+            held_since_s=state.held_since_s,
             node=(state.key.namespace, label_value(state.key.name)),
         )
+
+    def _held_back(self, state: NodeState, goal: Goal, step: Step) -> Step:
+        """The step, without its writes if a person has paused hub, form or node, or tries the form dry."""
+        form = self._view.view.catalog.forms.get(state.key[:2])
+        rail = rail_of(goal.hub, form, state.node.annotations if state.node else {})
+        return hold_back(step, rail) if rail else step
 
     def _record(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> NodeRecord | None:
         """What the LynqNode is to say, or None when it says so already.
@@ -261,7 +270,8 @@ class Reconciler:
         for resource_id in [i for i in state.failures if i not in known or i in written]:
             del state.failures[resource_id]  # an older row's, when nothing had to be written to be as wanted again
         known_status = state.node.status if state.node else {}
-        status = node_status(desired, step, state.failures, known_status, rfc3339(self._clock.wall_s()))
+        facts = row_facts(goal.row.extra if goal.row else None, _changed_at(goal), known_status)
+        status = node_status(desired, step, state.failures, known_status, rfc3339(self._clock.wall_s()), facts)
         self._count(state, goal, step, status)
         again_at_s = self._write_status(state, status)
         if step.timer_at_s is not None:
@@ -323,6 +333,14 @@ def _in_words_of_the_node(desired: Desired, compiled: CompiledForm, uid: str) ->
     return replace(desired, failed=failed)
 
 
+def _changed_at(goal: Goal) -> str:
+    """When the row was changed, RFC 3339; empty unless the log has told so: a row that was read again is no change."""
+    told = goal.from_log
+    if told is None or told.version != goal.version or not told.captured_ms:
+        return ""
+    return rfc3339(told.captured_ms / 1000)
+
+
 def _says(node: ObservedNode, record: NodeRecord) -> bool:
     """Whether the live LynqNode holds the record already."""
     annotations = record.body()["metadata"]["annotations"]
@@ -332,14 +350,6 @@ def _says(node: ObservedNode, record: NodeRecord) -> bool:
         and node.delete_requested == bool(record.delete_cause)
         and all(node.annotations.get(k) == v for k, v in annotations.items())
     )
-
-
-def _switch_now(node: ObservedNode | None) -> Version | None:
-    """What a person wrote into `lynq.sh/switch-now`; anything but a version counts as nothing."""
-    try:
-        return Version.parse(node.annotations.get(ANNOTATION_SWITCH_NOW, "")) if node else None
-    except InvalidError:
-        return None
 
 
 def _refuse_outrun(goal: Goal, observed: Observed) -> None:

@@ -289,6 +289,8 @@ class WaitReason(StrEnum):
     FOREIGN = "Foreign"
     CONFLICTED = "Conflicted"
     CLEANUP = "Cleanup"
+    PAUSED = "Paused"
+    DRY_RUN = "DryRun"
 
 
 @dataclass(frozen=True, slots=True)

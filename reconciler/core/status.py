@@ -11,10 +11,11 @@ from typing import Any
 
 from reconciler.core.objects import Desired, Failure, ObjectRef, Step, Wait, WaitReason
 
-__all__ = ["inventory_key", "node_status", "same_status"]
+__all__ = ["inventory_key", "node_status", "row_facts", "same_status"]
 
 _FAILED = frozenset((WaitReason.TIMED_OUT, WaitReason.FAILED, WaitReason.CONFLICTED))
 _HELD = frozenset((WaitReason.TRAFFIC_HELD, WaitReason.NO_BACKENDS))
+_RAILS = frozenset((WaitReason.PAUSED, WaitReason.DRY_RUN))
 
 
 def inventory_key(resource_id: str, ref: ObjectRef) -> str:
@@ -28,8 +29,12 @@ def node_status(
     failures: Mapping[str, Failure],
     previous: Mapping[str, Any],
     stamp: str,
+    facts: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The status object; conditions that did not change their status keep their lastTransitionTime."""
+    """The status object; conditions that did not change their status keep their lastTransitionTime.
+
+    `facts`: see `row_facts`.
+    """
     wanted = {o.id for o in desired.objects} | set(desired.failed)
     failed = _failed(desired, step, failures, wanted)
     conflicted = {i: f.text for i, f in failures.items() if f.conflicted and i in wanted}
@@ -45,6 +50,7 @@ def node_status(
         "appliedResources": sorted(inventory_key(o.id, o.ref) for o in desired.objects),
         "conditions": _conditions(wanted, ready, failed, conflicted, step.waits),
     }
+    status.update(facts or {})
     if desired.form_generation:
         status["templateGeneration"] = desired.form_generation
     if step.done:
@@ -57,6 +63,20 @@ def node_status(
         same = known is not None and known["status"] == condition["status"]
         condition["lastTransitionTime"] = known["lastTransitionTime"] if same and known else stamp
     return status
+
+
+def row_facts(extra: Mapping[str, str] | None, changed_at: str, previous: Mapping[str, Any]) -> dict[str, str]:
+    """What the status tells of the row: `activeColor`, `deploymentStatus`, `rowChangedAt`.
+
+    `extra`: the row's variables, None when it is gone; `changed_at`: RFC 3339, empty when the row is told again without
+    a change, or not told at all: the previous answer stands.
+    """
+    facts = {
+        "activeColor": (extra or {}).get("activeColor", ""),
+        "deploymentStatus": (extra or {}).get("deploymentStatus", ""),
+        "rowChangedAt": changed_at or str(previous.get("rowChangedAt") or ""),
+    }
+    return {name: text for name, text in facts.items() if text}
 
 
 def same_status(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -85,8 +105,11 @@ def _conditions(
         ready_reason = "ResourcesFailedAndConflicted"
     elif failed:
         ready_reason = "ResourcesFailed"
+    elif all_ready:
+        ready_reason = "Reconciled"
     else:
-        ready_reason = "Reconciled" if all_ready else "NotAllResourcesReady"
+        rail = next((w.reason.value for w in waits if w.reason in _RAILS), "")
+        ready_reason = rail or "NotAllResourcesReady"
     failure_text = _texts(failed)
     summary = f"{ready} of {len(wanted)} resources ready"
     return [
