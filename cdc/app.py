@@ -21,7 +21,7 @@ from cdc import metrics
 from cdc.adapters.binlog import MysqlBinlog
 from cdc.adapters.cluster import ClusterHubs
 from cdc.adapters.deadletters import DeadLetters
-from cdc.adapters.lease import Lease, lease_place
+from cdc.adapters.lease import lease_place
 from cdc.adapters.logins import SecretLogins
 from cdc.adapters.preflight import preflight
 from cdc.adapters.publisher import KafkaChangeLog, Producer, open_producer
@@ -43,6 +43,7 @@ from shared.clock import SystemClock
 from shared.errors import ClusterError, LogError, LogUnreachable, RowplaneError, SourceError
 from shared.kafka import connect_admin
 from shared.kube import KubeClient
+from shared.lease import Lease
 from shared.model.names import ANNOTATION_POSITION_ACCEPTED
 from shared.settings import KafkaSettings, KubeSettings
 

@@ -17,6 +17,8 @@ from reconciler.adapters.catalog_watch import CatalogWatch
 from reconciler.adapters.cluster import KubeCluster
 from reconciler.adapters.kafka_changes import KafkaChanges
 from reconciler.adapters.watches import Watches
+from reconciler.coordinator.driver import Coordinator, coordinator_place
+from reconciler.coordinator.rollouts import Rollouts
 from reconciler.core.catalog import NodeKey
 from reconciler.core.schema import Kind, Schema
 from reconciler.loop import Loop, shards_of
@@ -93,6 +95,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     metrics.standing.queued = lambda: {lane.name.lower(): count for lane, count in queue.depth().items()}
     metrics.standing.unfinished = loop.unfinished
     metrics.standing.nodes = lambda: len(registry.keys())
+    coordinator = Coordinator(client, coordinator_place(kube.namespace, kafka.topic_prefix), holder, clock)
     probe = ProbeServer(probes, metrics.registry, lambda: _missing(catalog, loop))
     probe.start()
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
@@ -100,10 +103,12 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
         workers = Workers(queue, registry, loop, reconciler.reconcile, clock, metrics)
         workers.start(_WORKERS)
         catalog.start()
+        coordinator.start([Rollouts(client, holder, coordinator.fleet, clock)])
         log.info("reconciler starts", api_server=client.server, kafka=list(kafka.bootstrap_servers))
         try:
             _consume(kafka, loop, stop)
         finally:
+            coordinator.stop()
             workers.stop(timeout_s=1.0)
             catalog.stop()
             watches.stop()

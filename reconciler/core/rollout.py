@@ -11,6 +11,7 @@ Fed by: forms, their history, LynqNodes. Feeds: the view (`given`), the coordina
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -46,7 +47,7 @@ class Standing:
     ready: bool
     ready_resources: int = 0
     leaving: bool = False
-    """Deleted, or to be deleted."""
+    """Deleted, or to be deleted: it keeps its slot until it is gone, since a row may still take it back."""
     paused: bool = False
     """Nobody may write its objects now, or its hub's or form's: it cannot be expected to become ready."""
 
@@ -66,18 +67,18 @@ def given(form: Form, history: History, generation: int, name: str) -> int | Non
     is to be looked for first; when it was, in vain, the node takes the newest one.
     """
     target = history.current
-    if generation <= 0 or history.same(generation, target):
-        return generation if generation > 0 else target
-    if not history.knows(generation):
+    if generation <= 0:
+        return target
+    if generation != target and not history.knows(generation):
         return target if generation in history.lost else None
-    return target if max_skew(form) == 0 or _holds_slot(form, history, name) else generation
+    if max_skew(form) > 0:
+        return target if _holds_slot(form, name) else generation
+    return generation if history.same(generation, target) else target
 
 
-def _holds_slot(form: Form, history: History, name: str) -> bool:
-    status = form.status.rollout
-    if status is None or status.target_generation is None or name not in status.updating:
-        return False
-    return history.same(status.target_generation, history.current)
+def _holds_slot(form: Form, name: str) -> bool:
+    """A slot counts for whatever the target is: the coordinator takes it back only from a node that is ready on it."""
+    return form.status.rollout is not None and name in form.status.rollout.updating
 
 
 # -- the coordinator's side ------------------------------------------------------------------------------------------
@@ -101,8 +102,8 @@ class Clocks:
 
     target: int = 0
     running: Mapping[str, Clock] = field(default_factory=dict)
-    given_up: frozenset[str] = frozenset()
-    """Nodes that had their time and their slot for this target."""
+    given_up_s: Mapping[str, float] = field(default_factory=dict)
+    """Nodes that had their time and their slot for this target, and when it ended; they are the last to get one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,17 @@ class _Scene:
         return self.history.same(node.generation, self.history.current)
 
     def is_settled(self, node: Standing) -> bool:
-        return self.has_target(node) and self.history.same(node.told, self.history.current) and node.ready
+        """Ready, told of the very generation that it has: one that means the same may have been told before another."""
+        return self.has_target(node) and node.told == node.generation and node.ready
+
+    def needs_slot(self, node: Standing) -> bool:
+        """Until it is settled on the very target: before, an owner that is late could still use its slot."""
+        return not (node.generation == self.history.current and self.is_settled(node))
+
+    @property
+    def staying(self) -> list[Standing]:
+        """Nodes that are not on their way out."""
+        return [node for node in self.nodes.values() if not node.leaving]
 
     @property
     def is_approved(self) -> bool:
@@ -153,21 +164,22 @@ def advance(
         return Advance(None, Clocks(), None)
     before = form.status.rollout or RolloutStatus()
     is_same = before.target_generation is not None and history.same(before.target_generation, history.current)
-    scene = _Scene(form, history, {n.name: n for n in nodes if not n.leaving}, settings, before, is_same, now_s)
+    scene = _Scene(form, history, {n.name: n for n in nodes}, settings, before, is_same, now_s)
     clocks = _ticked(scene, clocks)
     overdue = {name for name, clock in clocks.running.items() if _is_overdue(scene, clock)}
-    failed = {name for name in overdue if clocks.running[name].was_ready}
-    is_failed = (is_same and before.phase == Phase.FAILED) or bool(failed)
+    failed = {name for name in overdue if clocks.running[name].was_ready and not scene.nodes[name].leaving}
+    is_failed = _has_failed(scene, failed)
     freed = (overdue if scene.is_approved or not is_failed else overdue - failed) | (
         clocks.running.keys() if scene.is_approved and before.phase == Phase.FAILED and is_same else set()
     )
-    clocks = replace(clocks, given_up=clocks.given_up | freed)
+    clocks = replace(clocks, given_up_s={**clocks.given_up_s, **dict.fromkeys(freed, now_s)})
     kept = [name for name in clocks.running if name not in freed]
     taken: list[str] = []
     if scene.is_approved or not is_failed:
-        taken = _candidates(scene, clocks)[: max(0, settings.max_skew - len(kept))]
+        taken = _candidates(scene, clocks)[: max(0, _free(scene, kept))]
     running = {name: clocks.running.get(name) or _started(scene, name) for name in [*kept, *taken]}
-    clocks = replace(clocks, running=running)
+    given_up_s = {name: at_s for name, at_s in clocks.given_up_s.items() if name not in running}
+    clocks = replace(clocks, running=running, given_up_s=given_up_s)
     status = _status(scene, clocks, stamp, is_failed=is_failed and not scene.is_approved)
     return Advance(status, clocks, _timer(scene, clocks))
 
@@ -179,7 +191,7 @@ def _ticked(scene: _Scene, clocks: Clocks) -> Clocks:
     running: dict[str, Clock] = {}
     for name in scene.before.updating:
         node = scene.nodes.get(name)
-        if node is None or scene.is_settled(node) or name in clocks.given_up:
+        if node is None or not scene.needs_slot(node) or name in clocks.given_up_s:
             continue
         clock = clocks.running.get(name) or _started(scene, name, was_ready=True)
         reached = _reached(scene, node)
@@ -195,23 +207,32 @@ def _started(scene: _Scene, name: str, *, was_ready: bool | None = None) -> Cloc
 
 
 def _reached(scene: _Scene, node: Standing) -> tuple[bool, int]:
-    has_target = scene.has_target(node)
-    is_told = has_target and scene.history.same(node.told, scene.history.current)
-    return has_target, node.ready_resources if is_told else 0
+    is_told = scene.has_target(node) and node.told == node.generation
+    return scene.has_target(node), node.ready_resources if is_told else 0
 
 
 def _is_overdue(scene: _Scene, clock: Clock) -> bool:
     return scene.now_s - clock.since_s >= scene.settings.progress_deadline_seconds
 
 
+def _has_failed(scene: _Scene, failed: set[str]) -> bool:
+    """A failure stays with its target, also when another coordinator has seen it."""
+    return bool(failed) or (scene.is_same and scene.before.phase == Phase.FAILED)
+
+
+def _free(scene: _Scene, kept: list[str]) -> int:
+    return scene.settings.max_skew - len(kept)
+
+
 def _candidates(scene: _Scene, clocks: Clocks) -> list[str]:
-    """Who is next: nodes that are ready before those that are broken anyway, by name."""
+    """Who is next: nodes that are ready, those that are broken anyway, those that had a slot already; by name."""
     found = [
         node
         for node in scene.nodes.values()
-        if not (scene.has_target(node) or node.paused or node.name in clocks.running or node.name in clocks.given_up)
+        if not (scene.has_target(node) or node.paused or node.leaving) and node.name not in clocks.running
     ]
-    return [node.name for node in sorted(found, key=lambda node: (not node.ready, node.name))]
+    late_s = clocks.given_up_s
+    return [n.name for n in sorted(found, key=lambda n: (late_s.get(n.name, -math.inf), not n.ready, n.name))]
 
 
 def _timer(scene: _Scene, clocks: Clocks) -> float | None:
@@ -221,7 +242,7 @@ def _timer(scene: _Scene, clocks: Clocks) -> float | None:
 
 
 def _status(scene: _Scene, clocks: Clocks, stamp: str, *, is_failed: bool) -> RolloutStatus:
-    nodes = scene.nodes.values()
+    nodes = scene.staying
     updated = [node for node in nodes if scene.has_target(node)]
     ready = sum(1 for node in updated if scene.is_settled(node))
     phase = _phase(scene, len(updated), ready, clocks, is_failed=is_failed)
@@ -230,7 +251,7 @@ def _status(scene: _Scene, clocks: Clocks, stamp: str, *, is_failed: bool) -> Ro
     return RolloutStatus(
         phase=phase,
         target_generation=scene.history.current,
-        total_nodes=len(scene.nodes),
+        total_nodes=len(nodes),
         updated_nodes=len(updated),
         updating_nodes=len(updated) - ready,
         ready_updated_nodes=ready,
@@ -243,7 +264,7 @@ def _status(scene: _Scene, clocks: Clocks, stamp: str, *, is_failed: bool) -> Ro
 
 def _phase(scene: _Scene, updated: int, ready: int, clocks: Clocks, *, is_failed: bool) -> str:
     """Complete stays while every node has the target: a node that falls ill later is no rollout."""
-    total = len(scene.nodes)
+    total = len(scene.staying)
     was_complete = scene.is_same and scene.before.phase == Phase.COMPLETE
     if total == 0:
         return Phase.IDLE
@@ -255,7 +276,7 @@ def _phase(scene: _Scene, updated: int, ready: int, clocks: Clocks, *, is_failed
 
 
 def _message(scene: _Scene, clocks: Clocks, phase: str, ready: int) -> str:
-    total = len(scene.nodes)
+    total = len(scene.staying)
     if phase == Phase.FAILED:
         late = [name for name, clock in clocks.running.items() if _is_overdue(scene, clock)]
         names = _named(late or sorted(clocks.running))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc.adapters.lease import DURATION_S
+from shared.lease import DURATION_S
 from tests.component.conftest import CaptureWorld
 from tests.fault.capture import GuardConsumer, Load, Replica, capturing, check, missed, request_read, start_replica
 from tests.fault.stream import RUNS

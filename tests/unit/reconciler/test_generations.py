@@ -72,9 +72,9 @@ def test_with_a_bound_a_node_stays_until_it_holds_a_slot(world: World) -> None:
     assert world.stands() == ("2", "2")
 
 
-def test_a_slot_for_another_change_counts_for_nothing(world: World) -> None:
+def test_a_slot_counts_for_the_newest_change(world: World) -> None:
     world.view(view_since(FIRST, SECOND, in_rollout(labelled(3), 1, NODE, target=2)))
-    assert world.stands() == ("1", "1")
+    assert world.stands() == ("3", "3")
 
 
 def test_a_changed_row_is_rendered_from_the_generation_that_the_node_has(world: World) -> None:

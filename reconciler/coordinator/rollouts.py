@@ -1,0 +1,174 @@
+"""The duty of forms: counters and conditions, the slots of rollouts, and the removal of generations nobody names.
+
+Slots are changed by compare-and-swap of the whole form, so it does not matter how many coordinators there are or how
+late they see anything; a node that holds a slot and is not seen is looked for before the slot counts as free.
+Fed by: the view (forms, histories), the fleet. Feeds: `LynqForm.status`. Never: writes a LynqNode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+
+from reconciler.coordinator.driver import Changed
+from reconciler.coordinator.fleet import Fleet, Key
+from reconciler.core.fleet import FleetNode, fleet_node
+from reconciler.core.form_progress import is_urgent, progress_status, says
+from reconciler.core.revision import History, revision_name
+from reconciler.core.rollout import Clocks, Phase, Standing, advance
+from reconciler.view import ViewHolder
+from shared.clock import Clock, rfc3339
+from shared.errors import ObjectConflict, ObjectNotFound
+from shared.kube import FORMS, NODES, REVISIONS, KubeClient
+from shared.model.form import Form
+from shared.model.names import API_VERSION, COORDINATOR_MANAGER
+
+__all__ = ["Rollouts"]
+
+log = structlog.get_logger(__name__)
+
+_STATUS_PAUSE_S: Final = 1.0
+_CONFLICT_PAUSE_S: Final = 0.2
+_REVISION_KEPT_S: Final = 60.0
+"""So long is a generation kept that no node names: an owner that is late may be about to name it."""
+
+
+class _FormState:
+    """What is remembered of a form between two looks."""
+
+    __slots__ = ("clocks", "due_s", "unnamed_since_s", "written_s", "written_version")
+
+    def __init__(self) -> None:
+        self.clocks = Clocks()
+        self.due_s: float | None = None
+        self.written_s = float("-inf")
+        self.written_version = 0
+        """resourceVersion of our last write: what is older is not decided on."""
+        self.unnamed_since_s: dict[int, float] = {}
+
+
+class Rollouts:
+    """A `Duty`."""
+
+    def __init__(self, client: KubeClient, holder: ViewHolder, fleet: Fleet, clock: Clock) -> None:
+        self._client = client
+        self._holder = holder
+        self._fleet = fleet
+        self._clock = clock
+        self._states: dict[Key, _FormState] = {}
+
+    def begin(self) -> None:
+        """Forget clocks of an earlier term."""
+        self._states.clear()
+
+    def look(self, changed: Changed) -> float | None:
+        """Advance every form that has changed or is due."""
+        view, now_s = self._holder.view, self._clock.monotonic_s()
+        self._states = {key: state for key, state in self._states.items() if key in view.catalog.forms}
+        due = {key for key, state in self._states.items() if state.due_s is not None and state.due_s <= now_s}
+        hubs = {form.key for form in view.catalog.forms.values() if form.hub_key in changed.hubs}
+        for key in sorted((changed.forms | hubs | due) & view.histories.keys()):
+            form, history = view.catalog.forms.get(key), view.histories[key]
+            if form is not None:
+                state = self._states.setdefault(key, _FormState())
+                is_paused = form.is_paused or bool((hub := view.catalog.hubs.get(form.hub_key)) and hub.is_paused)
+                state.due_s = self._advance(form, history, state, is_paused=is_paused)
+        timers = [state.due_s for state in self._states.values() if state.due_s is not None]
+        return min(timers, default=None)
+
+    def _advance(self, form: Form, history: History, state: _FormState, *, is_paused: bool) -> float | None:
+        """One form; the monotonic seconds at which it is due again without a change."""
+        now_s, stamp = self._clock.monotonic_s(), rfc3339(self._clock.wall_s())
+        if int(form.metadata.resource_version or 0) < state.written_version:
+            return None  # the watch brings what we wrote
+        nodes = self._nodes(form)
+        standings = [_standing(node, is_paused=is_paused) for node in nodes.values()]
+        result = advance(form, history, standings, state.clocks, now_s, stamp)
+        state.clocks = result.clocks
+        status = progress_status(form, history, nodes.values(), result.status, stamp)
+        pruned_s = self._prune(form, history, nodes, state)
+        again_s = _earliest(result.again_at_s, pruned_s)
+        if says(form, status):
+            return again_s
+        if not is_urgent(form, status) and now_s < state.written_s + _STATUS_PAUSE_S:
+            return _earliest(again_s, state.written_s + _STATUS_PAUSE_S)
+        try:
+            self._write(form, status, state)
+        except (ObjectConflict, ObjectNotFound):
+            return _earliest(again_s, now_s + _CONFLICT_PAUSE_S)
+        _tell(form, status)
+        return again_s
+
+    def _nodes(self, form: Form) -> dict[str, FleetNode]:
+        """The form's nodes, with those that hold a slot and are not known. Raises ClusterError."""
+        nodes = self._fleet.of_form(form.key)
+        for name in form.status.rollout.updating if form.status.rollout else ():
+            if name not in nodes:
+                try:
+                    node = fleet_node(self._client.get(NODES, form.metadata.namespace, name))
+                except ObjectNotFound:
+                    continue
+                if node.form == form.metadata.name:
+                    nodes[name] = node
+        return nodes
+
+    def _write(self, form: Form, status: Mapping[str, Any], state: _FormState) -> None:
+        metadata = form.metadata
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "LynqForm",
+            "metadata": {
+                "namespace": metadata.namespace,
+                "name": metadata.name,
+                "uid": metadata.uid,
+                "resourceVersion": metadata.resource_version,
+            },
+            "status": dict(status),
+        }
+        live = self._client.apply(FORMS, body, manager=COORDINATOR_MANAGER, subresource="status")
+        state.written_s = self._clock.monotonic_s()
+        state.written_version = int(live["metadata"]["resourceVersion"])
+
+    def _prune(self, form: Form, history: History, nodes: Mapping[str, FleetNode], state: _FormState) -> float | None:
+        """Remove generations that no node has named for a while; when the next one is due. Raises ClusterError."""
+        now_s = self._clock.monotonic_s()
+        named = {history.current, *(node.generation for node in nodes.values())}
+        unnamed = history.digests.keys() - named
+        state.unnamed_since_s = {number: state.unnamed_since_s.get(number, now_s) for number in unnamed}
+        for number, since_s in list(state.unnamed_since_s.items()):
+            if now_s - since_s >= _REVISION_KEPT_S:
+                try:
+                    self._client.delete(REVISIONS, form.metadata.namespace, revision_name(form, number))
+                except ObjectNotFound:
+                    continue
+                log.info("form revision removed, no node names it", form="/".join(form.key), generation=number)
+                del state.unnamed_since_s[number]
+        due_s = [since_s + _REVISION_KEPT_S for since_s in state.unnamed_since_s.values()]
+        return min(due_s, default=None)
+
+
+def _standing(node: FleetNode, *, is_paused: bool) -> Standing:
+    return Standing(
+        name=node.name,
+        generation=node.generation,
+        told=node.told,
+        ready=bool(node.ready),
+        ready_resources=node.ready_resources,
+        leaving=node.leaving,
+        paused=node.paused or is_paused,
+    )
+
+
+def _tell(form: Form, status: Mapping[str, Any]) -> None:
+    """Log what a person would want to know of a rollout."""
+    before, after = form.status.rollout, status.get("rollout") or {}
+    if (before.phase if before else None) == after.get("phase"):
+        return
+    write = log.warning if after.get("phase") == Phase.FAILED else log.info
+    write("rollout", form="/".join(form.key), phase=after.get("phase"), message=after.get("message"))
+
+
+def _earliest(*times_s: float | None) -> float | None:
+    return min((at_s for at_s in times_s if at_s is not None), default=None)
