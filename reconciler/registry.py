@@ -78,6 +78,8 @@ class Registry:
         self._nodes: dict[NodeKey, NodeState] = {}
         self._objects: dict[ObjectRef, ObservedObject | Absent] = {}
         self._owner: dict[ObjectRef, NodeKey] = {}
+        self._rivals: dict[ObjectRef, set[NodeKey]] = {}
+        """Nodes that want an object which another node has claimed before."""
         self._gone: dict[ObjectRef, str] = {}
         """resourceVersion at which a watch told an owned object's end: an older answer of our own must not hide it."""
         self._claimed: dict[NodeKey, set[ObjectRef]] = {}
@@ -186,7 +188,8 @@ class Registry:
         with self._lock:
             claimed = self._claimed.setdefault(key, set())
             for ref in refs:
-                self._owner[ref] = key
+                if self._owner.setdefault(ref, key) != key:
+                    self._rivals.setdefault(ref, set()).add(key)
                 claimed.add(ref)
 
     def snapshot(self, refs: Iterable[ObjectRef]) -> dict[ObjectRef, ObservedObject | Absent]:
@@ -209,24 +212,23 @@ class Registry:
                     seen = known  # told while we asked; if that is over already, the watch will tell that too
                 self._objects[seen.ref] = seen
         if hides_end and owner is not None:
-            self._wake(owner)
+            self._wake_all(seen.ref, owner)
 
     def listed(self, kind: tuple[str, str], version: str, keys: frozenset[tuple[str, str]]) -> None:
         """A watch has listed the kind (apiVersion, kind) anew: what it should have held and does not is looked up.
 
         Only our own answers told of such an object, and it may have gone before the watch could tell.
         """
-        woken: set[NodeKey] = set()
+        woken: list[ObjectRef] = []
         with self._lock:
             for ref, known in list(self._objects.items()):
                 if (ref.api_version, ref.kind) != kind or (ref.namespace, ref.name) in keys:
                     continue
                 if isinstance(known, ObservedObject) and _is_older(known.resource_version, version):
                     del self._objects[ref]
-                    if ref in self._owner:
-                        woken.add(self._owner[ref])
-        for owner in woken:
-            self._wake(owner)
+                    woken.append(ref)
+        for ref in woken:
+            self._wake_all(ref, self._owner.get(ref))
 
     def forget(self, ref: ObjectRef) -> None:
         """What we know of the object is doubtful: look before deciding."""
@@ -251,7 +253,14 @@ class Registry:
                 self._objects[seen.ref] = seen
                 self._gone.pop(seen.ref, None)
         if owner is not None:
-            self._wake(owner)
+            self._wake_all(seen.ref, owner)
+
+    def _wake_all(self, ref: ObjectRef, owner: NodeKey | None) -> None:
+        """Whoever wants the object is to look at it."""
+        with self._lock:
+            woken = {*self._rivals.get(ref, ())} | ({owner} if owner is not None else set())
+        for key in woken:
+            self._wake(key)
 
     def forget_kind(self, api_version: str, kind: str) -> None:
         """The watch of this kind starts anew: nothing that it told before is sure any more."""
@@ -271,7 +280,18 @@ class Registry:
         if state.node is not None:
             self._by_name.pop((key.namespace, state.node.name), None)
         for ref in self._claimed.pop(key, ()):
-            if self._owner.get(ref) == key:
+            rivals = self._rivals.get(ref)
+            if rivals is not None:
+                self._yield(ref, key, rivals)
+            elif self._owner.get(ref) == key:
                 del self._owner[ref]
                 self._objects.pop(ref, None)
                 self._gone.pop(ref, None)
+
+    def _yield(self, ref: ObjectRef, key: NodeKey, rivals: set[NodeKey]) -> None:
+        """A node that wants an object with others does so no longer."""
+        rivals.discard(key)
+        if self._owner.get(ref) == key and rivals:
+            self._owner[ref] = rivals.pop()
+        if not rivals:
+            del self._rivals[ref]
