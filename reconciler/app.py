@@ -15,6 +15,7 @@ import structlog
 
 from reconciler.adapters.catalog_watch import CatalogWatch
 from reconciler.adapters.cluster import KubeCluster
+from reconciler.adapters.events import Events
 from reconciler.adapters.kafka_changes import KafkaChanges
 from reconciler.adapters.watches import Watches
 from reconciler.coordinator.driver import Coordinator, coordinator_place
@@ -98,8 +99,12 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     coordinator = Coordinator(client, coordinator_place(kube.namespace, kafka.topic_prefix), holder, clock)
     probe = ProbeServer(probes, metrics.registry, lambda: _missing(catalog, loop))
     probe.start()
+    events = Events(client, f"{socket.gethostname()}-{os.getpid()}", clock)
+    events.on_dropped = metrics.events_dropped.inc
+    events.start()
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
         reconciler = Reconciler(registry, holder, KubeCluster(client), pool, clock, metrics)
+        reconciler.tell = events.tell
         workers = Workers(queue, registry, loop, reconciler.reconcile, clock, metrics)
         workers.start(_WORKERS)
         catalog.start()
@@ -112,6 +117,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
             workers.stop(timeout_s=1.0)
             catalog.stop()
             watches.stop()
+            events.stop()
             probe.stop()
             client.close()
     log.info("reconciler stopped")

@@ -65,6 +65,9 @@ class Metrics:
             ["lynqnode", "namespace", "resource_kind", "conflict_policy"],
             registry=r,
         )
+        self.events_dropped = Counter(
+            "rowplane_events_dropped_total", "Kubernetes Events that could not be written.", registry=r
+        )
         self.unapplied = Unapplied(clock or SystemClock(), r)
         self.nodes = NodeSeries(r)
         self.fleet = FleetSeries(r)

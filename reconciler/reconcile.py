@@ -7,7 +7,7 @@ timer or for an event and returns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ import structlog
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.drift import untouched
+from reconciler.core.events import Event, Subject, Told, news, standing
 from reconciler.core.graph import order
 from reconciler.core.next import next_step
 from reconciler.core.objects import (
@@ -44,7 +45,7 @@ from shared.errors import (
     ObjectNotFound,
 )
 from shared.model.hub import Hub
-from shared.model.names import shard_label
+from shared.model.names import API_VERSION, shard_label
 from shared.model.version import Version
 
 __all__ = ["Outcome", "Reconciler"]
@@ -113,6 +114,8 @@ class Reconciler:
         self._clock = clock
         self._sources = SystemSources(clock)
         self._metrics = metrics
+        self.tell: Callable[[Subject, Event], None] = lambda _subject, _event: None
+        """Told of what is worth a Kubernetes Event; returns at once."""
 
     def reconcile(self, key: NodeKey) -> Outcome:
         """Bring one node as far as it can go now. Raises ClusterError when its LynqNode cannot be read or written."""
@@ -273,10 +276,24 @@ class Reconciler:
         facts = row_facts(goal.row.extra if goal.row else None, _changed_at(goal), known_status)
         status = node_status(desired, step, state.failures, known_status, rfc3339(self._clock.wall_s()), facts)
         self._count(state, goal, step, status)
+        self._tell(state, standing(desired, step, state.failures), status)
         again_at_s = self._write_status(state, status)
         if step.timer_at_s is not None:
             again_at_s = step.timer_at_s if again_at_s is None else min(again_at_s, step.timer_at_s)
         return Outcome(done=done, again_at_s=again_at_s, failed=bool(status["failedResources"]))
+
+    def _tell(self, state: NodeState, now: Told, status: Mapping[str, Any]) -> None:
+        """Events of what has begun or ended in this run."""
+        node = state.node
+        if node is None:
+            return
+        subject = Subject(API_VERSION, "LynqNode", state.key.namespace, node.name, node.uid)
+        for ref in state.adopted:
+            self.tell(subject, Event("Adopted", f"{ref} was there before and is managed now"))
+        state.adopted.clear()
+        for event in news(state.told, now, node.status, status):
+            self.tell(subject, event)
+        state.told = now
 
     def _count(self, state: NodeState, goal: Goal, step: Step, status: Mapping[str, Any]) -> None:
         """What metrics tell of the node; one whose deletion waits for approval has nothing unapplied."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.events import Told
 from reconciler.core.objects import Absent, Failure, ObjectRef, ObservedObject, Repair
 from reconciler.core.record import ObservedNode
 from reconciler.core.variables import NodeRow
@@ -59,6 +60,10 @@ class NodeState:
     """See `Observed.settled`."""
     repairs: dict[ObjectRef, tuple[Repair, ...]] = field(default_factory=dict)
     """See `Observed.repairs`."""
+    told: Told | None = None
+    """What was the case after the last run, as told in Events; None: no run yet."""
+    adopted: list[str] = field(default_factory=list)
+    """Objects that the present run has adopted, in words."""
     tries: int = 0
     """Failed runs in a row."""
     status_at_s: float = float("-inf")

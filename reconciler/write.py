@@ -122,6 +122,7 @@ class Writer:
             log.info("change of another manager taken back", node=str(state.key), resource=write.object.id,
                      object=str(ref), field=write.repairs, manager=rival)  # fmt: skip
         elif adopts(write.base):
+            state.adopted.append(str(ref))
             log.info("object adopted", node=str(state.key), resource=write.object.id, object=str(ref))
 
     def _fail(self, state: NodeState, resource_id: str, error: ClusterError, tried: tuple[str, str]) -> None:
