@@ -22,6 +22,7 @@ import structlog
 
 from cdc import metrics
 from cdc.core.diff import Image, image_of, is_most, most_gone
+from cdc.core.plan import reader_uids
 from cdc.core.records import ReadSite, Record, control_record, polled_version, read_record, read_version
 from cdc.keeper import Keeper
 from cdc.live import Live, MovedOn, Watch
@@ -132,8 +133,9 @@ class TableRead:
         """A control record in each partition: all rows follow."""
 
         def records(position: Position, counter: Callable[[], int]) -> list[Record]:
-            topic, number = self._spec.topic, self._watch.partitions
-            return [control_record(topic, p, self._version(position, counter()), reason) for p in range(number)]
+            topic, number, readers = self._spec.topic, self._watch.partitions, reader_uids(self._begun.readers)
+            versions = [self._version(position, counter()) for _ in range(number)]
+            return [control_record(topic, p, version, reason, readers) for p, version in enumerate(versions)]
 
         self._step((0, 0), records)
 

@@ -17,6 +17,7 @@ from reconciler.core.progress import PartitionProgress
 from reconciler.core.rails import rail_of
 from reconciler.core.record import ObservedNode
 from reconciler.core.variables import node_row
+from reconciler.holding import Holding
 from reconciler.metrics import Metrics
 from reconciler.ports import Changes, Partition, Record, Shards
 from reconciler.queue import Lane, NodeQueue
@@ -68,6 +69,7 @@ class Loop:
         self._view = CatalogView.empty()
         self._assigned: dict[Partition, Assigned] = {}
         self._finished: list[tuple[Partition, int]] = []
+        self._holding = Holding()
         self._commit_at_s = 0.0
         self.connected = False
         """Whether the last poll of Kafka succeeded."""
@@ -88,7 +90,9 @@ class Loop:
             if subscribed != frozenset(view.topics):
                 subscribed = frozenset(view.topics)
                 changes.subscribe(subscribed)
-            for record in changes.poll(_POLL_S if self.all_ready() else _POLL_CATCHING_UP_S):
+            is_busy = self._holding or not self.all_ready()
+            polled = changes.poll(_POLL_CATCHING_UP_S if is_busy else _POLL_S)
+            for record in (*self._holding.released(self._view, self._clock.monotonic_s()), *polled):
                 self._take(record, self._view)  # not the view from before the wait: a form may have come meanwhile
             self.connected = True
             self._release_caught_up()
@@ -149,6 +153,7 @@ class Loop:
         gone = [p for p in partitions if self._assigned.pop(p, None) is not None]
         if not gone:
             return
+        self._holding.drop(gone)
         log.info("partitions revoked", partitions=_texts(gone), lost=lost)
         states = [s for s in self._registry.states() if s.partition in gone]
         self._queue.drop({s.key for s in states})
@@ -162,7 +167,7 @@ class Loop:
 
     def _take(self, record: Record, view: CatalogView) -> None:
         assigned = self._assigned.get(record.partition)
-        if assigned is None:
+        if assigned is None or self._holding.keeps(record, view, self._clock.monotonic_s()):
             return
         progress = assigned.progress
         if record.key is None or record.value is None:

@@ -30,6 +30,7 @@ __all__ = [
     "modes",
     "next_state",
     "plan_tables",
+    "reader_uids",
     "resync_mark",
     "table_of",
 ]
@@ -220,6 +221,12 @@ def _wish_of(mark: str) -> str:
 def anew_marks(readers: Iterable[str]) -> tuple[str, ...]:
     """Those that ask for a new incarnation of the server."""
     return tuple(mark for mark in readers if mark.startswith("resync:") and _wish_of(mark).startswith("anew/"))
+
+
+def reader_uids(readers: Iterable[str]) -> tuple[str, ...]:
+    """The hubs and forms among the marks of who reads a table, by uid."""
+    named = (mark.split(":") for mark in readers)
+    return tuple(sorted({parts[1] for parts in named if parts[0] in ("hub", "form")}))
 
 
 def resync_mark(hub: Hub) -> str:

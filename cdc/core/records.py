@@ -6,6 +6,7 @@ Fed by: folded changes, rows of a full publish. Feeds: the publisher. Never: pic
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -22,7 +23,7 @@ from shared.model.envelope import (
     encode_row,
     encode_text,
 )
-from shared.model.names import HEADER_BULK, HEADER_CONTROL, HEADER_DEAD, HEADER_VERSION, partition_of
+from shared.model.names import HEADER_BULK, HEADER_CONTROL, HEADER_DEAD, HEADER_READERS, HEADER_VERSION, partition_of
 from shared.model.position import Flavour, Position, file_number
 from shared.model.version import KIND_CHANGE, KIND_READ, Version
 
@@ -122,13 +123,16 @@ def polled_version(origin: Origin, counter: int) -> Version:
     return Version(origin.incarnation, 0, 0, KIND_READ, origin.epoch, counter)
 
 
-def control_record(topic: str, partition: int, version: Version, reason: str) -> Record:
+def control_record(topic: str, partition: int, version: Version, reason: str, readers: Sequence[str] = ()) -> Record:
     """A mark in a partition, without a key: what follows, and with a version below it, is old.
 
-    Its value is empty and not absent, since a client refuses to send a record that has neither.
+    Its value is empty and not absent, since a client refuses to send a record that has neither. `readers`: uids of the
+    hubs and forms for which all rows follow; who does not know one of them yet waits for it.
     """
-    headers = ((HEADER_VERSION, version.text().encode("ascii")), (HEADER_CONTROL, reason.encode()))
-    return Record(topic=topic, partition=partition, key=None, value=b"", headers=headers, uid="")
+    headers = [(HEADER_VERSION, version.text().encode("ascii")), (HEADER_CONTROL, reason.encode())]
+    if readers:
+        headers.append((HEADER_READERS, ",".join(readers).encode()))
+    return Record(topic=topic, partition=partition, key=None, value=b"", headers=tuple(headers), uid="")
 
 
 def change_record(

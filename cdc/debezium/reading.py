@@ -29,7 +29,7 @@ from cdc.core.debezium import (
     understand,
 )
 from cdc.core.debezium_whole import OwnKeys, Whole
-from cdc.core.plan import TableSpec
+from cdc.core.plan import TableSpec, reader_uids
 from cdc.core.records import Record, control_record
 from cdc.keeper import Keeper
 from cdc.ports import ChangeLog, Message, SourceIdentity, SourceTopic
@@ -203,8 +203,9 @@ class WholeRead:
 
     def _open(self) -> None:
         """A control record in each partition, which also keeps the place in those that have no rows."""
-        run, reason = self._run, self._parts.keeper.state.tables[self._run.spec.id].reason
-        self._publish([control_record(run.spec.topic, number, run.here(number), reason) for number in run.passed])
+        run, table = self._run, self._parts.keeper.state.tables[self._run.spec.id]
+        readers, topic = reader_uids(table.readers), run.spec.topic
+        self._publish([control_record(topic, n, run.here(n), table.reason, readers) for n in run.passed])
 
     def _last_words(self, message: Message) -> Iterator[Record]:
         """Records for the rows of which the message is the last word."""

@@ -65,6 +65,8 @@ HEADER_VERSION: Final = "rowplane-version"
 HEADER_BULK: Final = "rowplane-bulk"
 HEADER_DEAD: Final = "rowplane-dead"
 HEADER_CONTROL: Final = "rowplane-control"
+HEADER_READERS: Final = "rowplane-readers"
+"""On a control record before all rows: the uids of the hubs and forms that the rows are for, with commas."""
 
 TABLE_PARTITIONS: Final = 8
 """Of a change topic, unless the hub asks for another number."""
