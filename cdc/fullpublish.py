@@ -21,7 +21,7 @@ from cdc.core.diff import TableImage
 from cdc.core.plan import TableSpec
 from cdc.core.records import Origin
 from cdc.live import MovedOn, Watch
-from cdc.tableread import CHUNK_ROWS, FullPublisherParts, TableRead
+from cdc.tableread import FullPublisherParts, TableRead
 from shared.backoff import Backoff
 from shared.errors import InvalidError, SourceError
 from shared.model.position import Mode, Publish, TableId
@@ -31,6 +31,8 @@ __all__ = ["FullPublisher", "FullPublisherParts"]
 log = structlog.get_logger(__name__)
 
 _LOOK_S = 0.5
+_LOAD_RECORDS = 100
+"""Learned while the stream waits."""
 _SWITCH_S = 0.0005
 """A live change waits so long for the interpreter while rows are converted, not the 5 ms of the default."""
 
@@ -66,11 +68,15 @@ class FullPublisher:
 
     def _load(self, table: TableId, spec: TableSpec, image: TableImage) -> None:
         """Learn what the topic holds. Raises LogError."""
+        clock, live = self._parts.clock, self._parts.live
         held = self._parts.topic_keys.held(spec.topic)
-        while batch := list(islice(held, CHUNK_ROWS)):
-            if self._parts.live.is_stopped:
+        begun_s = clock.monotonic_s()
+        while batch := list(islice(held, _LOAD_RECORDS)):
+            if live.is_stopped:
                 return
-            self._parts.live.load(image, batch)
+            live.load(image, batch)
+            live.give_way(clock.monotonic_s() - begun_s)
+            begun_s = clock.monotonic_s()
         self._parts.live.loaded(image)
         log.info("topic is known", table=str(table), keys=len(image.keys))
 

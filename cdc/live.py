@@ -8,6 +8,7 @@ Never: performs I/O, except through the function that it is given to publish wit
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,11 @@ from shared.model.position import Flavour, MysqlGtids, Position, TableId, file_n
 __all__ = ["Assignment", "Live", "MovedOn", "Polled", "Schedule", "Watch"]
 
 
+_BACKLOG_TRANSACTIONS = 16
+"""So many that come by one read of the socket have waited for it."""
+_BACKLOG_S = 0.2
+_REST, _BEHIND_REST = 0.3, 9.0
+"""Of the time that a step of reading took."""
 _NEVER = (2**63, 0)
 _NOWHERE = Position(MysqlGtids(), "", 0, 0)
 """Of a server whose log nobody follows."""
@@ -100,6 +106,8 @@ class Live:
         self.lag_s = 0.0
         """How old it was then, by the server's clock."""
         self._clock = clock or SystemClock()
+        self._backlog_s = -math.inf
+        """When the stream was last seen to have a backlog."""
         self._reached = (0, 0)
         self._reads_from = (0, 0)
         self._wanted: Assignment | None = None
@@ -238,6 +246,8 @@ class Live:
             self.position = position
             self._reached = position.reached
             self.last_gtid, self.lag_s = last.gtid, max(0.0, self._clock.wall_s() - last.ts_s)
+            if len(transactions) >= _BACKLOG_TRANSACTIONS:
+                self._backlog_s = self._clock.monotonic_s()
             images, watches = self._images, self._watches
             for transaction in transactions:
                 for change in transaction.changes:
@@ -261,10 +271,14 @@ class Live:
                 self.position = replace(self.position, file=file, offset=offset, end=end)
                 self.changed.notify_all()
 
-    def rest(self, seconds: float) -> None:
-        """Do nothing for a while, unless everything stops."""
+    def give_way(self, took_s: float) -> None:
+        """Do nothing for a part of the time that a step of reading took: the interpreter runs one thread at a time.
+
+        For much longer than the step while the stream has a backlog: live changes come first.
+        """
+        is_behind = self._clock.monotonic_s() - self._backlog_s < _BACKLOG_S
         with self.changed:
-            self.changed.wait_for(lambda: self._is_stopped, seconds)
+            self.changed.wait_for(lambda: self._is_stopped, (_BEHIND_REST if is_behind else _REST) * took_s)
 
     # -- reads of tables -------------------------------------------------------------------------------------------
 

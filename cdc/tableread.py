@@ -48,10 +48,10 @@ __all__ = ["CHUNK_ROWS", "FullPublisherParts", "TableRead"]
 log = structlog.get_logger(__name__)
 
 CHUNK_ROWS: Final = 500
+_STEP_ROWS: Final = 50
+"""So many rows of a chunk are compared and published while the stream waits."""
 _CURSOR_S = 2.0
 """At most so often the state record says how far a read has come."""
-_REST_SHARE = 0.3
-"""Of the time that a chunk took: live changes come first, and the interpreter runs one thread at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class TableRead:
             if after is None:
                 return published
             self._note(after)
-            self._parts.live.rest(_REST_SHARE * (clock.monotonic_s() - begun_s))
+            self._parts.live.give_way(clock.monotonic_s() - begun_s)
 
     def _picked_rows(self, reader: TableReader) -> int:
         """Those that a request names and the table holds; nothing is said of others."""
@@ -163,6 +163,12 @@ class TableRead:
         return published
 
     def _publish(self, images: Sequence[Image], high: tuple[int, int]) -> int:
+        """In steps between which the stream goes on."""
+        return sum(
+            self._publish_step(images[first : first + _STEP_ROWS], high) for first in range(0, len(images), _STEP_ROWS)
+        )
+
+    def _publish_step(self, images: Sequence[Image], high: tuple[int, int]) -> int:
         published = 0
 
         def records(position: Position, counter: Callable[[], int]) -> list[Record]:
@@ -207,10 +213,15 @@ class TableRead:
         return 0
 
     def _missing(self) -> list[list[str]]:
-        """The read is complete, and no stream waits meanwhile."""
-        with self._parts.live.changed:
-            found = [uid for uids in self._reading.missing() for uid in uids]
-        return [found[first : first + CHUNK_ROWS] for first in range(0, len(found), CHUNK_ROWS)]
+        """The read is complete. A part at a time, so that the stream never waits long."""
+        found: list[str] = []
+        parts = self._reading.missing()
+        while True:
+            with self._parts.live.changed:
+                uids = next(parts, None)
+            if uids is None:
+                return [found[first : first + CHUNK_ROWS] for first in range(0, len(found), CHUNK_ROWS)]
+            found += uids
 
     def _absent(self, reader: TableReader, uids: Sequence[str]) -> list[str]:
         return sorted(set(uids) - {uid for uid, _ in reader.rows_of(uids)})

@@ -146,9 +146,7 @@ class Reading:
     def missing(self) -> Iterator[list[str]]:
         """Keys that the topic holds and that were neither read nor touched, in parts; to be looked for by key."""
         for shard in range(SHARDS):
-            found = [key_of(key) for key in self._keys.unseen(shard)]
-            if found:
-                yield found
+            yield [key_of(key) for key in self._keys.unseen(shard)]
 
     def take_absent(self, uids: Iterable[str]) -> list[str]:
         """Keys that a SELECT did not find and whose high mark the stream has passed; those to be deleted."""

@@ -4,8 +4,8 @@ Latency: single-row UPDATEs, 20 a second with some jitter; from the return of CO
 process of its own, hands the record out; both read the machine's monotonic clock. Once with nothing else, once while
 the table is compared with its topic again and again. Drain: single-row transactions that were committed while capture
 was down; from its first record of them to its last, by the records' own times, and the memory that it took.
-The floor beneath the drain is the client alone: `python -m tests.bench.produce`, and decoding alone:
-`python -m tests.bench.decode`.
+Beneath the drain are two figures of the same run: the same backlog decoded alone, and records of the same size, ready
+made, sent by the client alone. One after the other on one core they are the floor of a capture that does nothing else.
 Fed by: the local stack. Feeds: a table, or JSON. Never: asserts anything.
 """
 
@@ -22,11 +22,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 import yaml
@@ -34,12 +35,18 @@ from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
+from cdc.adapters.publisher import open_producer
 from cdc.adapters.publisher_librdkafka import client_settings
+from cdc.core.plan import TableSpec
+from cdc.ports import Login, StreamOrder
 from deploy.stack.endpoints import Endpoints, load_endpoints
 from shared.kube import CRDS, HUBS, KubeClient
 from shared.model.names import table_topic
+from shared.model.position import MysqlGtids, Position, TableId
 from shared.settings import KafkaSettings, KubeSettings
-from tests.bench.produce import CLIENTS
+from tests.bench.decode import MARK
+from tests.bench.decode import measure as decode
+from tests.bench.produce import CLIENTS, bench_topic, client_ceiling
 from tests.component.conftest import ROOT, CaptureWorld, make_world
 
 _PACE_S: Final = 0.05
@@ -47,6 +54,16 @@ _WARM_UP: Final = 20
 _WRITERS: Final = 8
 _PATIENCE_S: Final = 600.0
 _PARTITIONS: Final = 8
+
+
+class Drained(NamedTuple):
+    """What a capture did with the backlog."""
+
+    per_s: float
+    cpu_us: float
+    """For each row."""
+    value_bytes: int
+    """Of a record's value, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +82,22 @@ class Figures:
     drain_rows: int
     drain_per_s: float
     drain_cpu_us: float
-    """Processor time of the capture process for each row of the backlog, all its threads."""
+    """Processor time of the capture process from its first record on, all its threads, for each row."""
+    decode_per_s: float
+    """The backlog decoded alone, by processor time."""
+    client_per_s: float
+    """Records that the client stores, ready made and of the size that the drain's have."""
     rss_known_mib: float
     """Resident with all rows known, at rest."""
     rss_peak_mib: float
-    """At most, over everything."""
+    """At most, in the process that has published all rows and compared them."""
+    rss_drain_mib: float
+    """At most, in the process that has learned them from the topic and drained the backlog."""
+
+    @property
+    def floor_per_s(self) -> float:
+        """Decoding and the client alone, one after the other on one core."""
+        return 1 / (1 / self.decode_per_s + 1 / self.client_per_s)
 
 
 def consume(settings: KafkaSettings, topic: str, first: int, wanted: int, results: Connection) -> None:
@@ -149,43 +177,80 @@ def write_backlog(world: CaptureWorld, first: int, count: int, rows: int) -> Non
         thread.join()
 
 
-def drain(world: CaptureWorld, process: subprocess.Popen[bytes], first: int, count: int) -> tuple[float, float]:
-    """(rows per second, processor µs a row) of a capture that was just started."""
+def drain(world: CaptureWorld, process: subprocess.Popen[bytes], first: int, count: int) -> Drained:
+    """The backlog's records, by a capture that was just started. Its start does not count."""
     topic = table_topic(world.name, world.server_id, world.name, "nodes")
     consumer = Consumer(client_settings(world.kafka) | {"group.id": topic, "auto.offset.reset": "earliest"})
     try:
-        _await_end(consumer, topic, count + first)
-        cpu_s = _cpu_s(process.pid)
-        times = sorted(_times_ms(consumer, topic, count))
+        missed, before_s = _await_end(consumer, topic, first + 1, process.pid)
+        _, after_s = _await_end(consumer, topic, count + first, process.pid)
+        records = _records(consumer, topic, count)
     finally:
         consumer.close()
-    return 1000 * (len(times) - 1) / max(1, times[-1] - times[0]), 1e6 * cpu_s / count
+    times_ms = sorted(time_ms for time_ms, _ in records)
+    return Drained(
+        1000 * (count - 1) / max(1, times_ms[-1] - times_ms[0]),
+        1e6 * (after_s - before_s) / (count + first - missed),
+        sum(size for _, size in records) // count,
+    )
 
 
-def _await_end(consumer: Consumer, topic: str, wanted: int) -> None:
-    """Until the topic holds so many records, whatever they are."""
+def _await_end(consumer: Consumer, topic: str, wanted: int, pid: int) -> tuple[int, float]:
+    """Until the topic holds so many records: how many it holds then, and the process's processor time before that."""
     end_s = time.monotonic() + _PATIENCE_S
-    while sum(_ends(consumer, topic)) < wanted:
+    while True:
+        cpu_s = _cpu_s(pid)
+        held = sum(_ends(consumer, topic))
+        if held >= wanted:
+            return held, cpu_s
         if time.monotonic() > end_s:
             sys.exit(f"topic {topic} does not hold {wanted} records after {_PATIENCE_S:.0f} s")
-        time.sleep(0.2)
+        time.sleep(0.02)
 
 
 def _ends(consumer: Consumer, topic: str) -> list[int]:
     return [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(_PARTITIONS)]
 
 
-def _times_ms(consumer: Consumer, topic: str, count: int) -> list[int]:
-    """Times of the last `count` records, when they were handed to the client."""
+def _records(consumer: Consumer, topic: str, count: int) -> list[tuple[int, int]]:
+    """(time when it was handed to the client, bytes of its value) of the last `count` records."""
     left = sum(_ends(consumer, topic))
     consumer.assign([TopicPartition(topic, p, 0) for p in range(_PARTITIONS)])
-    found: list[int] = []
+    found: list[tuple[int, int]] = []
     while left:
         message = consumer.poll(5.0)
         if message is not None and message.error() is None:
             left -= 1
-            found.append(message.timestamp()[1])
+            found.append((message.timestamp()[1], len(message.value() or b"")))
     return sorted(found)[-count:]
+
+
+def decoded_per_s(world: CaptureWorld, order: StreamOrder) -> float:
+    """Rows a second of the backlog from there, by processor time, in a process that does nothing else."""
+    world.sql(f"CREATE TABLE DB.{MARK} (a INT)", f"DROP TABLE DB.{MARK}")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        figures = pool.submit(decode, "rowplane", "", order, max(os.sched_getaffinity(0))).result()
+    return figures.rows / figures.cpu_s
+
+
+def _order(world: CaptureWorld) -> StreamOrder:
+    """The table from here on."""
+    server, table = world.server, TableId(world.name, "nodes")
+    ((gtids,),) = world.sql("SELECT @@gtid_executed")
+    file, end, *_ = world.sql("SHOW BINARY LOG STATUS")[0]
+    position = Position(MysqlGtids.parse(str(gtids)), str(file), 0, int(end))
+    spec = TableSpec(table, "topic", "node_id", ("active", "color", "junk", "node_id"), ())
+    login = Login(server.host, server.port, server.user, server.password)
+    return StreamOrder(login, position, {table: spec}, random.randrange(2**31, 2**32))
+
+
+def _client_per_s(settings: KafkaSettings, records: int, value_bytes: int) -> float:
+    with bench_topic(settings) as (_, topic):
+        producer = open_producer(settings)
+        client_ceiling(producer, topic, records // 10, b"x" * value_bytes)
+        per_s = client_ceiling(producer, topic, records, b"x" * value_bytes)
+        producer.close(5.0)
+    return per_s
 
 
 def _cpu_s(pid: int) -> float:
@@ -219,12 +284,14 @@ def measure(endpoints: Endpoints, cluster: KubeClient, client: str, sizes: tuple
         comparer.join()
         peak_mib = _memory_mib(process.pid, "VmHWM")
         world.stop(process, signal.SIGTERM)
-        held = rows + 2 * (changes + _WARM_UP)
+        held, order = rows + 2 * (changes + _WARM_UP), _order(world)
         write_backlog(world, held, transactions, rows)
         process = world.start()
-        per_s, cpu_us = drain(world, process, held, transactions)
-        peak_mib = max(peak_mib, _memory_mib(process.pid, "VmHWM"))
+        drained = drain(world, process, _PARTITIONS + held, transactions)
+        drain_mib = _memory_mib(process.pid, "VmHWM")
         world.stop(process, signal.SIGTERM)
+        decode_per_s = decoded_per_s(world, order)
+        client_per_s = _client_per_s(replace(world.kafka, client=client), transactions, drained.value_bytes)
     return Figures(
         client,
         rows,
@@ -233,10 +300,13 @@ def measure(endpoints: Endpoints, cluster: KubeClient, client: str, sizes: tuple
         _percentile(delays_in_diff, 99),
         statistics.median(took_s) if took_s else float("nan"),
         transactions,
-        per_s,
-        cpu_us,
+        drained.per_s,
+        drained.cpu_us,
+        decode_per_s,
+        client_per_s,
         rss_known_mib,
         peak_mib,
+        drain_mib,
     )
 
 
@@ -261,8 +331,15 @@ def _table(found: list[Figures]) -> Table:
         "comparison of all rows, s": lambda f: f"{f.diff_s:.2f}",
         "drain, rows/s": lambda f: f"{f.drain_per_s:,.0f}",
         "drain, CPU us a row": lambda f: f"{f.drain_cpu_us:.1f}",
+        "the same by processor time": lambda f: f"{1e6 / f.drain_cpu_us:,.0f}",
+        "decoding alone, rows/s": lambda f: f"{f.decode_per_s:,.0f}",
+        "client alone, records/s": lambda f: f"{f.client_per_s:,.0f}",
+        "floor: both on one core, rows/s": lambda f: f"{f.floor_per_s:,.0f}",
+        "drain of the client alone": lambda f: f"{100 * f.drain_per_s / f.client_per_s:.0f} %",
+        "drain of the floor": lambda f: f"{100 * f.drain_per_s / f.floor_per_s:.0f} %",
         "RSS with all rows known, MiB": lambda f: f"{f.rss_known_mib:.0f}",
-        "peak RSS, MiB": lambda f: f"{f.rss_peak_mib:.0f}",
+        "peak RSS, published and compared, MiB": lambda f: f"{f.rss_peak_mib:.0f}",
+        "peak RSS, learned and drained, MiB": lambda f: f"{f.rss_drain_mib:.0f}",
     }
     for name, shown in lines.items():
         table.add_row(name, *(shown(figures) for figures in found))

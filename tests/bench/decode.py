@@ -56,7 +56,7 @@ _UPDATE: Final = "UPDATE nodes SET green_version = %s, last_deployment_at = NOW(
 _INSERT: Final = "INSERT INTO nodes (node_id, domain) VALUES (%s, 'example.com')"
 _NODES: Final = 1000
 _WRITERS: Final = 8
-_MARK: Final = "end_of_backlog"
+MARK: Final = "end_of_backlog"
 _GOAL_ROWS_PER_S: Final = 100_000
 
 
@@ -104,7 +104,7 @@ def decoded(order: StreamOrder) -> Iterator[int]:
                 yield len(event.images)
             elif isinstance(event, Whole):
                 yield len(event.rows.images)
-            elif isinstance(event, Statement) and _MARK in event.text:
+            elif isinstance(event, Statement) and MARK in event.text:
                 return
 
 
@@ -116,7 +116,7 @@ def folded(order: StreamOrder) -> Iterator[int]:
             transaction = fold.feed(event)
             if transaction is not None:
                 yield len(transaction.changes)
-            if isinstance(event, Statement) and _MARK in event.text:
+            if isinstance(event, Statement) and MARK in event.text:
                 return
 
 
@@ -125,7 +125,7 @@ def packets(order: StreamOrder) -> Iterator[int]:
     reader = _library(order)
     reader._BinLogStreamReader__connect_to_stream()
     connection: Any = reader._stream_connection
-    mark = _MARK.encode()
+    mark = MARK.encode()
     with closing(reader):
         while mark not in (data := connection._read_packet()._data):
             yield data[5] == 16
@@ -141,7 +141,7 @@ def library(order: StreamOrder) -> Iterator[int]:
         for event in reader:
             if isinstance(event, UpdateRowsEvent):
                 yield len(event.rows)
-            elif _MARK in event.query:
+            elif MARK in event.query:
                 return
 
 
@@ -205,7 +205,7 @@ def compare(source: BinlogSource, transactions: int, core: int) -> Iterator[Figu
     for backlog, count, rows in (("1 row each", transactions, 1), ("100 rows each", transactions // 100, 100)):
         order = source.order(_COLUMNS, "nodes")
         write(source, count, rows)
-        source.sql(f"CREATE TABLE {_MARK} (a INT)", f"DROP TABLE {_MARK}")
+        source.sql(f"CREATE TABLE {MARK} (a INT)", f"DROP TABLE {MARK}")
         for reader in READERS:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 figures = pool.submit(measure, reader, backlog, order, core).result()

@@ -9,13 +9,13 @@ Fed by: the local stack. Feeds: a table, or JSON. Never: asserts anything.
 
 from __future__ import annotations
 
+import itertools
 import json
 import multiprocessing
 import secrets
 import statistics
 import struct
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +45,8 @@ VALUE: Final = b"x" * 500
 PACE_S: Final = 0.05
 WARM_UP: Final = 20
 IN_FLIGHT: Final = 2_000
+_TOGETHER: Final = 96
+"""Records of one call; a multiple of the partitions."""
 _STAMP: Final = struct.Struct(">d")
 
 
@@ -104,26 +106,32 @@ def _expect_stored(error: LogError | None) -> None:
         raise error
 
 
-def client_ceiling(producer: Producer, topic: str, count: int) -> int:
-    """Records a second that the client stores."""
-    room = threading.Semaphore(IN_FLIGHT)
-    records = _records(topic)
+def client_ceiling(producer: Producer, topic: str, count: int, value: bytes = VALUE) -> int:
+    """Records a second that the client stores, handed over as capture does it."""
+    records = _records(topic, value) * (_TOGETHER // TABLE_PARTITIONS)
+    stored = itertools.count(1).__next__
+    reached = [0]
 
     def on_done(_error: LogError | None) -> None:
-        room.release()
+        reached[0] = stored()
 
-    begun_s = time.monotonic()
-    for number in range(count):
-        room.acquire()
-        producer.send([records[number % len(records)]], on_done)
-    for _ in range(IN_FLIGHT):
-        room.acquire()
-    return round(count / (time.monotonic() - begun_s))
+    def await_room(in_flight: int) -> None:
+        while sent - reached[0] > in_flight:
+            producer.serve(0.05)
+            if not producer.must_be_served:
+                time.sleep(0.001)
+
+    begun_s, sent = time.monotonic(), 0
+    while sent < count:
+        await_room(IN_FLIGHT - len(records))
+        sent += producer.send(records, on_done)
+    await_room(0)
+    return round(sent / (time.monotonic() - begun_s))
 
 
 def log_ceiling(log: KafkaChangeLog, topic: str, count: int) -> int:
     """Records a second through the change log."""
-    records = _records(topic)
+    records = _records(topic, VALUE)
     begun_s = time.monotonic()
     for number in range(count):
         log.publish([records[number % len(records)]], position(0))
@@ -131,17 +139,17 @@ def log_ceiling(log: KafkaChangeLog, topic: str, count: int) -> int:
     return round(count / (time.monotonic() - begun_s))
 
 
-def _records(topic: str) -> list[Record]:
+def _records(topic: str, value: bytes) -> list[Record]:
     headers = (("rowplane-version", b"0" * 60),)
     return [
-        Record(topic, number, f"key-{number}".encode(), VALUE, headers, "uid") for number in range(TABLE_PARTITIONS)
+        Record(topic, number, f"key-{number}".encode(), value, headers, "uid") for number in range(TABLE_PARTITIONS)
     ]
 
 
 def measure(servers: tuple[str, ...], client: str, changes: int, records: int) -> Figures:
     """All figures of one client, on a topic of its own."""
     settings = KafkaSettings(servers, client=client)
-    with _topic(settings) as (admin, topic):
+    with bench_topic(settings) as (admin, topic):
         producer = open_producer(settings)
         delays = latency(settings, producer, topic, changes)
         log = KafkaChangeLog(producer, SystemClock())
@@ -158,7 +166,7 @@ def _percentile(ordered: list[float], percent: int) -> float:
 
 
 @contextmanager
-def _topic(settings: KafkaSettings) -> Iterator[tuple[Any, str]]:
+def bench_topic(settings: KafkaSettings) -> Iterator[tuple[Any, str]]:
     admin = connect_admin(settings)
     topic = f"bench-produce-{secrets.token_hex(4)}"
     ensure_topic(admin, topic, partitions=TABLE_PARTITIONS, replication_factor=1, configs={})

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from kafka.record import util  # type: ignore[import-untyped]  # ships no types
 
 from cdc.adapters import publisher as module
 from cdc.adapters.publisher import KafkaChangeLog, open_producer
@@ -269,3 +270,8 @@ def test_a_client_that_is_not_installed_is_a_usage_error(monkeypatch: Any) -> No
     with pytest.raises(UsageError) as caught:
         open_producer(KafkaSettings(client="librdkafka"))
     assert "rowplane[librdkafka]" in caught.value.mend
+
+
+def test_checksums_of_batches_are_not_computed_in_python() -> None:
+    """That took two thirds of the processor time of capture's default client."""
+    assert util.crc32c_c is not None
