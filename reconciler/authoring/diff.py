@@ -7,23 +7,27 @@ for what, is the reconciler's: this tells where they lead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from reconciler.authoring.comparing import comparable, hide, masked, unified
-from reconciler.authoring.live import Live
+from reconciler.authoring.live import Live, patiently
 from reconciler.authoring.output import as_yaml
 from reconciler.authoring.rendering import RenderedNode, render_owned, without_owner
 from reconciler.core.catalog import NodeKey
-from reconciler.core.objects import DesiredObject, ObjectRef
+from reconciler.core.fields import left_to_autoscalers
+from reconciler.core.objects import Desired, DesiredObject, ObjectRef, Observed, ObservedObject, Write
 from reconciler.core.record import ObservedNode, label_value
 from reconciler.core.render import CompiledForm, Owner
+from reconciler.core.slim import slim
 from reconciler.core.variables import NodeRow, node_row_of_annotations
 from shared.errors import ClusterError, InvalidError, ObjectNotFound
 from shared.gotemplate import Sources
 from shared.model.form import ConflictPolicy, CreationPolicy
-from shared.model.names import ANNOTATION_DELETION_POLICY, LABEL_NODE, LABEL_NODE_NAMESPACE
+from shared.model.version import Version
+
+_NO_VERSION: Final = Version(0, 0, 0, 0, 0, 0)
 
 __all__ = ["Change", "ChangeKind", "NodeChanges", "Target", "compare"]
 
@@ -122,39 +126,48 @@ def compare(live: Live, target: Target, sources: Sources) -> NodeChanges:
 
 
 def _change(live: Live, target: Target, item: DesiredObject, spaces: Iterable[str]) -> Change:
-    manifest = item.manifest if target.observed else without_owner(item.manifest)
+    item = item if target.observed else replace(item, manifest=without_owner(item.manifest))
     try:
-        before = live.object(item.ref)
-        kept = _kept(before, target, item)
-        return kept or _tried(item, before, live.dry_run(item.ref, manifest, force=_forces(item)))
+        return patiently(lambda: _asked(live, target, item))
     except ObjectNotFound as error:
         if item.ref.namespace in spaces:  # it is made by the same form, so it need not be there yet
-            return _created(item, manifest, f"not tried: namespace {item.ref.namespace} does not exist yet")
-        return _refused(item, manifest, error)
+            return _created(item, f"not tried: namespace {item.ref.namespace} does not exist yet")
+        return _refused(item, error)
     except ClusterError as error:
         if error.retriable and not error.status:
             raise
-        return _refused(item, manifest, error)
+        return _refused(item, error)
 
 
-def _kept(before: Mapping[str, Any] | None, target: Target, item: DesiredObject) -> Change | None:
+def _asked(live: Live, target: Target, item: DesiredObject) -> Change:
+    """What the API server says to the write that the reconciler would do."""
+    before = live.object(item.ref)
+    base = slim(before) if before is not None else None
+    kept = _kept(base, target, item)
+    if kept is not None:
+        return kept
+    if base is not None:
+        seen = Observed(objects={item.ref: base})
+        (item,) = left_to_autoscalers(Desired(_NO_VERSION, (item,)), seen).objects
+    ours = base is not None and base.applied_hash == item.hash
+    force = ours or item.conflict_policy is ConflictPolicy.FORCE
+    return _tried(item, before, live.dry_run(Write(item, base, force=force)))
+
+
+def _kept(base: ObservedObject | None, target: Target, item: DesiredObject) -> Change | None:
     """An object that the reconciler would not write, whatever is rendered."""
-    foreign = _other_node(before, target.key)
+    foreign = _other_node(base, target.key)
     if foreign:
         return Change(ChangeKind.FAILED, item.id, str(item.ref), reason=f"belongs to LynqNode {foreign}")
-    if before is not None and item.creation_policy is CreationPolicy.ONCE:
+    if base is not None and base.once and item.creation_policy is CreationPolicy.ONCE:
         return Change(ChangeKind.UNCHANGED, item.id, str(item.ref), reason="creationPolicy Once")
     return None
-
-
-def _forces(item: DesiredObject) -> bool:
-    return item.conflict_policy is ConflictPolicy.FORCE
 
 
 def _tried(item: DesiredObject, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Change:
     """What the dry-run's answer says. A new object is shown as it was sent, without what the server fills in."""
     if before is None:
-        return _created(item, item.manifest, "")
+        return _created(item, "")
     old, new = comparable(before), comparable(after)
     if old == new:
         return Change(ChangeKind.UNCHANGED, item.id, str(item.ref))
@@ -162,20 +175,19 @@ def _tried(item: DesiredObject, before: Mapping[str, Any] | None, after: Mapping
     return Change(ChangeKind.CHANGED, item.id, str(item.ref), unified(as_yaml(left), as_yaml(right), str(item.ref)))
 
 
-def _refused(item: DesiredObject, manifest: Mapping[str, Any], error: ClusterError) -> Change:
-    return Change(ChangeKind.FAILED, item.id, str(item.ref), reason=hide(str(error), manifest))
+def _refused(item: DesiredObject, error: ClusterError) -> Change:
+    return Change(ChangeKind.FAILED, item.id, str(item.ref), reason=hide(str(error), item.manifest))
 
 
-def _created(item: DesiredObject, manifest: Mapping[str, Any], reason: str) -> Change:
-    _, shown = masked(None, comparable(manifest))
+def _created(item: DesiredObject, reason: str) -> Change:
+    _, shown = masked(None, comparable(item.manifest))
     return Change(ChangeKind.CREATED, item.id, str(item.ref), unified("", as_yaml(shown), str(item.ref)), reason)
 
 
-def _other_node(live: Mapping[str, Any] | None, key: NodeKey) -> str:
+def _other_node(live: ObservedObject | None, key: NodeKey) -> str:
     """`namespace/name` of another node that tracks the object; empty when it is ours or nobody's."""
-    labels = ((live or {}).get("metadata") or {}).get("labels") or {}
-    name, space = labels.get(LABEL_NODE, ""), labels.get(LABEL_NODE_NAMESPACE, "")
-    return "" if not name or (name, space) == (label_value(key.name), key.namespace) else f"{space}/{name}"
+    tracked = live.node if live is not None else None
+    return "" if tracked in (None, (key.namespace, label_value(key.name))) else "/".join(tracked or ())
 
 
 def _removals(live: Live, target: Target, gone: Iterable[tuple[str, ObjectRef]]) -> Iterator[Change]:
@@ -189,6 +201,6 @@ def _removals(live: Live, target: Target, gone: Iterable[tuple[str, ObjectRef]])
             continue
         if raw is None:
             continue
-        policy = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_DELETION_POLICY)
-        stays = policy == "Retain" or _other_node(raw, target.key)
+        seen = slim(raw)
+        stays = seen.retain or seen.node is None or _other_node(seen, target.key)
         yield Change(ChangeKind.RETAINED if stays else ChangeKind.REMOVED, name, str(ref))

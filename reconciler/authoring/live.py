@@ -6,22 +6,22 @@ Fed by: the API server of KUBECONFIG. Feeds: the commands with `--live`, diff.py
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from reconciler.adapters.openapi import live_schemas
-from reconciler.core.objects import ObjectRef
+from reconciler.adapters.strategies import ObjectWriter
+from reconciler.core.objects import ObjectRef, Write
 from reconciler.core.record import ObservedNode, observe_node
 from reconciler.core.schema import Schemas
-from shared.errors import ClusterBusy, ObjectNotFound
+from shared.errors import ClusterBusy, ObjectConflict, ObjectNotFound
 from shared.kube import FORMS, HUBS, NODES, KubeClient
 from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.names import FIELD_MANAGER
 from shared.settings import load_kube
 
-__all__ = ["Live"]
+__all__ = ["Live", "patiently"]
 
 _T = TypeVar("_T")
 _TRIES: Final = 5
@@ -32,6 +32,7 @@ class Live:
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client
+        self._writer = ObjectWriter(client, dry_run=True)
 
     @classmethod
     def connect(cls) -> Live:
@@ -71,21 +72,22 @@ class Live:
         """A live object; None when it does not exist, or its kind is not served."""
         try:
             kind = self._client.resource_type(ref.api_version, ref.kind)
-            return _patiently(lambda: self._client.get(kind, ref.namespace, ref.name))
+            return patiently(lambda: self._client.get(kind, ref.namespace, ref.name))
         except ObjectNotFound:
             return None
 
-    def dry_run(self, ref: ObjectRef, manifest: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
-        """What the object would be after an apply."""
-        kind = self._client.resource_type(ref.api_version, ref.kind)
-        return _patiently(lambda: self._client.apply(kind, manifest, manager=FIELD_MANAGER, force=force, dry_run=True))
+    def dry_run(self, write: Write) -> dict[str, Any]:
+        """What the object would be after a write of the reconciler's; ObjectConflict when it has changed meanwhile."""
+        return self._writer.write(write, "")
 
 
-def _patiently(call: Callable[[], _T]) -> _T:
-    """The call's answer; when the server asks to come back later, that is done."""
+def patiently(call: Callable[[], _T]) -> _T:
+    """The call's answer; when the server asks to come back later, or an object has moved meanwhile, that is done."""
     for _ in range(_TRIES):
         try:
             return call()
         except ClusterBusy as busy:
             time.sleep(busy.retry_after_s)
+        except ObjectConflict:
+            continue
     return call()

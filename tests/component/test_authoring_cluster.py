@@ -297,6 +297,26 @@ def test_a_field_of_another_manager_is_a_conflict_unless_forced(shop: Shop) -> N
         assert kinds(found["acme-web"]) == {"a": change}
 
 
+def test_strategies_ignored_fields_and_edits_by_hand_are_compared_as_the_reconciler_would_write_them(
+    shop: Shop,
+) -> None:
+    def form(value: str) -> dict[str, Any]:
+        ignoring = settings("c", data={"x": "1", "live": value}, ignoreFields=["$.data.live"])
+        merged = settings("a", patchStrategy="merge", data={"x": value})
+        replaced = settings("b", patchStrategy="replace", data={"x": value})
+        return form_of(shop.namespace, configMaps=[merged, replaced, ignoring, settings("d")])
+
+    shop.apply(form("1"), node_row_of("acme"))
+    for name in ("a", "b"):
+        shop.client.merge_patch(CONFIG_MAPS, shop.namespace, f"acme-{name}", {"data": {"theirs": "x"}})
+    shop.client.merge_patch(CONFIG_MAPS, shop.namespace, "acme-d", {"data": {"color": "pink"}})
+    found = shop.diff("-f", shop.write("form.yaml", form("2")))["acme-web"]
+    assert kinds(found) == {"a": "changed", "b": "changed", "c": "unchanged", "d": "changed"}
+    assert ("theirs" in found["a"]["diff"], "-  theirs: x" in found["b"]["diff"]) == (True, True)
+    assert "-  theirs: x" not in found["a"]["diff"]
+    assert "-  color: pink\n+  color: blue" in found["d"]["diff"]
+
+
 def test_a_resource_that_cannot_be_rendered_is_told_and_not_removed(shop: Shop) -> None:
     shop.apply(form_of(shop.namespace, configMaps=[settings("a"), settings("b")]), node_row_of("acme"))
     broken = settings("a", data={"x": '{{ fail "no" }}'})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from reconciler.authoring.diff import ChangeKind, Target, compare
 from reconciler.authoring.live import Live
-from reconciler.core.objects import ObjectRef
+from reconciler.core.objects import ObjectRef, Write
 from reconciler.core.render import compile_form
 from reconciler.schemas import bundled
 from reconciler.sources import SystemSources
@@ -27,7 +26,7 @@ class Refusing(Live):
         """There is none."""
         return None
 
-    def dry_run(self, ref: ObjectRef, manifest: Mapping[str, Any], *, force: bool) -> dict[str, Any]:
+    def dry_run(self, write: Write) -> dict[str, Any]:
         """The error."""
         raise self._error
 
