@@ -24,6 +24,8 @@ from shared.errors import (
 __all__ = ["error_of"]
 
 _MANAGER = re.compile(r'conflict with "([^"]+)"')
+_RIGHT = re.compile(r'cannot (\S+) resource "([^"]+)" in API group "([^"]*)"')
+"""How the API server's authorizer says what is missing; admission and quotas answer 403 in other words."""
 _UNTYPED = "failed to create typed patch object"
 """How the API server begins its answer 500 to an applied field of a wrong type or name: the object is to blame."""
 _BY_CODE: dict[int, type[ClusterError]] = {
@@ -48,7 +50,7 @@ def error_of(method: str, path: str, code: int, body: bytes, retry_after: str) -
     if code == 422 and any(c.get("field") == "metadata.uid" for c in causes):
         return ObjectConflict(message, status=code)
     if code in (401, 403):
-        return ClusterRefused(message, status=code, mend="Grant the right or check the credentials")
+        return ClusterRefused(message, status=code, mend=_mend(code, message))
     if code == 429:
         return ClusterBusy(message, retry_after_s=float(retry_after) if retry_after.isdigit() else 1.0)
     kind = _BY_CODE.get(code, ClusterUnreachable if code >= 500 else ClusterError)
@@ -58,6 +60,16 @@ def error_of(method: str, path: str, code: int, body: bytes, retry_after: str) -
 def _manager(cause: dict[str, Any]) -> str:
     found = _MANAGER.search(str(cause.get("message") or ""))
     return found[1] if found else "of another name"
+
+
+def _mend(code: int, message: str) -> str:
+    """What lifts a refusal: the missing rule of a role; nothing where admission or a quota has refused."""
+    if code == 401:
+        return "Check the credentials"
+    right = _RIGHT.search(message)
+    if right is None:
+        return ""
+    return 'Grant {{apiGroups: ["{2}"], resources: ["{1}"], verbs: ["{0}"]}}'.format(*right.groups())
 
 
 def _status(body: bytes) -> dict[str, Any]:

@@ -71,7 +71,8 @@ class Product:
         )
         self._processes = Processes(run)
         names = (CAPTURE, *RECONCILERS)
-        self._ports = ports.choose({name: _FIRST_PORT + i for i, name in enumerate(names)}, {}, ())
+        first = _FIRST_PORT + len(names) * (int(self.name, 16) % 1000)  # a session's own: one that ends a process wants
+        self._ports = ports.choose({name: first + i for i, name in enumerate(names)}, {}, ())  # its port again
         for name in names:
             self._processes.stop(name)  # of a test session that was killed
             self._processes.log_path(name).unlink(missing_ok=True)
@@ -296,7 +297,14 @@ def client(endpoints: Endpoints) -> Iterator[KubeClient]:
 @pytest.fixture(scope="session")
 def product(endpoints: Endpoints, client: KubeClient) -> Iterator[Product]:
     """The running product of this session."""
-    product = Product(endpoints, REPOSITORY / "build" / "test-logs")
+    with running(endpoints, client, "test-logs") as product:
+        yield product
+
+
+@contextmanager
+def running(endpoints: Endpoints, client: KubeClient, logs: str) -> Iterator[Product]:
+    """A product of its own, which reaches the cluster by the endpoints' kubeconfig; its logs are in build/`logs`."""
+    product = Product(endpoints, REPOSITORY / "build" / logs)
     with _session(product.name) as is_over:
         apply_definitions(Cluster(endpoints.kubeconfig))
         sweep(endpoints, client, product.kafka, is_over)

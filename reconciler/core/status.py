@@ -90,7 +90,8 @@ def _compact(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _failed(desired: Desired, step: Step, failures: Mapping[str, Failure], wanted: set[str]) -> dict[str, str]:
     failed = {w.id: w.text for w in step.waits if w.reason in _FAILED}
-    failed.update({i: f.text for i, f in failures.items() if i in wanted})
+    asked = wanted | {w.id for w in step.waits}  # an object that is to go and cannot is waited for, too
+    failed.update({i: f.text for i, f in failures.items() if i in asked})
     failed.update(desired.failed)
     return failed
 

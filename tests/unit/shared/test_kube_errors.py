@@ -164,6 +164,17 @@ def test_the_server_s_wish_when_to_retry_is_kept(header: str, seconds: float) ->
     assert error.retry_after_s == seconds
 
 
-@pytest.mark.parametrize("code", [401, 403])
-def test_a_refusal_says_what_to_do(code: int) -> None:
-    assert error_of("GET", PATH, code, status(code, "no"), "1").mend
+def test_refused_credentials_are_to_be_checked() -> None:
+    assert "credentials" in error_of("GET", PATH, 401, status(401, "Unauthorized"), "1").mend
+
+
+def test_a_missing_right_is_named_as_a_rule_of_a_role() -> None:
+    right = 'cannot patch resource "ingresses" in API group "networking.k8s.io" in the namespace "n"'
+    text = f'ingresses.networking.k8s.io "a" is forbidden: User "x" {right}'
+    mend = error_of("PATCH", PATH, 403, status(403, text), "1").mend
+    assert mend == 'Grant {apiGroups: ["networking.k8s.io"], resources: ["ingresses"], verbs: ["patch"]}'
+
+
+def test_a_refusal_by_admission_or_a_quota_asks_for_no_right() -> None:
+    text = 'services "a" is forbidden: exceeded quota: few, requested: count/services=1, used: 1, limited: 1'
+    assert error_of("PATCH", PATH, 403, status(403, text), "1").mend == ""

@@ -164,6 +164,13 @@ def test_a_failure_of_a_resource_that_is_wanted_no_more_does_not_count() -> None
     assert conditions(status)["Conflicted"] == PEACE
 
 
+def test_a_deletion_that_is_refused_is_told() -> None:
+    waits = (Wait("old", WaitReason.RETRY, "admission webhook denied it"),)
+    told = standing(desired("a"), step("a", waits=waits, done=False), {"old": refused("admission webhook denied it")})
+    assert conditions(told)["Degraded"] == ("True", "ResourceFailures")
+    assert "old: admission webhook denied it" in message(told, "Degraded")
+
+
 def test_the_row_version_is_that_of_the_last_complete_application() -> None:
     assert standing(desired("a"), step("a"))["rowVersion"] == version(5).text()
     waiting = standing(desired("a"), step(done=False), previous={"rowVersion": "older"})

@@ -1,0 +1,298 @@
+"""The API server refuses, stalls or loses answers: the node says why, others go on, and it heals by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+
+from deploy.demo.recorder import Change
+from deploy.demo.world import NAMESPACES
+from shared.errors import ClusterError
+from shared.kube import FORMS, KubeClient, ResourceType
+from tests.e2e.history import steps_back
+from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
+from tests.fault.api_proxy import Answers, ApiProxy, Cuts, Loses, Matches, Rule, Stalls
+from tests.fault.proxied import api, product, writes
+from tests.fault.stream import RUNS, SERVICES
+from tests.product import eventually
+
+__all__ = ["api", "product"]
+
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.parametrize("flavour", ["mysql"], indirect=True)]
+
+SICK: Final = "alpha"
+WELL: Final = "beta"
+STALL_S: Final = 5.0 if RUNS == 1 else 30.0
+FAULTS: Final[dict[str, tuple[Callable[[Matches], Rule], str]]] = {
+    "409": (lambda m: Answers(m, 3, 409), ""),
+    "422": (lambda m: Answers(m, None, 422), "the proxy answers 422"),
+    "429": (lambda m: Answers(m, None, 429, "1"), "the proxy answers 429"),
+    "500": (lambda m: Answers(m, None, 500), "the proxy answers 500"),
+    "503": (lambda m: Answers(m, None, 503), "the proxy answers 503"),
+    "cut": (lambda m: Cuts(m, None), "does not answer"),
+    "lost": (lambda m: Loses(m, 2), ""),
+    "stall": (lambda m: Stalls(m, 1, STALL_S), "does not answer"),
+}
+"""Name → (rule, what the node says)."""
+
+
+def says(stage: Stage, since: int, uid: str, text: str, form: str = "") -> str:
+    """Wait until the node is degraded with these words; the whole message."""
+    name = f"{uid}-{form or stage.form}"
+
+    def message(raw: Any) -> str:
+        conditions = (raw.get("status") or {}).get("conditions") or ()
+        return next((c["message"] for c in conditions if (c["type"], c["status"]) == ("Degraded", "True")), "")
+
+    def told(change: Change) -> bool:
+        return (change.kind, change.name) == ("LynqNode", name) and text in message(change.object)
+
+    return message(stage.await_change(since, told, f"LynqNode {name} says {text!r}").object)
+
+
+def version_of(stage: Stage, uid: str) -> str:
+    """The version that a node's Service shows."""
+    return str(stage.get("Service", f"{uid}-front")["metadata"]["labels"]["version"])
+
+
+def change(stage: Stage, uid: str, version: str) -> int:
+    """Another version of a row; the place in the history before it."""
+    return stage.sql("UPDATE nodes SET blue_version = %s WHERE node_id = %s", version, uid)
+
+
+def await_version(stage: Stage, uid: str, version: str) -> None:
+    """Wait until the Service shows it."""
+    eventually(lambda: version_of(stage, uid) == version, f"{uid} shows {version}", PATIENCE_S)
+
+
+def made_anew(stage: Stage, uid: str, before: str) -> None:
+    """Wait until a node's Service has another UID."""
+
+    def is_another() -> bool:
+        found = stage.recorder.object("Service", f"{uid}-front")
+        return found is not None and found["metadata"]["uid"] != before
+
+    eventually(is_another, f"{uid}-front is made again", PATIENCE_S)
+
+
+class TestAnswers:
+    """Of one node's objects, by the proxy."""
+
+    RESOURCES = ONE_SERVICE
+
+    @pytest.mark.parametrize("name", FAULTS)
+    def test_an_update_that_fails_is_told_delays_nobody_and_heals(self, stage: Stage, api: ApiProxy, name: str) -> None:
+        if not stage.notes:
+            stage.insert(SICK, WELL)
+            stage.notes["inserted"] = True
+        make, words = FAULTS[name]
+        with api.fault(make(writes("services", SICK))) as rule:
+            since = change(stage, SICK, f"v-{name}")
+            assert rule.reached.wait(PATIENCE_S)
+            stage.change(WELL, f"blue_version = 'v-{name}'")
+            assert version_of(stage, WELL) == f"v-{name}"
+            if words:
+                says(stage, since, SICK, words)
+        await_version(stage, SICK, f"v-{name}")
+        stage.await_settled(SICK, since=since)
+
+    @pytest.mark.parametrize("name", ["503", "cut", "lost"])
+    def test_a_lynqnode_that_cannot_be_written_delays_nobody_and_heals(
+        self, stage: Stage, api: ApiProxy, name: str
+    ) -> None:
+        make, _ = FAULTS[name]
+        with api.fault(make(writes("lynqnodes", SICK))) as rule:
+            since = change(stage, SICK, f"n-{name}")
+            assert rule.reached.wait(PATIENCE_S)
+            stage.change(WELL, f"blue_version = 'n-{name}'")
+        await_version(stage, SICK, f"n-{name}")
+        stage.await_settled(SICK, since=since)
+
+    @pytest.mark.parametrize("name", ["503", "lost"])
+    def test_a_new_node_comes_in_spite_of_it(self, stage: Stage, api: ApiProxy, name: str) -> None:
+        def of_the_new(request: Any) -> bool:
+            return any(writes(plural, f"new{name}")(request) for plural in ("services", "lynqnodes"))
+
+        with api.fault(Answers(of_the_new, 3, 503) if name == "503" else Loses(of_the_new, 3)):
+            stage.insert(f"new{name}")
+        assert stage.recorder.object("Service", f"new{name}-front") is not None
+
+    @pytest.mark.parametrize("name", ["503", "lost"])
+    def test_a_node_goes_in_spite_of_it(self, stage: Stage, api: ApiProxy, name: str) -> None:
+        matches = writes("services", f"new{name}", "DELETE")
+        with api.fault(Answers(matches, 2, 503) if name == "503" else Loses(matches, 2)):
+            since = stage.sql("DELETE FROM nodes WHERE node_id = %s", f"new{name}")
+            stage.await_gone(f"new{name}", since)
+        assert stage.recorder.object("Service", f"new{name}-front") is None
+
+    def test_watches_that_break_are_opened_again(self, stage: Stage, api: ApiProxy) -> None:
+        for _ in range(RUNS):
+            api.cut_watches()
+            before = stage.get("Service", f"{WELL}-front")["metadata"]["uid"]
+            stage.client.delete(SERVICES, stage.namespace, f"{WELL}-front")
+            made_anew(stage, WELL, before)
+
+    def test_no_object_ever_showed_an_older_row_again(self, stage: Stage) -> None:
+        living = [c for c in stage.recorder.changes if not c.name.startswith("new")]
+        assert steps_back(living) == []
+
+
+POLICIES: Final = ResourceType(
+    "admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False
+)
+BINDINGS: Final = ResourceType(
+    "admissionregistration.k8s.io/v1",
+    "ValidatingAdmissionPolicyBinding",
+    "validatingadmissionpolicybindings",
+    namespaced=False,
+)
+QUOTAS: Final = ResourceType("v1", "ResourceQuota", "resourcequotas")
+ACCOUNTS: Final = ResourceType("v1", "ServiceAccount", "serviceaccounts")
+CLAIMED: Final = ResourceType("v1", "ConfigMap", "configmaps")
+
+
+@contextmanager
+def denied(client: KubeClient, namespace: str) -> Iterator[None]:
+    """A policy that refuses to create or delete the sick node's Services, once it is in force."""
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"], "operations": ["CREATE", "DELETE"]}
+    which = "(object == null ? oldObject : object).metadata.name"
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": f"!{which}.startsWith('{SICK}-')", "message": f"{SICK} is not wanted"}],
+    }
+    binding = {
+        "policyName": namespace,
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+    }
+    for kind, body in ((POLICIES, spec), (BINDINGS, binding)):
+        client.apply(
+            kind,
+            {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": namespace}, "spec": body},
+            manager="rowplane-test",
+        )
+    try:
+        eventually(lambda: _is_refused(client, namespace), "the policy is in force", PATIENCE_S)
+        yield
+    finally:
+        for kind in (BINDINGS, POLICIES):
+            client.delete(kind, "", namespace)
+
+
+def _is_refused(client: KubeClient, namespace: str) -> bool:
+    """Whether the policy is in force, by a dry run."""
+    probe = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": f"{SICK}-probe", "namespace": namespace},
+        "spec": {"ports": [{"port": 80}]},
+    }
+    try:
+        client.apply(SERVICES, probe, manager="rowplane-test", dry_run=True)
+    except ClusterError:
+        return True
+    return False
+
+
+class TestRefusals:
+    """By the cluster itself: admission, quota, rights, a namespace that ends."""
+
+    RESOURCES = ONE_SERVICE
+
+    def test_an_admission_policy_refuses_a_create(self, stage: Stage) -> None:
+        stage.insert(WELL)
+        with denied(stage.client, stage.namespace):
+            since = stage.sql("INSERT INTO nodes (node_id, domain) VALUES (%s, %s)", SICK, "a.example.com")
+            says(stage, since, SICK, f"{SICK} is not wanted")
+            stage.change(WELL, "blue_version = 'admitted'")
+        stage.await_settled(SICK)
+
+    def test_an_admission_policy_refuses_a_delete(self, stage: Stage) -> None:
+        with denied(stage.client, stage.namespace):
+            since = stage.sql("DELETE FROM nodes WHERE node_id = %s", SICK)
+            says(stage, since, SICK, f"{SICK} is not wanted")
+            stage.change(WELL, "blue_version = 'kept'")
+            assert stage.recorder.object("Service", f"{SICK}-front") is not None
+        stage.await_gone(SICK, since)
+
+    def test_a_quota_that_is_used_up(self, stage: Stage) -> None:
+        quota = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "few", "namespace": stage.namespace},
+            "spec": {"hard": {"count/services": "1"}},
+        }
+        stage.client.apply(QUOTAS, quota, manager="rowplane-test")
+        eventually(
+            lambda: (stage.client.get(QUOTAS, stage.namespace, "few").get("status") or {}).get("used"),
+            "the quota is counted",
+            PATIENCE_S,
+        )
+        since = stage.sql("INSERT INTO nodes (node_id, domain) VALUES ('over', 'o.example.com')")
+        assert "exceeded quota" in says(stage, since, "over", "exceeded quota")
+        stage.change(WELL, "blue_version = 'in-quota'")
+        stage.client.delete(QUOTAS, stage.namespace, "few")
+        stage.await_settled("over")
+
+    def test_a_missing_right_is_named(self, stage: Stage, api: ApiProxy) -> None:
+        account = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "poor", "namespace": stage.namespace},
+        }
+        stage.client.apply(ACCOUNTS, account, manager="rowplane-test")
+        tokens = ResourceType("authentication.k8s.io/v1", "TokenRequest", "serviceaccounts/poor/token")
+        wish = {
+            "apiVersion": tokens.api_version,
+            "kind": tokens.kind,
+            "metadata": {"namespace": stage.namespace},
+            "spec": {"expirationSeconds": 600},
+        }
+        granted = stage.client.create(tokens._replace(api_version="v1"), wish)
+        api.token = writes("services", "over"), granted["status"]["token"]
+        try:
+            since = change(stage, "over", "forbidden")
+            message = says(stage, since, "over", "forbidden")
+            assert 'apiGroups: [""], resources: ["services"], verbs: ["patch"]' in message
+            stage.change(WELL, "blue_version = 'permitted'")
+        finally:
+            api.token = None
+        await_version(stage, "over", "forbidden")
+        stage.await_settled("over", since=since)
+
+    def test_a_namespace_that_ends(self, stage: Stage) -> None:
+        other = f"{stage.namespace}-t"
+        _make_namespace(stage, other)
+        pin = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "pin", "namespace": other, "finalizers": ["rowplane.test/pin"]},
+        }
+        stage.client.apply(CLAIMED, pin, manager="rowplane-test")
+        stage.client.delete(NAMESPACES, "", other)
+        body = {"id": "far", "nameTemplate": "{{ .uid }}-far", "targetNamespace": other, "spec": {"data": {"a": "b"}}}
+        since = stage.recorder.mark()
+        stage.apply_form("far", {"configMaps": [body]})
+        says(stage, since, WELL, "being terminated", "far")
+        stage.change(WELL, "blue_version = 'near'")
+        stage.client.merge_patch(CLAIMED, other, "pin", {"metadata": {"finalizers": None}})
+        eventually(lambda: not _exists(stage, other), f"namespace {other} gone", PATIENCE_S)
+        _make_namespace(stage, other)
+        try:
+            stage.await_settled(WELL, since=since, form="far")
+        finally:
+            stage.delete(FORMS, "far")
+            stage.client.delete(NAMESPACES, "", other)
+
+
+def _make_namespace(stage: Stage, name: str) -> None:
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"rowplane.test": ""}}}
+    stage.client.apply(NAMESPACES, body, manager="rowplane-test")
+
+
+def _exists(stage: Stage, name: str) -> bool:
+    return any(n["metadata"]["name"] == name for n in stage.client.list(NAMESPACES)[0])
