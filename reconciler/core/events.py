@@ -23,6 +23,7 @@ _OF_WAITS: Final = {
     WaitReason.FAILED: "ReadinessFailed",
     WaitReason.SKIPPED: "DependencySkipped",
     WaitReason.FOREIGN: "ResourceConflict",
+    WaitReason.CONFLICTED: "ConflictParked",
     WaitReason.TRAFFIC_HELD: "TrafficHeld",
     WaitReason.NO_BACKENDS: "TrafficHeld",
     WaitReason.PAUSED: "Paused",

@@ -157,7 +157,7 @@ def _missing(value: Any, fields: Fields, at: Location, skipped: frozenset[Locati
                 continue
             owned = fields.get(f"f:{key}")
             if owned is None:
-                yield _first_of(inner, place)
+                yield from _leaves(inner, place, skipped)
             else:
                 yield from _missing(inner, owned, place, skipped)
     elif isinstance(value, list):
@@ -172,11 +172,14 @@ def _missing(value: Any, fields: Fields, at: Location, skipped: frozenset[Locati
                 yield from _missing(inner, fields[key], place, skipped)
 
 
-def _first_of(value: Any, at: Location) -> Location:
-    while isinstance(value, Mapping):
-        key, value = next(iter(value.items()))
-        at = (*at, key)
-    return at
+def _leaves(value: Any, at: Location, skipped: frozenset[Location]) -> Iterator[Location]:
+    if at in skipped or value in (None, {}, []):
+        return
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*at, key), skipped)
+    else:
+        yield at
 
 
 def element_key(fields: Fields, element: Any) -> str | None:
