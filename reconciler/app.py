@@ -97,6 +97,8 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     metrics.standing.unfinished = loop.unfinished
     metrics.standing.nodes = lambda: len(registry.keys())
     coordinator = Coordinator(client, coordinator_place(kube.namespace, kafka.topic_prefix), holder, clock)
+    metrics.fleet.leads = lambda: coordinator.leads
+    metrics.fleet.catalog = lambda: holder.view.catalog
     probe = ProbeServer(probes, metrics.registry, lambda: _missing(catalog, loop))
     probe.start()
     events = Events(client, f"{socket.gethostname()}-{os.getpid()}", clock)

@@ -1,70 +1,89 @@
-"""The series of hubs and forms, which one member tells for all: the coordinator.
+"""The series of hubs and forms, as their statuses say it; one member tells them for all: the coordinator.
 
-Fed by: the coordinator's duties. Feeds: /metrics. Never: keeps a series of a hub or form that is gone, or any while
-another member is the coordinator.
+Fed by: the view of hubs and forms. Feeds: /metrics. Never: keeps anything, so a hub or form that is gone has no series,
+and neither has any while another member is the coordinator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
-__all__ = ["PHASES", "FleetSeries"]
+from reconciler.core.catalog import Catalog
+from shared.model.form import Form
+from shared.model.hub import Hub
 
-PHASES: Final = {"Idle": 0, "InProgress": 1, "Failed": 2, "Complete": 3}
+__all__ = ["FleetSeries"]
+
+_PHASES: Final = {"Idle": 0, "InProgress": 1, "Failed": 2, "Complete": 3}
+_VALUES: Final = {"False": 0, "True": 1}
 _HUB: Final = ("hub", "namespace")
 _FORM: Final = ("form", "namespace")
+_FAMILIES: Final = (
+    ("rowplane_coordinator", "1 while this member is the coordinator, which tells the series of hubs and forms.", ()),
+    ("hub_desired", "Nodes that the hub is to have: active rows by forms.", _HUB),
+    ("hub_ready", "Nodes of the hub that are ready.", _HUB),
+    ("hub_failed", "Nodes of the hub that have failed.", _HUB),
+    ("rowplane_hub_condition", "Conditions of the hub: 0 False, 1 True, 2 Unknown.", (*_HUB, "type")),
+    ("lynqform_rollout_updating_nodes", "Nodes of a form with `maxSkew` that are being updated.", _FORM),
+    ("lynqform_rollout_phase", "Rollout: 0 Idle, 1 InProgress, 2 Failed, 3 Complete.", _FORM),
+    ("lynqform_rollout_progress", "Updated and ready nodes, in percent.", _FORM),
+)
 
 
-class FleetSeries:
-    """Thread-safe."""
+class FleetSeries(Collector):
+    """A collector of the registry that it is made with; `app.py` says what it asks."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, documentation: str, labels: Iterable[str]) -> Gauge:
-            return Gauge(name, documentation, labels, registry=registry)
+        self.leads: Callable[[], bool] = bool
+        self.catalog: Callable[[], Catalog] = lambda: Catalog(prefix="")
+        registry.register(self)
 
-        self.coordinator = Gauge("rowplane_coordinator", "1 while this member is the coordinator.", registry=registry)
-        self._hub = {
-            "desired": gauge("hub_desired", "Nodes that the hub is to have: active rows by forms.", _HUB),
-            "ready": gauge("hub_ready", "Nodes of the hub that are ready.", _HUB),
-            "failed": gauge("hub_failed", "Nodes of the hub that have failed.", _HUB),
-            "held": gauge("rowplane_deletions_held", "Nodes whose deletion waits for a person.", _HUB),
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The families without samples."""
+        yield from _families().values()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """All as the view has it now."""
+        families, leads = _families(), self.leads()
+        families["rowplane_coordinator"].add_metric((), int(leads))
+        if leads:
+            catalog = self.catalog()
+            _add_hubs(families, catalog.hubs.values())
+            _add_forms(families, catalog.forms.values())
+        yield from families.values()
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    return {name: GaugeMetricFamily(name, text, labels=labels) for name, text, labels in _FAMILIES}
+
+
+def _add_hubs(families: Mapping[str, GaugeMetricFamily], hubs: Iterable[Hub]) -> None:
+    for hub in hubs:
+        who, status = (hub.metadata.name, hub.metadata.namespace), hub.status
+        for name, value in (("desired", status.desired), ("ready", status.ready), ("failed", status.failed)):
+            if status.desired is not None:
+                families[f"hub_{name}"].add_metric(who, value or 0)
+        for condition in status.conditions:
+            value = _VALUES.get(condition.status, 2)
+            families["rowplane_hub_condition"].add_metric((*who, condition.type), value)
+
+
+def _add_forms(families: Mapping[str, GaugeMetricFamily], forms: Iterable[Form]) -> None:
+    for form in forms:
+        rollout = form.status.rollout
+        if rollout is None or rollout.phase is None:
+            continue
+        who = (form.metadata.name, form.metadata.namespace)
+        total, ready = rollout.total_nodes or 0, rollout.ready_updated_nodes or 0
+        told = {
+            "updating_nodes": rollout.updating_nodes or 0,
+            "phase": _PHASES[rollout.phase],
+            "progress": 100.0 * ready / total if total else 100.0,
         }
-        self._form = {
-            "updating": gauge("lynqform_rollout_updating_nodes", "Nodes that are being updated.", _FORM),
-            "phase": gauge("lynqform_rollout_phase", "Rollout: 0 Idle, 1 InProgress, 2 Failed, 3 Complete.", _FORM),
-            "progress": gauge("lynqform_rollout_progress", "Updated and ready nodes, in percent.", _FORM),
-        }
-
-    def hub(self, namespace: str, name: str, *, desired: int, ready: int, failed: int) -> None:
-        """The counts of a hub, as its status says them."""
-        for series, value in (("desired", desired), ("ready", ready), ("failed", failed)):
-            self._hub[series].labels(name, namespace).set(value)
-
-    def held(self, namespace: str, name: str, nodes: int) -> None:
-        """How many deletions of a hub are held."""
-        self._hub["held"].labels(name, namespace).set(nodes)
-
-    def rollout(self, namespace: str, name: str, phase: str, *, updating: int, progress: float) -> None:
-        """A form with `maxSkew`; `progress` is in percent."""
-        for series, value in (("updating", updating), ("phase", PHASES[phase]), ("progress", progress)):
-            self._form[series].labels(name, namespace).set(value)
-
-    def hub_gone(self, namespace: str, name: str) -> None:
-        """The hub does not exist any more."""
-        for gauge in self._hub.values():
-            gauge.remove_by_labels({"hub": name, "namespace": namespace})
-
-    def rollout_gone(self, namespace: str, name: str) -> None:
-        """The form is gone, or has no `maxSkew` any more."""
-        for gauge in self._form.values():
-            gauge.remove_by_labels({"form": name, "namespace": namespace})
-
-    def lead(self, *, leading: bool) -> None:
-        """Whether this member is the coordinator; all series leave when it is not."""
-        self.coordinator.set(1 if leading else 0)
-        if not leading:
-            for gauge in (*self._hub.values(), *self._form.values()):
-                gauge.clear()
+        for name, value in told.items():
+            families[f"lynqform_rollout_{name}"].add_metric(who, value)

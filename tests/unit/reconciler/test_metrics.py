@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.catalog import Catalog
 from reconciler.metrics import Metrics
 from shared.errors import ClusterBusy, FieldConflict
-from tests.builders import KEY, SPACE
+from shared.model.api import Condition
+from shared.model.form import RolloutStatus
+from shared.model.hub import HubStatus
+from tests.builders import KEY, SPACE, example_form, example_hub
 
 WHO = {"lynqnode": "acme-corp", "namespace": SPACE, "form": "blue-green-app"}
 NODE = {"lynqnode": KEY.name, "namespace": SPACE}
@@ -117,24 +121,40 @@ def test_lanes_and_records_are_asked_for_at_each_scrape() -> None:
     assert sample(metrics, "rowplane_nodes") == 12.0
 
 
-def test_a_hub_or_a_form_that_goes_leaves_no_series() -> None:
-    metrics = Metrics()
-    for name in ("one", "two"):
-        metrics.fleet.hub(SPACE, name, desired=5, ready=3, failed=2)
-        metrics.fleet.held(SPACE, name, 4)
-        metrics.fleet.rollout(SPACE, name, "Failed", updating=1, progress=50.0)
-    metrics.fleet.hub_gone(SPACE, "one")
-    metrics.fleet.rollout_gone(SPACE, "one")
-    assert sample(metrics, "lynqform_rollout_phase", form="two", namespace=SPACE) == 2.0
-    kept = [s.labels for family in metrics.registry.collect() for s in family.samples]
-    assert {labels.get("hub") or labels.get("form") for labels in kept} == {None, "two"}
+def fleet_of(desired: int | None, phase: str | None) -> Catalog:
+    """The example's hub and form with a status."""
+    hub, form = example_hub(), example_form()
+    condition = Condition(type="Synced", status="False", reason="Stopped", message="", last_transition_time="")
+    told = HubStatus(desired=desired, ready=3, failed=2, conditions=[condition])
+    rollout = RolloutStatus(phase=phase, total_nodes=8, updating_nodes=1, ready_updated_nodes=2) if phase else None
+    hub = hub.model_copy(update={"status": told})
+    form = form.model_copy(update={"status": form.status.model_copy(update={"rollout": rollout})})
+    return Catalog("rowplane", {hub.key: hub}, {form.key: form})
 
 
-def test_a_member_that_is_not_the_coordinator_tells_nothing_of_hubs_and_forms() -> None:
+def test_the_coordinator_tells_of_hubs_and_forms() -> None:
     metrics = Metrics()
-    metrics.fleet.lead(leading=True)
-    metrics.fleet.hub(SPACE, "one", desired=5, ready=3, failed=2)
-    metrics.fleet.rollout(SPACE, "one", "Idle", updating=0, progress=100.0)
-    metrics.fleet.lead(leading=False)
+    metrics.fleet.leads, metrics.fleet.catalog = (lambda: True), lambda: fleet_of(5, "Failed")
+    hub, form = example_hub().metadata.name, example_form().metadata.name
+    found = {name: sample(metrics, f"hub_{name}", hub=hub, namespace=SPACE) for name in ("desired", "ready", "failed")}
+    assert found == {"desired": 5.0, "ready": 3.0, "failed": 2.0}
+    assert sample(metrics, "rowplane_hub_condition", hub=hub, namespace=SPACE, type="Synced") == 0.0
+    rollout = {
+        name: sample(metrics, f"lynqform_rollout_{name}", form=form, namespace=SPACE)
+        for name in ("updating_nodes", "phase", "progress")
+    }
+    assert rollout == {"updating_nodes": 1.0, "phase": 2.0, "progress": 25.0}
+
+
+def test_a_hub_that_nobody_has_counted_and_a_form_without_a_bound_have_no_counts() -> None:
+    metrics = Metrics()
+    metrics.fleet.leads, metrics.fleet.catalog = (lambda: True), lambda: fleet_of(None, None)
+    told = {s.name for f in metrics.registry.collect() for s in f.samples if {"hub", "form"} & s.labels.keys()}
+    assert told == {"rowplane_hub_condition"}
+
+
+def test_another_member_tells_nothing_of_hubs_and_forms() -> None:
+    metrics = Metrics()
+    metrics.fleet.catalog = lambda: fleet_of(5, "Idle")
     assert sample(metrics, "rowplane_coordinator") == 0.0
-    assert not any("hub" in s.labels or "form" in s.labels for f in metrics.registry.collect() for s in f.samples)
+    assert not any({"hub", "form"} & s.labels.keys() for f in metrics.registry.collect() for s in f.samples)
