@@ -110,7 +110,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
         workers = Workers(queue, registry, loop, reconciler.reconcile, clock, metrics)
         workers.start(_WORKERS)
         catalog.start()
-        coordinator.start([Rollouts(client, holder, coordinator.fleet, clock)])
+        coordinator.start([Rollouts(client, holder, coordinator.fleet, clock, events.tell)])
         log.info("reconciler starts", api_server=client.server, kafka=list(kafka.bootstrap_servers))
         try:
             _consume(kafka, loop, stop)

@@ -7,22 +7,24 @@ Fed by: the view (forms, histories), the fleet. Feeds: `LynqForm.status`. Never:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
 from reconciler.coordinator.driver import Changed
 from reconciler.coordinator.fleet import Fleet, Key
+from reconciler.core.events import Event, Subject
 from reconciler.core.fleet import FleetNode, fleet_node
 from reconciler.core.form_progress import is_urgent, progress_status, says
+from reconciler.core.rails import Rail, rail_of
 from reconciler.core.revision import History, revision_name
 from reconciler.core.rollout import Clocks, Phase, Standing, advance
 from reconciler.view import ViewHolder
 from shared.clock import Clock, rfc3339
 from shared.errors import ObjectConflict, ObjectNotFound
 from shared.kube import FORMS, NODES, REVISIONS, KubeClient
-from shared.model.form import Form
+from shared.model.form import Form, RolloutStatus
 from shared.model.names import API_VERSION, COORDINATOR_MANAGER
 
 __all__ = ["Rollouts"]
@@ -30,6 +32,7 @@ __all__ = ["Rollouts"]
 log = structlog.get_logger(__name__)
 
 _STATUS_PAUSE_S: Final = 1.0
+_REASONS: Final = {Phase.FAILED: "RolloutFailed", Phase.COMPLETE: "RolloutComplete"}
 _CONFLICT_PAUSE_S: Final = 0.2
 _REVISION_KEPT_S: Final = 60.0
 """So long is a generation kept that no node names: an owner that is late may be about to name it."""
@@ -52,8 +55,16 @@ class _FormState:
 class Rollouts:
     """A `Duty`."""
 
-    def __init__(self, client: KubeClient, holder: ViewHolder, fleet: Fleet, clock: Clock) -> None:
+    def __init__(  # what a duty joins
+        self,
+        client: KubeClient,
+        holder: ViewHolder,
+        fleet: Fleet,
+        clock: Clock,
+        tell: Callable[[Subject, Event], None],
+    ) -> None:
         self._client = client
+        self._tell = tell
         self._holder = holder
         self._fleet = fleet
         self._clock = clock
@@ -66,28 +77,29 @@ class Rollouts:
     def look(self, changed: Changed) -> float | None:
         """Advance every form that has changed or is due."""
         view, now_s = self._holder.view, self._clock.monotonic_s()
-        self._states = {key: state for key, state in self._states.items() if key in view.catalog.forms}
+        for key in [key for key in self._states if key not in view.catalog.forms]:
+            del self._states[key]
         due = {key for key, state in self._states.items() if state.due_s is not None and state.due_s <= now_s}
         hubs = {form.key for form in view.catalog.forms.values() if form.hub_key in changed.hubs}
         for key in sorted((changed.forms | hubs | due) & view.histories.keys()):
             form, history = view.catalog.forms.get(key), view.histories[key]
             if form is not None:
                 state = self._states.setdefault(key, _FormState())
-                is_paused = form.is_paused or bool((hub := view.catalog.hubs.get(form.hub_key)) and hub.is_paused)
-                state.due_s = self._advance(form, history, state, is_paused=is_paused)
+                rail = rail_of(view.catalog.hubs.get(form.hub_key), form, {})
+                state.due_s = self._advance(form, history, state, rail)
         timers = [state.due_s for state in self._states.values() if state.due_s is not None]
         return min(timers, default=None)
 
-    def _advance(self, form: Form, history: History, state: _FormState, *, is_paused: bool) -> float | None:
+    def _advance(self, form: Form, history: History, state: _FormState, rail: Rail | None) -> float | None:
         """One form; the monotonic seconds at which it is due again without a change."""
         now_s, stamp = self._clock.monotonic_s(), rfc3339(self._clock.wall_s())
         if int(form.metadata.resource_version or 0) < state.written_version:
             return None  # the watch brings what we wrote
         nodes = self._nodes(form)
-        standings = [_standing(node, is_paused=is_paused) for node in nodes.values()]
+        standings = [_standing(node, is_held=rail is not None) for node in nodes.values()]
         result = advance(form, history, standings, state.clocks, now_s, stamp)
         state.clocks = result.clocks
-        status = progress_status(form, history, nodes.values(), result.status, stamp)
+        status = progress_status(form, history, nodes.values(), result.status, rail, stamp)
         pruned_s = self._prune(form, history, nodes, state)
         again_s = _earliest(result.again_at_s, pruned_s)
         if says(form, status):
@@ -98,7 +110,7 @@ class Rollouts:
             self._write(form, status, state)
         except (ObjectConflict, ObjectNotFound):
             return _earliest(again_s, now_s + _CONFLICT_PAUSE_S)
-        _tell(form, status)
+        self._announce(form, result.status)
         return again_s
 
     def _nodes(self, form: Form) -> dict[str, FleetNode]:
@@ -131,6 +143,18 @@ class Rollouts:
         state.written_s = self._clock.monotonic_s()
         state.written_version = int(live["metadata"]["resourceVersion"])
 
+    def _announce(self, form: Form, rollout: RolloutStatus | None) -> None:
+        """Tell people of a rollout's turn."""
+        before = form.status.rollout.phase if form.status.rollout else None
+        if rollout is None or rollout.phase in (None, before) or rollout.phase == Phase.IDLE:
+            return
+        is_failed = rollout.phase == Phase.FAILED
+        write = log.warning if is_failed else log.info
+        write("rollout", form="/".join(form.key), phase=rollout.phase, told=rollout.message)
+        subject = Subject(API_VERSION, "LynqForm", *form.key, form.metadata.uid)
+        reason = _REASONS.get(rollout.phase or "", "RolloutStarted")
+        self._tell(subject, Event(reason, rollout.message or "", warning=is_failed))
+
     def _prune(self, form: Form, history: History, nodes: Mapping[str, FleetNode], state: _FormState) -> float | None:
         """Remove generations that no node has named for a while; when the next one is due. Raises ClusterError."""
         now_s = self._clock.monotonic_s()
@@ -149,7 +173,7 @@ class Rollouts:
         return min(due_s, default=None)
 
 
-def _standing(node: FleetNode, *, is_paused: bool) -> Standing:
+def _standing(node: FleetNode, *, is_held: bool) -> Standing:
     return Standing(
         name=node.name,
         generation=node.generation,
@@ -157,17 +181,8 @@ def _standing(node: FleetNode, *, is_paused: bool) -> Standing:
         ready=bool(node.ready),
         ready_resources=node.ready_resources,
         leaving=node.leaving,
-        paused=node.paused or is_paused,
+        paused=node.paused or is_held,
     )
-
-
-def _tell(form: Form, status: Mapping[str, Any]) -> None:
-    """Log what a person would want to know of a rollout."""
-    before, after = form.status.rollout, status.get("rollout") or {}
-    if (before.phase if before else None) == after.get("phase"):
-        return
-    write = log.warning if after.get("phase") == Phase.FAILED else log.info
-    write("rollout", form="/".join(form.key), phase=after.get("phase"), message=after.get("message"))
 
 
 def _earliest(*times_s: float | None) -> float | None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.core.rails import is_paused
 from shared.model.names import (
     ANNOTATION_APPROVED,
-    ANNOTATION_PAUSED,
     ANNOTATION_ROW_VERSION,
     ANNOTATION_TEMPLATE_GENERATION,
     LABEL_DELETE_REQUESTED,
@@ -72,6 +72,6 @@ def fleet_node(raw: Mapping[str, Any]) -> FleetNode:
         delete_requested=LABEL_DELETE_REQUESTED in labels,
         delete_cause=annotations.get(LABEL_DELETE_REQUESTED, ""),
         deleting="deletionTimestamp" in metadata,
-        paused=annotations.get(ANNOTATION_PAUSED) == "true",
+        paused=is_paused(annotations),
         approved=annotations.get(ANNOTATION_APPROVED, ""),
     )

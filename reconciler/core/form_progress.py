@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from reconciler.core.fleet import FleetNode
+from reconciler.core.rails import Rail
 from reconciler.core.revision import History
 from reconciler.core.rollout import Phase
 from shared.model.api import Condition
@@ -29,15 +30,19 @@ class _Told(NamedTuple):
 
 
 def progress_status(
-    form: Form, history: History, nodes: Iterable[FleetNode], rollout: RolloutStatus | None, stamp: str
+    form: Form,
+    history: History,
+    nodes: Iterable[FleetNode],
+    rollout: RolloutStatus | None,
+    rail: Rail | None,
+    stamp: str,
 ) -> dict[str, Any]:
-    """The part of the status that is the coordinator's. `stamp`: now, RFC 3339, for conditions that have changed."""
+    """The part of the status that is the coordinator's. `rail`: what holds the form. `stamp`: now, RFC 3339."""
     fleet = list(nodes)
     ready = sum(1 for node in fleet if node.ready)
-    is_paused = form.is_paused
     told = [
         _applied(len(fleet), ready),
-        _progressing(history, fleet, rollout, is_paused=is_paused),
+        _progressing(history, fleet, rollout, rail),
         _degraded(form, history, fleet),
     ]
     known = {condition.type: condition for condition in form.status.conditions}
@@ -94,13 +99,13 @@ def _applied(total: int, ready: int) -> _Told:
     return _Told("Applied", ready == total, reason, f"{ready} of {total} nodes ready")
 
 
-def _progressing(history: History, fleet: list[FleetNode], rollout: RolloutStatus | None, *, is_paused: bool) -> _Told:
+def _progressing(history: History, fleet: list[FleetNode], rollout: RolloutStatus | None, rail: Rail | None) -> _Told:
     behind = sum(1 for node in fleet if not node.leaving and not history.same(node.generation, history.current))
     message = f"{len(fleet) - behind} of {len(fleet)} nodes have generation {history.current}"
     if rollout is not None and rollout.phase == Phase.FAILED:
         return _Told("Progressing", False, "ProgressDeadlineExceeded", rollout.message or message)
-    if is_paused and behind:
-        return _Told("Progressing", False, "Paused", f"{message}; the form is paused")
+    if rail is not None and behind:
+        return _Told("Progressing", False, rail.reason.value, f"{message}; {rail.text}")
     is_moving = bool(behind) or (rollout is not None and bool(rollout.updating))
     return _Told("Progressing", is_moving, "NodesUpdating" if is_moving else "NodesUpdated", message)
 

@@ -12,7 +12,6 @@ from typing import Annotated, Final, NamedTuple
 from pydantic import Field
 
 from shared.model.api import ApiModel, Condition, FreeObject, Int32, Int64, Metadata, Time
-from shared.model.names import ANNOTATION_PAUSED
 
 __all__ = [
     "ARRAYS",
@@ -215,11 +214,6 @@ class Form(ApiModel):
     def key(self) -> tuple[str, str]:
         """(namespace, name)."""
         return self.metadata.namespace, self.metadata.name
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether a person has stopped it."""
-        return self.metadata.annotations.get(ANNOTATION_PAUSED) == "true"
 
     @property
     def hub_key(self) -> tuple[str, str]:

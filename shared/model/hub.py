@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.model.api import ApiModel, Condition, Int32, Int64, Metadata
-from shared.model.names import ANNOTATION_PAUSED, debezium_server_id, debezium_topic, server_id_of, table_topic
+from shared.model.names import debezium_server_id, debezium_topic, server_id_of, table_topic
 
 __all__ = [
     "Capture",
@@ -140,11 +140,6 @@ class Hub(ApiModel):
     def key(self) -> tuple[str, str]:
         """(namespace, name)."""
         return self.metadata.namespace, self.metadata.name
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether a person has stopped it."""
-        return self.metadata.annotations.get(ANNOTATION_PAUSED) == "true"
 
     @property
     def source_topic(self) -> str:
