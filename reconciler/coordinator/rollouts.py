@@ -55,7 +55,7 @@ class _FormState:
 class Rollouts:
     """A `Duty`."""
 
-    def __init__(  # what a duty joins
+    def __init__(
         self,
         client: KubeClient,
         holder: ViewHolder,

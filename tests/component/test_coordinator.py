@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -50,9 +49,8 @@ class Member:
 
     def __init__(self, client: KubeClient, namespace: str, name: str) -> None:
         place = LeasePlace(namespace, "coordinator", name)
-        self.notes, self.leads = Notes(), threading.Event()
+        self.notes = Notes()
         self.coordinator = Coordinator(client, place, ViewHolder(CatalogView.empty()), SystemClock())
-        self.coordinator.on_lead = lambda leads: self.leads.set() if leads else self.leads.clear()
 
     def start(self) -> None:
         self.coordinator.start([self.notes])
@@ -93,11 +91,11 @@ def put_node(cluster: KubeClient, namespace: str, name: str, form: str) -> None:
 def test_one_of_two_coordinates_and_the_other_follows_when_it_ends(member: Callable[[str], Member]) -> None:
     first, second = member("first"), member("second")
     first.start()
-    assert first.leads.wait(10.0)
+    eventually(lambda: first.coordinator.leads, "the first one coordinates")
     second.start()
     first.coordinator.stop()
-    assert second.leads.wait(5.0), "at once, since the Lease was given up"
-    assert not first.leads.is_set()
+    eventually(lambda: second.coordinator.leads, "the second one, at once, since the Lease was given up", 5.0)
+    assert not first.coordinator.leads
 
 
 def test_duties_hear_of_the_form_whose_node_has_changed(
