@@ -6,6 +6,7 @@ Fed by: settings, the supervisor's pipe. Feeds: nothing of its own. Never: decid
 from __future__ import annotations
 
 import contextvars
+import gc
 import os
 import random
 import threading
@@ -354,6 +355,7 @@ def run_capture(
         http, _ = start_http_server(0, addr="127.0.0.1")
         os.write(announce_fd, f"{http.server_port}\n".encode())
         threading.Thread(target=_follow_parent, args=(announce_fd, stop), name="parent", daemon=True).start()
+    gc.freeze()  # what has been imported stays; to look through it takes a full collection 30 ms, and all threads stand
     return kind(server, *settings, stop).run()
 
 

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _LOOK_S = 0.5
 _LOAD_RECORDS = 100
 """Learned while the stream waits."""
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0002
 """A live change waits so long for the interpreter while rows are converted, not the 5 ms of the default."""
 
 

@@ -27,7 +27,7 @@ __all__ = ["Assignment", "Live", "MovedOn", "Polled", "Schedule", "Watch"]
 _BACKLOG_TRANSACTIONS = 16
 """So many that come by one read of the socket have waited for it."""
 _BACKLOG_S = 0.2
-_REST, _BEHIND_REST = 0.3, 9.0
+_REST, _BEHIND_REST = 0.5, 9.0
 """Of the time that a step of reading took."""
 _NEVER = (2**63, 0)
 _NOWHERE = Position(MysqlGtids(), "", 0, 0)

@@ -2,7 +2,8 @@
 
 Idempotent, one request in flight a connection, and the library's own rule that a batch which fails for good stops the
 producer: what was queued behind it is not sent. One request, because a broker that knows nothing of a producer yet
-takes its second batch after it has turned the first one away. Acknowledgements are handed on by a thread of ours.
+takes its second batch after it has turned the first one away. Acknowledgements are handed on by whoever publishes, and
+by a thread of ours while nobody does.
 Fed by: the publisher, the state store. Feeds: Kafka. Never: gives up a record that may still be stored.
 """
 
@@ -66,6 +67,25 @@ def client_settings(settings: KafkaSettings) -> dict[str, Any]:
     return found
 
 
+def _producer_settings(settings: KafkaSettings) -> dict[str, Any]:
+    """Raises UsageError when the password cannot be read."""
+    return client_settings(settings) | {
+        "enable.idempotence": True,
+        "enable.gapless.guarantee": True,
+        "acks": "all",
+        "max.in.flight.requests.per.connection": 1,
+        "message.timeout.ms": 0,
+        "request.timeout.ms": REQUEST_TIMEOUT_MS,
+        "linger.ms": 0,
+        "socket.nagle.disable": True,  # else a record waits up to 40 ms for the system's word on the request before
+        "batch.size": BATCH_BYTES,
+        "message.max.bytes": _RECORD_BYTES,
+        "queue.buffering.max.messages": _QUEUE_RECORDS,
+        "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+        "allow.auto.create.topics": False,
+    }
+
+
 class LibrdkafkaProducer:
     """Port `Producer`."""
 
@@ -82,25 +102,7 @@ class LibrdkafkaProducer:
         self._is_served = False
         silent = logging.getLogger("librdkafka")
         silent.setLevel(logging.CRITICAL + 1)  # a line a retry; what matters comes as an error
-        self._client = Client(
-            client_settings(settings)
-            | {
-                "enable.idempotence": True,
-                "enable.gapless.guarantee": True,
-                "acks": "all",
-                "max.in.flight.requests.per.connection": 1,
-                "message.timeout.ms": 0,
-                "request.timeout.ms": REQUEST_TIMEOUT_MS,
-                "linger.ms": 0,
-                "batch.size": BATCH_BYTES,
-                "message.max.bytes": _RECORD_BYTES,
-                "queue.buffering.max.messages": _QUEUE_RECORDS,
-                "queue.buffering.max.kbytes": _QUEUE_KBYTES,
-                "allow.auto.create.topics": False,
-                "error_cb": self._on_error,
-            },
-            logger=silent,
-        )
+        self._client = Client(_producer_settings(settings) | {"error_cb": self._on_error}, logger=silent)
         try:
             self._client.list_topics(timeout=_CONNECT_S)
         except KafkaException as error:

@@ -36,6 +36,8 @@ __all__ = ["KafkaStateStore", "KafkaTopicKeys", "KafkaTopics"]
 
 log = structlog.get_logger(__name__)
 
+_FETCH_BYTES = 128 * 1024
+"""Of a partition at a time: the client makes objects of all that it has fetched, which take ten times as much."""
 _STORE_TIMEOUT_S = 30.0
 _LOOK_S = 10.0
 
@@ -175,7 +177,7 @@ class KafkaTopicKeys:
         return highest
 
     def _read(self, topic: str) -> Iterator[Any]:
-        consumer = connect_consumer(self._settings)
+        consumer = connect_consumer(self._settings, max_partition_fetch_bytes=_FETCH_BYTES)
         try:
             with translated(f"topic {topic}"):
                 partitions = consumer.partitions_for_topic(topic) or ()

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cdc.core.debezium import Shape, understand
 from cdc.core.plan import TableSpec
@@ -25,7 +27,7 @@ from cdc.core.records import (
 )
 from cdc.core.transaction import Change, Transaction
 from cdc.core.values import Value
-from shared.model.envelope import Op
+from shared.model.envelope import Envelope, EnvelopeFrame, Op, Row, Source, encode_row, encode_text
 from shared.model.names import partition_of
 from shared.model.position import Flavour, MysqlGtids, Position, TableId
 
@@ -76,3 +78,20 @@ def test_our_records_are_understood_as_debezium_s(op: str) -> None:
     assert (change.op, change.uid, event.source.gtid) == (op, "acme", "" if op == "r" else event.source.gtid)
     assert (change.before, change.after) == IMAGES[op]
     assert event.missing == frozenset()
+
+
+TEXTS = st.text(max_size=12)
+ROWS = st.none() | st.dictionaries(TEXTS, st.none() | st.integers(-(2**80), 2**80) | TEXTS, max_size=4)
+
+
+@given(st.tuples(TEXTS, TEXTS, TEXTS, TEXTS, TEXTS), ROWS, ROWS, st.sampled_from(Op), st.integers(0, 2**63))
+def test_a_change_is_written_as_every_envelope_is(
+    texts: tuple[str, str, str, str, str], before: Row | None, after: Row | None, op: Op, number: int
+) -> None:
+    server, db, table, gtid, _ = texts
+    file = f"{texts[4]}.000001"
+    source = Source("mysql", server, db, table, gtid, file, number, 7, number + 1)
+    frame = EnvelopeFrame("mysql", server, db, table)
+    place = encode_text(gtid), encode_text(file), number, 7
+    made = frame.encode(op, (encode_row(before), encode_row(after)), place, (number + 1, number + 2))
+    assert made == Envelope(op, before, after, source, number + 2).encode()

@@ -11,6 +11,7 @@ import pytest
 from kafka.record import util  # type: ignore[import-untyped]  # ships no types
 
 from cdc.adapters import publisher as module
+from cdc.adapters import publisher_librdkafka
 from cdc.adapters.publisher import KafkaChangeLog, open_producer
 from cdc.core.records import Record, without_before
 from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
@@ -275,3 +276,9 @@ def test_a_client_that_is_not_installed_is_a_usage_error(monkeypatch: Any) -> No
 def test_checksums_of_batches_are_not_computed_in_python() -> None:
     """That took two thirds of the processor time of capture's default client."""
     assert util.crc32c_c is not None
+
+
+def test_librdkafka_sends_at_once() -> None:
+    """With Nagle's algorithm one record in fifty waited for 40 ms while a table was compared."""
+    settings = publisher_librdkafka._producer_settings(KafkaSettings())
+    assert (settings["socket.nagle.disable"], settings["linger.ms"]) == (True, 0)

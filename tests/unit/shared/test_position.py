@@ -128,3 +128,9 @@ def test_the_first_claim_of_an_epoch_wins() -> None:
         _record(2, "c", 7),
     ]
     assert settle(records) == _record(2, "b", 5)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 9)), max_size=12))
+def test_many_transactions_more_are_the_set_that_names_each(found: list[tuple[str, int]]) -> None:
+    gtids = [f"{source * 8}-71ca-11e1-9e33-c80aa9429562:{number}" for source, number in found]
+    assert MysqlGtids().extended(["", *gtids]) == MysqlGtids.parse(",".join(gtids))
