@@ -5,60 +5,22 @@ Fed by: cdc.operating.adapters.cluster. Feeds: `rowplane check`. Never: asks the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from cdc.operating.findings import Finding, Severity, ok
 from cdc.operating.output import age
-from shared.model.names import GROUP
+from shared.model.rights import Right
 
-__all__ = ["LYNQ_LEASE", "ClusterFacts", "CrdState", "ForeignLease", "Right", "crd_state", "judge_cluster", "rights"]
+__all__ = ["LYNQ_LEASE", "ClusterFacts", "CrdState", "ForeignLease", "crd_state", "judge_cluster"]
 
 LYNQ_LEASE: Final = "f2130106.lynq.sh"
 """Name of the Lease of Lynq's own operator."""
 _RUNNING_S: Final = 60.0
 """A Lease renewed no longer ago than this is in use, whatever two machines' clocks differ by."""
-
-
-class Right(NamedTuple):
-    """A verb on a resource, and who needs it."""
-
-    process: str
-    """`capture` or `reconciler`."""
-    group: str
-    resource: str
-    """Plural, with `/status` where the subresource is meant."""
-    verb: str
-
-
-def _of(process: str, group: str, resource: str, verbs: str) -> list[Right]:
-    return [Right(process, group, resource, verb) for verb in verbs.split()]
-
-
-_RIGHTS: Final = (
-    *_of("capture", GROUP, "lynqhubs", "get list watch"),
-    *_of("capture", GROUP, "lynqhubs/status", "patch"),
-    *_of("capture", GROUP, "lynqforms", "list watch"),
-    *_of("capture", GROUP, "lynqnodes", "list"),
-    *_of("capture", "", "secrets", "get"),
-    *_of("capture", "coordination.k8s.io", "leases", "get create update"),
-    *_of("reconciler", GROUP, "lynqhubs", "list watch"),
-    *_of("reconciler", GROUP, "lynqforms", "list watch"),
-    *_of("reconciler", GROUP, "lynqforms/status", "patch"),
-    *_of("reconciler", GROUP, "lynqnodes", "get list watch create patch delete"),
-    *_of("reconciler", GROUP, "lynqnodes/status", "patch"),
-    *_of("reconciler", "apiextensions.k8s.io", "customresourcedefinitions", "get list watch"),
-)
-_MANAGED_VERBS: Final = "get list watch create patch delete"
-
-
-def rights(managed: Iterable[tuple[str, str]]) -> tuple[Right, ...]:
-    """What both processes do; `managed` are (group, plural) of the kinds that forms make."""
-    more = [right for group, plural in sorted(managed) for right in _of("reconciler", group, plural, _MANAGED_VERBS)]
-    return tuple(dict.fromkeys((*_RIGHTS, *more)))
 
 
 class CrdState(StrEnum):

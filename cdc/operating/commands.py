@@ -6,11 +6,13 @@ imports stand in the commands, so that help, and the shell that completes a word
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
 
 from cdc.operating.options import Format, parse_duration_s
+from shared.errors import UsageError
 
 __all__ = ["app"]
 
@@ -80,17 +82,28 @@ def tail(
 
 
 @app.command()
-def wait(
+def wait(  # options
     *,
     hub: HubName = "",
     gtid: Annotated[str, typer.Option("--gtid", help="The transaction; without it, all up to now.")] = "",
+    node: Annotated[
+        str, typer.Option("--node", help="Wait for a node instead: its name, or its uid.", metavar="[NS/]NAME")
+    ] = "",
+    goal: Annotated[str, typer.Option("--for", help="With --node: ready, applied or deleted.")] = "ready",
     timeout: Annotated[str, typer.Option("--timeout", help="How long at most.", metavar="DURATION")] = "30s",
     output: Output = Format.TEXT,
 ) -> None:
-    """Return when what a transaction changed in the hub's table has reached the table's nodes."""
+    """Return when what a transaction changed in the hub's table has reached the table's nodes, or a node is ready."""
+    timeout_s = parse_duration_s("--timeout", timeout)
+    if node:
+        if hub or gtid:
+            raise UsageError("--node is given with --hub or --gtid", mend="Give one of them")
+        (wait_for_node,) = entry_points(group="rowplane.waits", name="node")
+        wait_for_node.load()(node, goal, timeout_s, output.value)
+        return
     from cdc.operating import waiting  # noqa: PLC0415  # see the module's docstring
 
-    waiting.wait(hub, gtid, parse_duration_s("--timeout", timeout), output)
+    waiting.wait(hub, gtid, timeout_s, output)
 
 
 @position.command()

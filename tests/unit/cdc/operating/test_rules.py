@@ -10,7 +10,7 @@ import pytest
 
 from cdc.core.advice import WANTED_VARIABLES, ColumnFacts
 from cdc.operating.broker_rules import BrokerFacts, Role, TopicFacts, judge_brokers
-from cdc.operating.cluster_rules import ClusterFacts, CrdState, ForeignLease, Right, crd_state, judge_cluster, rights
+from cdc.operating.cluster_rules import ClusterFacts, CrdState, ForeignLease, crd_state, judge_cluster
 from cdc.operating.database_rules import DatabaseFacts, judge_database, variable_names
 from cdc.operating.findings import Finding, Severity, failure, worst_exit_code
 from cdc.operating.options import parse_hub
@@ -18,6 +18,7 @@ from cdc.operating.table_rules import TableColumn, TableFacts, judge_table
 from shared.errors import SourceRefused, SourceUnreachable, UsageError
 from shared.model.crd import all_crds
 from shared.model.position import Flavour, TableId
+from shared.model.rights import Right, rights
 
 HASH = "*1B2CCEC6FFCBAD5B5E826159B5B41F9BEB51EDB0"
 GRANT = "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `reader`@`%`"
@@ -329,14 +330,14 @@ def test_a_lease_that_was_given_up_or_ran_out_is_no_operator() -> None:
 
 
 def test_verbs_of_one_resource_are_one_finding() -> None:
-    missing = tuple(right for right in rights(()) if right.resource == "leases")
+    missing = tuple(right for right in rights(()) if (right.process, right.resource) == ("capture", "leases"))
     finding = only(judge_cluster(replace(CLUSTER, missing=missing)))
     assert "capture may not get create update leases.coordination.k8s.io" in finding.text
 
 
 def test_kinds_of_forms_are_asked_for() -> None:
     asked = {right.verb for right in rights({("apps", "deployments")}) if right.resource == "deployments"}
-    assert asked == {"get", "list", "watch", "create", "patch", "delete"}
+    assert asked == {"get", "list", "watch", "create", "patch", "update", "delete"}
 
 
 def test_defaults_of_the_server_do_not_make_a_definition_different() -> None:
