@@ -92,13 +92,8 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     catalog = CatalogWatch(client, kafka.topic_prefix, holder, clock)
     holder.listen(shards.view_changed)
     holder.listen(loop.view_changed)
-    metrics.unapplied.hubs = lambda: holder.view.catalog.hubs
-    metrics.standing.queued = lambda: {lane.name.lower(): count for lane, count in queue.depth().items()}
-    metrics.standing.unfinished = loop.unfinished
-    metrics.standing.nodes = lambda: len(registry.keys())
     coordinator = Coordinator(client, coordinator_place(kube.namespace, kafka.topic_prefix), holder, clock)
-    metrics.fleet.leads = lambda: coordinator.leads
-    metrics.fleet.catalog = lambda: holder.view.catalog
+    _join_metrics(metrics, holder, queue, loop, registry, coordinator)
     probe = ProbeServer(probes, metrics.registry, lambda: _missing(catalog, loop))
     probe.start()
     events = Events(client, f"{socket.gethostname()}-{os.getpid()}", clock)
@@ -123,6 +118,23 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
             probe.stop()
             client.close()
     log.info("reconciler stopped")
+
+
+def _join_metrics(
+    metrics: Metrics,
+    holder: ViewHolder,
+    queue: NodeQueue,
+    loop: Loop,
+    registry: Registry,
+    coordinator: Coordinator,
+) -> None:
+    """What metrics ask for at each scrape."""
+    metrics.unapplied.hubs = lambda: holder.view.catalog.hubs
+    metrics.standing.queued = lambda: {lane.name.lower(): count for lane, count in queue.depth().items()}
+    metrics.standing.unfinished = loop.unfinished
+    metrics.standing.nodes = lambda: len(registry.keys())
+    metrics.fleet.leads = lambda: coordinator.leads
+    metrics.fleet.catalog = lambda: holder.view.catalog
 
 
 def _consume(kafka: KafkaSettings, loop: Loop, stop: threading.Event) -> None:
