@@ -8,27 +8,27 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from reconciler.access import Access
 from reconciler.adapters.catalog_watch import CatalogWatch
 from reconciler.adapters.cluster import KubeCluster
 from reconciler.adapters.events import Events
+from reconciler.adapters.full_publish import FullPublish
 from reconciler.adapters.kafka_changes import KafkaChanges
 from reconciler.adapters.watches import Watches
 from reconciler.coordinator.driver import Coordinator, coordinator_place
 from reconciler.coordinator.rollouts import Rollouts
-from reconciler.core.catalog import NodeKey
-from reconciler.core.schema import Kind, Schema
-from reconciler.loop import Loop, shards_of
+from reconciler.loop import Loop
 from reconciler.metrics import Metrics
-from reconciler.ports import Partition
-from reconciler.queue import Lane, NodeQueue
+from reconciler.queue import THREADS, Lane, NodeQueue
 from reconciler.reconcile import Reconciler
 from reconciler.registry import Registry
+from reconciler.throttle import Throttle
 from reconciler.view import CatalogView, ViewHolder
+from reconciler.watchdog import Watchdog
 from reconciler.worker import Workers
 from shared.backoff import Backoff
 from shared.clock import SystemClock
@@ -41,35 +41,11 @@ __all__ = ["run"]
 
 log = structlog.get_logger(__name__)
 
-_WORKERS = 8
-_WRITERS = 16
-
-
-class _Shards:
-    """Port `Shards`: joins the owned partitions with the kinds of the view."""
-
-    def __init__(self, watches: Watches) -> None:
-        self._watches = watches
-        self._lock = threading.Lock()
-        self._partitions: list[Partition] = []
-        self._kinds: frozenset[Kind] = frozenset()
-        self._types: dict[Kind, Schema | None] = {}
-
-    def changed(self, partitions: Iterable[Partition]) -> None:
-        with self._lock:
-            self._partitions = list(partitions)
-            self._watches.update(self._kinds, shards_of(self._partitions))
-
-    def view_changed(self, _before: CatalogView, after: CatalogView) -> None:
-        kinds = after.catalog.kinds()
-        types = {kind: schema for compiled in after.compiled.values() for kind, schema in compiled.types.items()}
-        with self._lock:
-            if (kinds, types) != (self._kinds, self._types):  # a kind that was not served may be now
-                self._kinds, self._types = kinds, types
-                self._watches.update(self._kinds, shards_of(self._partitions))
-
-    def is_synced(self) -> bool:
-        return self._watches.is_synced()
+_WRITERS = 64
+"""Calls at a time, of which those that hang are the most."""
+_URGENT_S = 3.0
+_CALM_S = 10.0
+"""How long the API server may take to answer, for row changes and for all else."""
 
 
 def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: threading.Event) -> None:
@@ -80,30 +56,33 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     metrics = Metrics(clock)
     client.on_request = metrics.request
     queue = NodeQueue(clock)
-
-    def wake(key: NodeKey) -> None:
-        queue.offer(key, Lane.EVENT)
-
-    registry = Registry(wake)
+    registry = Registry(lambda key: queue.offer(key, Lane.EVENT))
     holder = ViewHolder(CatalogView.empty())
     watches = Watches(client, registry)
-    shards = _Shards(watches)
-    loop = Loop(queue, registry, shards, clock, metrics)
+    watches.start()
+    loop = Loop(queue, registry, watches, clock, metrics)
     catalog = CatalogWatch(client, kafka.topic_prefix, holder, clock)
-    holder.listen(shards.view_changed)
+    holder.listen(watches.view_changed)
     holder.listen(loop.view_changed)
     coordinator = Coordinator(client, coordinator_place(kube.namespace, kafka.topic_prefix), holder, clock)
     _join_metrics(metrics, holder, queue, loop, registry, coordinator)
-    probe = ProbeServer(probes, metrics.registry, lambda: _missing(catalog, loop))
+    throttle = Throttle(clock, stop.wait)
+    urgent, calm = client.through(throttle.urgent, _URGENT_S), client.through(throttle.calm, _CALM_S)
+    loop.ask_full = FullPublish(calm, lambda: holder.view.topics, clock, stop).ask
+    watchdog = Watchdog(loop.silent_s, queue.longest_s, stop)
+    probe = ProbeServer(probes, metrics.registry, lambda: _missing(catalog, loop), lambda: watchdog.trouble)
     probe.start()
+    watchdog.start()
     events = Events(client, f"{socket.gethostname()}-{os.getpid()}", clock)
     events.on_dropped = metrics.events_dropped.inc
     events.start()
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
-        reconciler = Reconciler(registry, holder, KubeCluster(client), pool, clock, metrics)
+        access = Access(KubeCluster(calm), KubeCluster(urgent), loop.may_write)
+        reconciler = Reconciler(registry, holder, access, pool, clock, metrics)
         reconciler.tell = events.tell
         workers = Workers(queue, registry, loop, reconciler.reconcile, clock, metrics)
-        workers.start(_WORKERS)
+        loop.drain = workers.drain
+        workers.start(THREADS)
         catalog.start()
         coordinator.start([Rollouts(client, holder, coordinator.fleet, clock, events.tell)])
         log.info("reconciler starts", api_server=client.server, kafka=list(kafka.bootstrap_servers))
@@ -154,6 +133,7 @@ def _consume(kafka: KafkaSettings, loop: Loop, stop: threading.Event) -> None:
                 raise
             loop.connected = False
             log.warning("Kafka cannot be used, trying again", error=str(error))
+            loop.turned()
             stop.wait(backoff.delay_s(failures, 0.5))
             failures += 1
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.offsets import commit_text
 from reconciler.core.progress import PartitionProgress
 from reconciler.core.rails import rail_of
 from reconciler.core.record import ObservedNode
 from reconciler.core.variables import node_row
 from reconciler.holding import Holding
 from reconciler.metrics import Metrics
-from reconciler.ports import Changes, Partition, Record, Shards
+from reconciler.ports import Changes, Partition, Record, Shards, Standing
 from reconciler.queue import Lane, NodeQueue
 from reconciler.registry import Registry, RowState
 from reconciler.view import CatalogView
@@ -27,7 +28,7 @@ from shared.clock import Clock
 from shared.errors import InvalidError, LogError
 from shared.model.envelope import Envelope, Op, decode, decode_key, version_header
 from shared.model.hub import Hub
-from shared.model.names import HEADER_BULK, HEADER_VERSION, shard_label
+from shared.model.names import HEADER_BULK, HEADER_VERSION
 from shared.model.version import Version
 
 __all__ = ["Loop"]
@@ -37,6 +38,11 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.5
 _POLL_CATCHING_UP_S = 0.1
 _COMMIT_S = 0.2
+_DRAIN_S = 0.8
+"""How long the nodes in hand may take when the process is told to stop; the commit and leaving the group follow."""
+_COMMIT_LAST_S = 0.4
+_UNFINISHED_MOST = 5000
+"""Records that are read and not done; at this many nothing more is read until half of them are."""
 _CATCH_UP_S = 10.0
 """At most this long do newly assigned partitions wait for the watches; what is unknown then is looked up one by one."""
 
@@ -44,16 +50,19 @@ _CATCH_UP_S = 10.0
 class Assigned:
     """One partition of ours: its progress, and the nodes that wait until it has caught up."""
 
-    __slots__ = ("committed", "parked", "progress", "ready", "since_s", "target")
+    __slots__ = ("committed", "lost", "parked", "progress", "ready", "since_s", "target", "topic_id")
 
-    def __init__(self, progress: PartitionProgress, target: int, now_s: float) -> None:
-        self.progress = progress
-        self.target = target
+    def __init__(self, standing: Standing, now_s: float) -> None:
+        self.progress = PartitionProgress(next_offset=standing.position, highest=standing.highest)
+        self.target = standing.end
         """End offset at the assignment: nothing is written before it has been read up to here."""
         self.since_s = now_s
         self.parked: dict[NodeKey, Lane] = {}
         self.ready = False
-        self.committed = progress.next_offset
+        self.committed = standing.position
+        self.topic_id = standing.topic_id
+        self.lost = standing.lost
+        """Why all rows are to be published again; nothing is committed before that is asked for."""
 
 
 class Loop:
@@ -71,16 +80,26 @@ class Loop:
         self._finished: list[tuple[Partition, int]] = []
         self._holding = Holding()
         self._commit_at_s = 0.0
+        self._changes: Changes | None = None
+        self._paused = False
         self.connected = False
         """Whether the last poll of Kafka succeeded."""
+        self._turned_s = clock.monotonic_s()
+        self.drain: Callable[[float], None] = lambda _timeout_s: None
+        """Has the workers finish the nodes in hand, and take no other."""
+        self.ask_full: Callable[[str, str], bool] = lambda _topic, _reason: True
+        """Asks, without waiting, that all rows of a topic are published again; False until that is certain."""
 
     def run(self, changes: Changes, stop: threading.Event) -> None:
         """Until `stop` is set. Raises LogError when Kafka cannot be used; no partition is ours any more then."""
+        self._changes = changes
         try:
             self._run(changes, stop)
         except LogError:
             self.revoked(list(self._assigned), lost=True)
             raise
+        finally:
+            self._changes = None
 
     def _run(self, changes: Changes, stop: threading.Event) -> None:
         subscribed: frozenset[str] = frozenset()
@@ -95,10 +114,21 @@ class Loop:
             for record in (*self._holding.released(self._view, self._clock.monotonic_s()), *polled):
                 self._take(record, self._view)  # not the view from before the wait: a form may have come meanwhile
             self.connected = True
+            self.turned()
             self._release_caught_up()
+            self._ask_again()
+            self._pause(changes)
             self._commit(changes)
+        self.drain(_DRAIN_S)
         self._commit_at_s = 0.0
-        self._commit(changes)
+        try:
+            self._commit(changes, timeout_s=_COMMIT_LAST_S)
+        except LogError as error:
+            log.warning("the last commit failed, a successor reads some records again", error=str(error))
+
+    def turned(self) -> None:
+        """The loop has come round, or waits for Kafka before it begins again."""
+        self._turned_s = self._clock.monotonic_s()
 
     # -- called by other threads ---------------------------------------------------------------------------------
 
@@ -120,6 +150,10 @@ class Loop:
             if essence is None or essence != _essence(before, key, node):
                 self._queue.offer(key, Lane.BULK)
 
+    def silent_s(self) -> float:
+        """Seconds since the loop last came round."""
+        return self._clock.monotonic_s() - self._turned_s
+
     def owns(self, partition: Partition | None) -> bool:
         """Whether the partition is ours."""
         return partition in self._assigned
@@ -128,6 +162,11 @@ class Loop:
         """Whether the partition has caught up, so that its nodes may be written."""
         assigned = self._assigned.get(partition) if partition else None
         return assigned is not None and assigned.ready
+
+    def may_write(self, partition: Partition | None) -> bool:
+        """Whether the partition is ours as far as anybody can know: the fence proves it, this narrows the window."""
+        changes = self._changes
+        return changes is not None and self.is_ready(partition) and changes.is_fresh()
 
     def unfinished(self) -> dict[str, int]:
         """Records read and not yet done, by topic."""
@@ -138,19 +177,20 @@ class Loop:
 
     # -- rebalance listener --------------------------------------------------------------------------------------
 
-    def assigned(self, partitions: Mapping[Partition, tuple[int, int, str]]) -> None:
+    def assigned(self, partitions: Mapping[Partition, Standing]) -> None:
         """Port `Rebalance`."""
         now_s = self._clock.monotonic_s()
-        for partition, (position, end, metadata) in partitions.items():
-            progress = PartitionProgress(next_offset=position, highest=_version_of(metadata))
-            self._assigned[partition] = Assigned(progress, end, now_s)
+        for partition, standing in partitions.items():
+            self._assigned[partition] = Assigned(standing, now_s)
+            if standing.lost:
+                log.error("changes were lost, all rows are asked for", partition=_text(partition), reason=standing.lost)
         log.info("partitions assigned", partitions=_texts(partitions))
         self._shards.changed(list(self._assigned))
         self._metrics.partitions.set(len(self._assigned))
 
     def revoked(self, partitions: Iterable[Partition], *, lost: bool) -> None:
         """Port `Rebalance`."""
-        gone = [p for p in partitions if self._assigned.pop(p, None) is not None]
+        gone = {p for p in partitions if self._assigned.pop(p, None) is not None}
         if not gone:
             return
         self._holding.drop(gone)
@@ -198,12 +238,14 @@ class Loop:
             if row is not None:
                 rows += [(NodeKey(*form.key, uid), hub.metadata.name, row) for form in view.forms_of(hub)]
         assigned.progress.take(record.offset, len(rows))
-        lane = Lane.BULK if HEADER_BULK in record.headers or envelope.op is Op.READ else Lane.HOT
+        lane = _lane(record, envelope)
         for key, hub_name, row in rows:
             for partition, offset in self._registry.offer_row(key, row, record.partition, record.offset):
                 if (replaced := self._assigned.get(partition)) is not None:
                     replaced.progress.finish(offset)
             self._metrics.unapplied.seen(key, hub_name, row.version, row.commit_ms, row.captured_ms)
+            if record.offset < assigned.target:
+                self._registry.state(key).redelivered = True
             if assigned.ready:
                 self._queue.offer(key, lane)
             else:
@@ -250,7 +292,18 @@ class Loop:
         if ready:
             log.info("partitions caught up", partitions=_texts(ready))
 
-    def _commit(self, changes: Changes) -> None:
+    def _ask_again(self) -> None:
+        for partition, assigned in self._assigned.items():
+            if assigned.lost and self.ask_full(partition.topic, assigned.lost):
+                assigned.lost = ""
+
+    def _pause(self, changes: Changes) -> None:
+        """Bound what is held in memory; partitions that catch up read on, they are held once a node anyway."""
+        held = sum(a.progress.unfinished for a in self._assigned.values())
+        self._paused = held >= (_UNFINISHED_MOST // 2 if self._paused else _UNFINISHED_MOST)
+        changes.pause([p for p, a in self._assigned.items() if a.ready] if self._paused else ())
+
+    def _commit(self, changes: Changes, *, timeout_s: float = 0.0) -> None:
         with self._lock:
             finished, self._finished = self._finished, []
         for partition, offset in finished:
@@ -261,22 +314,21 @@ class Loop:
         if now_s < self._commit_at_s:
             return
         self._commit_at_s = now_s + _COMMIT_S
-        moved = {p: a for p, a in self._assigned.items() if a.progress.next_offset > a.committed}
+        moved = {p: a for p, a in self._assigned.items() if a.progress.next_offset > a.committed and not a.lost}
         if not moved:
             return
         changes.commit(
-            {
-                p: (a.progress.next_offset, a.progress.highest_done.text() if a.progress.highest_done else "")
-                for p, a in moved.items()
-            }
+            {p: (a.progress.next_offset, commit_text(a.progress.highest_done, a.topic_id)) for p, a in moved.items()},
+            timeout_s=timeout_s,
         )
         for assigned in moved.values():
             assigned.committed = assigned.progress.next_offset
 
 
-def shards_of(partitions: Iterable[Partition]) -> dict[str, Partition]:
-    """Label value → partition."""
-    return {shard_label(*p): p for p in partitions}
+def _lane(record: Record, envelope: Envelope) -> Lane:
+    if HEADER_BULK in record.headers or envelope.op is Op.READ:
+        return Lane.BULK
+    return Lane.NEW if envelope.op is Op.CREATE else Lane.HOT
 
 
 def _essence(view: CatalogView, key: NodeKey, node: ObservedNode | None) -> object:
@@ -297,12 +349,9 @@ def _essence(view: CatalogView, key: NodeKey, node: ObservedNode | None) -> obje
     )
 
 
-def _version_of(metadata: str) -> Version | None:
-    try:
-        return Version.parse(metadata) if metadata else None
-    except InvalidError:
-        return None
+def _text(partition: Partition) -> str:
+    return f"{partition.topic}/{partition.number}"
 
 
 def _texts(partitions: Iterable[Partition]) -> list[str]:
-    return [f"{p.topic}/{p.number}" for p in sorted(partitions)]
+    return [_text(p) for p in sorted(partitions)]

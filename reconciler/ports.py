@@ -13,7 +13,7 @@ from reconciler.core.objects import Absent, Delete, ObjectRef, ObservedObject, W
 from reconciler.core.record import NodeRecord, ObservedNode
 from shared.model.version import Version
 
-__all__ = ["Changes", "Cluster", "Partition", "Rebalance", "Record", "Shards"]
+__all__ = ["Changes", "Cluster", "Partition", "Rebalance", "Record", "Shards", "Standing"]
 
 
 class Partition(NamedTuple):
@@ -32,6 +32,20 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes]
+
+
+class Standing(NamedTuple):
+    """A partition that has become ours."""
+
+    position: int
+    """Where reading begins."""
+    end: int
+    """The end offset now."""
+    highest: Version | None = None
+    """Highest version below `position`, as the last commit told."""
+    topic_id: str = ""
+    lost: str = ""
+    """Why changes may be missing; empty when none is."""
 
 
 class Cluster(Protocol):
@@ -77,8 +91,16 @@ class Changes(Protocol):
         """Records of the assigned partitions in order, at most a bounded number."""
         ...
 
-    def commit(self, offsets: Mapping[Partition, tuple[int, str]]) -> None:
-        """Partition → (next offset, metadata)."""
+    def commit(self, offsets: Mapping[Partition, tuple[int, str]], *, timeout_s: float = 0.0) -> None:
+        """Partition → (next offset, metadata); with a time-out it returns once the broker has answered."""
+        ...
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Read nothing of these until the next call, and of all others of ours."""
+        ...
+
+    def is_fresh(self) -> bool:
+        """Whether the group has heard of this member within the session time-out: else another may own its shards."""
         ...
 
     def close(self) -> None:
@@ -89,8 +111,8 @@ class Changes(Protocol):
 class Rebalance(Protocol):
     """What the consumer group tells; called from within `poll`."""
 
-    def assigned(self, partitions: Mapping[Partition, tuple[int, int, str]]) -> None:
-        """Partition → (position, end offset now, metadata of the last commit)."""
+    def assigned(self, partitions: Mapping[Partition, Standing]) -> None:
+        """These have become ours."""
         ...
 
     def revoked(self, partitions: Iterable[Partition], *, lost: bool) -> None:

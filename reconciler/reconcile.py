@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from reconciler.access import Access
 from reconciler.core.catalog import NodeKey
 from reconciler.core.drift import untouched
 from reconciler.core.events import Event, Subject, Told, news, standing
@@ -34,13 +35,14 @@ from reconciler.core.render import CompiledForm, Owner, render_node
 from reconciler.core.status import node_status, row_facts, same_status
 from reconciler.core.variables import NodeRow, is_active, node_row_of_annotations, variables_of
 from reconciler.metrics import Metrics
-from reconciler.ports import Cluster, Partition
+from reconciler.ports import Partition
 from reconciler.registry import NodeState, Registry, RowState
 from reconciler.sources import SystemSources
 from reconciler.view import ViewHolder
 from reconciler.write import Writer
 from shared.clock import Clock, rfc3339
 from shared.errors import (
+    ClusterError,
     ObjectConflict,
     ObjectNotFound,
 )
@@ -56,6 +58,7 @@ _MAX_ROUNDS = 12
 """Rounds of decide-and-write in one run, and two more for each object that the node has, since objects are deleted one
 by one and looked for afterwards; more means that somebody else writes as fast as we do."""
 _STATUS_PAUSE_S = 1.0
+_STATUS_RETRY_S = 2.0
 _REVISION_PAUSE_S = 1.0
 """A node whose form generation is looked for waits for the next view, at most so long until it asks again."""
 _WRITTEN = frozenset((WaitReason.NOT_READY, WaitReason.TIMED_OUT, WaitReason.FAILED))
@@ -74,6 +77,8 @@ class Outcome:
     """The node exists neither in the database nor in the cluster."""
     failed: bool = False
     """A resource of the node has failed."""
+    status_only: bool = False
+    """The next run is for nothing but a status that was held back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +107,15 @@ class Reconciler:
         self,
         registry: Registry,
         view: ViewHolder,
-        cluster: Cluster,
+        access: Access,
         pool: Executor,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
         self._registry = registry
         self._view = view
-        self._cluster = cluster
-        self._writer = Writer(registry, cluster, pool, clock, metrics)
+        self._access = access
+        self._writer = Writer(registry, access, pool, clock, metrics)
         self._clock = clock
         self._sources = SystemSources(clock)
         self._metrics = metrics
@@ -123,6 +128,7 @@ class Reconciler:
         if self._view.view.catalog.is_unclear(key):
             return Outcome(done=(), again_at_s=None)
         self._ensure_node(state)
+        state.doubt()
         for _ in range(_MAX_ROUNDS + 2 * (len(state.node.inventory) if state.node else 0)):
             goal = self._goal(state)
             if goal is None:
@@ -156,7 +162,7 @@ class Reconciler:
 
     def _ensure_node(self, state: NodeState) -> None:
         if not state.node_known:
-            self._registry.put_node(state, self._cluster.look_node(state.key.namespace, state.key.name))
+            self._registry.put_node(state, self._access.read(state).look_node(state.key.namespace, state.key.name))
 
     def _goal(self, state: NodeState) -> Goal | None:
         """The newer of the log's row and the LynqNode's own; None when there is neither."""
@@ -277,10 +283,11 @@ class Reconciler:
         status = node_status(desired, step, state.failures, known_status, rfc3339(self._clock.wall_s()), facts)
         self._count(state, goal, step, status)
         self._tell(state, standing(desired, step, state.failures), status)
-        again_at_s = self._write_status(state, status)
-        if step.timer_at_s is not None:
-            again_at_s = step.timer_at_s if again_at_s is None else min(again_at_s, step.timer_at_s)
-        return Outcome(done=done, again_at_s=again_at_s, failed=bool(status["failedResources"]))
+        told_at_s = self._write_status(state, status)
+        timers = [at_s for at_s in (step.timer_at_s, told_at_s) if at_s is not None]
+        again_at_s = min(timers, default=None)
+        status_only = told_at_s is not None and again_at_s == told_at_s
+        return Outcome(done, again_at_s, failed=bool(status["failedResources"]), status_only=status_only)
 
     def _tell(self, state: NodeState, now: Told, status: Mapping[str, Any]) -> None:
         """Events of what has begun or ended in this run."""
@@ -319,16 +326,19 @@ class Reconciler:
             return due_s
         try:
             with self._metrics.write("LynqNodeStatus"):
-                self._registry.put_node(state, self._cluster.write_status(node, status))
+                self._registry.put_node(state, self._access.write(state).write_status(node, status))
             state.status_at_s = now_s
         except (ObjectConflict, ObjectNotFound):
             state.node, state.node_known = None, False
             return now_s
+        except ClusterError as error:
+            log.warning("status of the node is written later", node=str(state.key), error=str(error))
+            return now_s + _STATUS_RETRY_S
         return None
 
     def _delete_node(self, state: NodeState) -> None:
         if state.node is not None:
-            self._cluster.delete_node(state.node)
+            self._access.write(state).delete_node(state.node)
         state.node, state.node_known = None, False
         self._ensure_node(state)
 

@@ -7,7 +7,7 @@ Never: claims that an object is absent because it has not heard of it; a miss me
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from reconciler.core.catalog import NodeKey
@@ -66,8 +66,31 @@ class NodeState:
     """Objects that the present run has adopted, in words."""
     tries: int = 0
     """Failed runs in a row."""
+    urgent: bool = False
+    """The run under way is for a row change."""
+    slow: bool = False
+    """The last run was slow: this one is done by its worker alone."""
+    inherited: bool = True
+    """Not worked on since its shard became ours: a predecessor's writes may be under way."""
+    redelivered: bool = False
+    """A record was read that had been written before the shard became ours."""
     status_at_s: float = float("-inf")
     """When the status was last written."""
+
+    def doubt(self) -> None:
+        """After a takeover, once: objects of a row that may not have been applied completely are in doubt.
+
+        A predecessor's late write could still land on them; written once more, they have another resourceVersion.
+        """
+        if not self.inherited:
+            return
+        self.inherited = False
+        node = self.node
+        if node is None or node.row_version is None:
+            return
+        is_held = not self.redelivered or self.row is None or self.row.version <= node.row_version
+        if not is_held or node.row_version.text() > str(node.status.get("rowVersion", "")):
+            self.doubtful |= {ref for _, ref in node.inventory}
 
 
 def _is_older(candidate: str, known: str) -> bool:
@@ -219,15 +242,21 @@ class Registry:
         if hides_end and owner is not None:
             self._wake_all(seen.ref, owner)
 
-    def listed(self, kind: tuple[str, str], version: str, keys: frozenset[tuple[str, str]]) -> None:
-        """A watch has listed the kind (apiVersion, kind) anew: what it should have held and does not is looked up.
+    def listed(
+        self, kind: tuple[str, str], version: str, keys: frozenset[tuple[str, str]], partitions: Collection[Partition]
+    ) -> None:
+        """A watch has listed the kind (apiVersion, kind) of these shards: what it should have held and does not is
+        looked up.
 
-        Only our own answers told of such an object, and it may have gone before the watch could tell.
+        It went while nobody watched, or only our own answers told of it, and it went before the watch could tell.
         """
         woken: list[ObjectRef] = []
         with self._lock:
             for ref, known in list(self._objects.items()):
                 if (ref.api_version, ref.kind) != kind or (ref.namespace, ref.name) in keys:
+                    continue
+                owner = self._nodes.get(self._owner[ref]) if ref in self._owner else None
+                if owner is not None and owner.partition not in partitions:
                     continue
                 if isinstance(known, ObservedObject) and _is_older(known.resource_version, version):
                     del self._objects[ref]
@@ -266,12 +295,6 @@ class Registry:
             woken = {*self._rivals.get(ref, ())} | ({owner} if owner is not None else set())
         for key in woken:
             self._wake(key)
-
-    def forget_kind(self, api_version: str, kind: str) -> None:
-        """The watch of this kind starts anew: nothing that it told before is sure any more."""
-        with self._lock:
-            for ref in [r for r in self._objects if r.api_version == api_version and r.kind == kind]:
-                del self._objects[ref]
 
     def drop_partitions(self, partitions: Iterable[Partition]) -> None:
         """These shards belong to somebody else now."""

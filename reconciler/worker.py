@@ -16,16 +16,18 @@ import structlog
 from reconciler.core.catalog import NodeKey
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
-from reconciler.queue import NodeQueue
+from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
 from reconciler.registry import Registry
 from reconciler.write import RETRY
-from shared.clock import Clock
-from shared.errors import ClusterError, InvalidError, ObjectInvalid
+from shared.clock import Clock, Deadline
+from shared.errors import ClusterError, InvalidError, NotOurs, ObjectInvalid
 
 __all__ = ["Workers"]
 
 log = structlog.get_logger(__name__)
+
+_NOT_OURS_S = 0.25
 
 
 class Workers:
@@ -55,11 +57,18 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def stop(self, timeout_s: float) -> None:
-        """Close the queue and wait for the nodes in hand."""
+    def drain(self, timeout_s: float) -> None:
+        """Take no other node, and wait for those in hand."""
         self._queue.close()
+        if not self._queue.await_idle(timeout_s):
+            log.warning("nodes in hand are left to a successor")
+
+    def stop(self, timeout_s: float) -> None:
+        """Close the queue and wait for the threads, so long altogether."""
+        self._queue.close()
+        deadline = Deadline(self._clock, timeout_s)
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(deadline.remaining_s())
 
     def _run(self) -> None:
         while (key := self._queue.take()) is not None:
@@ -69,9 +78,11 @@ class Workers:
                 self._queue.release(key)
 
     def _one(self, key: NodeKey) -> None:
-        partition = self._registry.state(key).partition
+        state = self._registry.state(key)
+        partition = state.partition
         if not self._loop.is_ready(partition):
             return
+        state.urgent, state.slow = self._queue.lane(key) is Lane.HOT, self._queue.is_slow(key)
         began_s = perf_counter()
         self._metrics.unapplied.taken(key)
         result = "error"
@@ -84,6 +95,9 @@ class Workers:
             state = self._registry.state(key)
             self._loop.done(self._registry.take_offsets(state, state.row))
             self._metrics.unapplied.gone(key)
+        except NotOurs:
+            if self._loop.owns(partition):  # the group has not heard of us for a while; it will tell which it is
+                self._queue.offer_at(key, self._clock.monotonic_s() + _NOT_OURS_S)
         except ClusterError as error:
             log.warning("node is tried again", node=str(key), error=str(error))
             self._again(key)
@@ -101,7 +115,7 @@ class Workers:
         if outcome.gone:
             self._registry.forget_node(key)
         elif outcome.again_at_s is not None:
-            self._queue.offer_at(key, outcome.again_at_s)
+            self._queue.offer_at(key, outcome.again_at_s, Lane.STATUS if outcome.status_only else Lane.EVENT)
 
     def _again(self, key: NodeKey) -> None:
         failures = self._failures.get(key, 0)

@@ -11,16 +11,16 @@ from concurrent.futures import Executor, Future
 
 import structlog
 
+from reconciler.access import Access
 from reconciler.core.adoption import adopts
 from reconciler.core.drift import remember
 from reconciler.core.objects import Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
 from reconciler.core.record import NodeRecord
 from reconciler.metrics import Metrics
-from reconciler.ports import Cluster
 from reconciler.registry import NodeState, Registry
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.errors import ClusterBusy, ClusterError, FieldConflict, ObjectConflict, ObjectNotFound
+from shared.errors import ClusterBusy, ClusterError, FieldConflict, NotOurs, ObjectConflict, ObjectNotFound
 from shared.model.version import Version
 
 __all__ = ["RETRY", "Writer"]
@@ -36,9 +36,9 @@ RETRY = Backoff(first_s=0.25, cap_s=30.0)
 class Writer:
     """Used by all workers at once; a node's state is its worker's."""
 
-    def __init__(self, registry: Registry, cluster: Cluster, pool: Executor, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, registry: Registry, access: Access, pool: Executor, clock: Clock, metrics: Metrics) -> None:
         self._registry = registry
-        self._cluster = cluster
+        self._access = access
         self._pool = pool
         self._clock = clock
         self._metrics = metrics
@@ -55,6 +55,9 @@ class Writer:
         if record is None and not step.writes:
             return False
         self._perform_all(state, [w for w in step.writes if _moves_traffic(w)], version)
+        if record is not None and state.slow:
+            self._write_node(state, record)
+            record = None
         node_write = self._pool.submit(self._write_node, state, record) if record is not None else None
         try:
             self._perform_all(state, [w for w in step.writes if not _moves_traffic(w)], version)
@@ -64,7 +67,14 @@ class Writer:
         return True
 
     def _perform_all(self, state: NodeState, actions: Sequence[Write | Delete | Look], version: Version) -> None:
-        """All at once, the first in this thread; returns when all are answered."""
+        """All at once, the first in this thread; returns when all are answered.
+
+        One after the other for a slow node, which would take the threads from others.
+        """
+        if state.slow:
+            for action in actions:
+                self._perform(state, action, version)
+            return
         others: list[Future[None]] = [self._pool.submit(self._perform, state, a, version) for a in actions[1:]]
         try:
             if actions:
@@ -75,14 +85,16 @@ class Writer:
 
     def _write_node(self, state: NodeState, record: NodeRecord) -> None:
         with self._metrics.write("LynqNode"):
-            self._registry.put_node(state, self._cluster.write_node(record, state.node))
+            self._registry.put_node(state, self._access.write(state).write_node(record, state.node))
 
     def _perform(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
-        """One call for one object; failures are remembered on the node, never raised past it."""
+        """One call for one object; failures are remembered on the node, and but for NotOurs never raised past it."""
         resource_id, ref, digest, seen = _subject(action)
         try:
             with self._metrics.write(ref.kind):
                 self._call(state, action, version)
+        except NotOurs:
+            raise
         except (ObjectConflict, ObjectNotFound) as error:
             self._registry.forget(ref)
             if isinstance(error, ObjectNotFound) and isinstance(action, Write):
@@ -100,14 +112,14 @@ class Writer:
     def _call(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
         match action:
             case Look():
-                self._registry.put(self._cluster.look(action.ref))
+                self._registry.put(self._access.read(state).look(action.ref))
             case Delete():
-                self._cluster.delete(action)
+                self._access.write(state).delete(action)
                 self._registry.forget(action.base.ref)
             case Write():
                 wanted = action.object
                 with self._metrics.apply(state.key, wanted.ref.kind, wanted.conflict_policy.value):
-                    answer = self._cluster.write(action, version)
+                    answer = self._access.write(state).write(action, version)
                 self._written(state, action, answer)
 
     def _written(self, state: NodeState, write: Write, answer: ObservedObject) -> None:

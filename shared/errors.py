@@ -17,6 +17,7 @@
         ├── ObjectConflict        retriable: 409, the object changed under the write
         ├── FieldConflict         409 with causes: another field manager owns the field
         ├── ObjectNotFound        404
+        ├── NotOurs               retriable: not sent, the node may be another member's by now
         ├── ObjectInvalid         422 or 400: the object itself is refused
         ├── ClusterRefused        401, 403
         └── WatchExpired          retriable: 410, the resourceVersion is too old, list again
@@ -40,6 +41,7 @@ __all__ = [
     "LogError",
     "LogRefused",
     "LogUnreachable",
+    "NotOurs",
     "ObjectConflict",
     "ObjectInvalid",
     "ObjectNotFound",
@@ -195,6 +197,13 @@ class ObjectConflict(ClusterError):
 
     retriable = True
     reason = "Conflict"
+
+
+class NotOurs(ClusterError):
+    """The write was not sent: its node may be another member's by now."""
+
+    retriable = True
+    reason = "NotOurs"
 
 
 class FieldConflict(ClusterError):

@@ -7,9 +7,11 @@ Fed by: settings, adapters. Feeds: adapters of both processes. Never: retries; t
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -19,8 +21,9 @@ from kubernetes import config as kube_config
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
-from shared.errors import ClusterError, ClusterUnreachable, ObjectNotFound, UsageError, WatchExpired
+from shared.errors import ClusterUnreachable, ObjectNotFound, UsageError
 from shared.kube_errors import error_of
+from shared.kube_stream import KubeWatch
 from shared.model.names import API_VERSION
 from shared.settings import KubeSettings
 
@@ -36,6 +39,9 @@ __all__ = [
     "KubeWatch",
     "ResourceType",
 ]
+
+Gate = Callable[[], AbstractContextManager[None]]
+"""Entered around each call that is no watch; hears of its errors."""
 
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 _APPLY = "application/apply-patch+yaml"
@@ -91,6 +97,8 @@ class KubeClient:
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
         self._types: dict[tuple[str, str], ResourceType] = {}
         self._types_lock = threading.Lock()
+        self._timeout = _TIMEOUT
+        self._gate: Gate = nullcontext
 
     @classmethod
     def connect(cls, settings: KubeSettings, *, pool_size: int = 64) -> KubeClient:
@@ -126,6 +134,12 @@ class KubeClient:
         """The API server's URL."""
         return str(self._configuration.host)
 
+    def through(self, gate: Gate, timeout_s: float) -> KubeClient:
+        """The same connections; each call but a watch passes the gate, and its answer may take so long."""
+        client = copy.copy(self)
+        client._gate, client._timeout = gate, urllib3.Timeout(connect=3.0, read=timeout_s)
+        return client
+
     def close(self) -> None:
         """Close pooled connections."""
         self._pool.clear()
@@ -150,19 +164,36 @@ class KubeClient:
         metadata_only: bool = False,
     ) -> tuple[list[dict[str, Any]], str]:
         """(all items with apiVersion and kind filled in, resourceVersion of the list), read page by page."""
-        accept = _METADATA % "PartialObjectMetadataList" if metadata_only else _JSON
         items: list[dict[str, Any]] = []
+        told = ""
+        for found, version in self.pages(kind, namespace, label_selector, page, metadata_only=metadata_only):
+            items += found
+            told = version
+        return items, told
+
+    def pages(
+        self,
+        kind: ResourceType,
+        namespace: str = "",
+        label_selector: str = "",
+        page: int = 500,
+        *,
+        metadata_only: bool = False,
+    ) -> Iterator[tuple[Sequence[dict[str, Any]], str]]:
+        """(items of a page, resourceVersion of the list); the next page is asked for when it is wanted."""
+        accept = _METADATA % "PartialObjectMetadataList" if metadata_only else _JSON
         query = {"limit": str(page)}
         if label_selector:
             query["labelSelector"] = label_selector
         while True:
             answer = self._json("GET", kind.path(namespace), query=query, accept=accept)
-            for item in answer.get("items") or ():
+            items: Sequence[dict[str, Any]] = answer.get("items") or ()
+            for item in items:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.kind
-                items.append(item)
+            yield items, str(answer["metadata"].get("resourceVersion", ""))
             token = answer["metadata"].get("continue")
             if not token:
-                return items, str(answer["metadata"].get("resourceVersion", ""))
+                return
             query["continue"] = token
 
     def apply(
@@ -285,7 +316,10 @@ class KubeClient:
         content_type: str = _JSON,
         accept: str = _JSON,
     ) -> dict[str, Any]:
-        response = self._request(method, path, query=query, body=body, content_type=content_type, accept=accept)
+        with self._gate():
+            response = self._request(
+                method, path, query=query, body=body, content_type=content_type, accept=accept, timeout=self._timeout
+            )
         try:
             document: dict[str, Any] = json.loads(response.data)
         except (ValueError, urllib3.exceptions.HTTPError) as error:
@@ -301,7 +335,7 @@ class KubeClient:
         body: Mapping[str, Any] | None = None,
         content_type: str = _JSON,
         accept: str = _JSON,
-        timeout: urllib3.Timeout = _TIMEOUT,
+        timeout: urllib3.Timeout,
         stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -337,49 +371,3 @@ def _verb(method: str, query: Mapping[str, str], content_type: str) -> str:
 
 def _install(api_version: str) -> str:
     return "Run `rowplane crds --install`" if api_version == API_VERSION else "Install its CRD"
-
-
-class KubeWatch:
-    """An open watch: iterate (type, object); `close` ends it from any thread."""
-
-    def __init__(self, response: urllib3.BaseHTTPResponse, subject: str) -> None:
-        self._response = response
-        self._subject = subject
-        self._closed = threading.Event()
-
-    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Events in order; ends when the server ends the watch. Raises WatchExpired, ClusterUnreachable."""
-        pending = b""
-        try:
-            for chunk in self._response.stream(amt=None, decode_content=False):
-                lines = (pending + chunk).split(b"\n")
-                pending = lines.pop()
-                for line in lines:
-                    if line:
-                        yield self._event(line)
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
-            if self._closed.is_set():
-                return
-            raise ClusterUnreachable(f"{self._subject} broke off: {type(error).__name__}") from error
-
-    def _event(self, line: bytes) -> tuple[str, dict[str, Any]]:
-        event = json.loads(line)
-        if event["type"] == "ERROR":
-            status = event["object"]
-            if status.get("code") == 410:
-                raise WatchExpired(f"{self._subject} is too old", status=410)
-            raise ClusterError(f"{self._subject}: {status.get('message')}", status=int(status.get("code") or 0))
-        return event["type"], event["object"]
-
-    def close(self) -> None:
-        """End the watch; the iterating thread returns."""
-        self._closed.set()
-        connection = getattr(self._response, "_connection", None)
-        sock = getattr(connection, "sock", None)
-        if sock is not None:
-            try:
-                sock.shutdown(2)
-            except OSError:
-                return
-        else:
-            self._response.close()

@@ -6,6 +6,7 @@ Fed by: KubeClient. Feeds: a callback, from one thread, in order. Never: drops a
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Callable
 from enum import StrEnum
@@ -37,7 +38,10 @@ OnListed = Callable[[str, frozenset[tuple[str, str]]], None]
 
 
 class Reflector:
-    """A thread that lists, then watches from there; 410 or an error lists again, and what vanished is DELETED.
+    """A thread that lists, then watches from there; a watch that breaks off goes on where it was.
+
+    410, or an error of the server in the stream, lists again, and what vanished meanwhile is DELETED. A healthy
+    watch brings a bookmark a minute.
 
     `on_event` runs in this thread and must be quick; the object of a DELETED that a list found out is its last
     known metadata only, with the resourceVersion of the list.
@@ -59,11 +63,16 @@ class Reflector:
         self._namespace = namespace
         self._selector = label_selector
         self._metadata_only = metadata_only
-        self._known: dict[tuple[str, str], dict[str, Any]] = {}
+        self._version = ""
+        """Everything up to this resourceVersion has been handed on; empty: list."""
+        self._known: dict[tuple[str, str], str] = {}
+        """(namespace, name) → uid of what exists, so that its disappearance can be told."""
         self._stop = threading.Event()
         self._watch: KubeWatch | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch-{kind.plural}", daemon=True)
         self._backoff = Backoff()
+        self.silence_s = 70.0
+        """A connection without a byte for so long is dead; to be set before `start`."""
         self.on_listed: OnListed | None = None
         """Told of each complete list, after its events; to be set before `start`."""
         self.synced = threading.Event()
@@ -83,77 +92,83 @@ class Reflector:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        failures = 0
-        version = ""
+        failures, before = 0, ""
         while not self._stop.is_set():
             try:
-                if not version:
-                    version = self._list()
+                if not self._version:
+                    self._version = self._list()
                     self.synced.set()
-                    failures = 0
-                version = self._follow(version)
+                before = self._version
+                self._follow()
+                failures = 0
             except WatchExpired:
-                version = ""
+                self._version = ""
             except ClusterError as error:
                 if self._stop.is_set():
                     return
                 log.warning("watch interrupted", kind=self._kind.kind, error=str(error))
-                version = ""
+                if not error.retriable:
+                    self._version = ""
+                elif self._version != before:
+                    failures = 0
                 self._stop.wait(self._backoff.delay_s(failures, random.random()))  # noqa: S311  # jitter
                 failures += 1
 
     def _list(self) -> str:
-        items, version = self._client.list(
+        seen: set[tuple[str, str]] = set()
+        told = ""
+        pages = self._client.pages(
             self._kind, self._namespace, label_selector=self._selector, metadata_only=self._metadata_only
         )
-        seen = set()
-        for item in items:
-            key = _key(item)
-            seen.add(key)
-            self._known[key] = _tombstone(self._kind, item)
-            self._on_event(EventType.LISTED, item)
+        for items, version in pages:
+            told = version
+            for item in items:
+                seen.add(self._keep(item))
+                self._on_event(EventType.LISTED, item)
         for key in [k for k in self._known if k not in seen]:
-            gone = self._known.pop(key)
-            gone["metadata"]["resourceVersion"] = version  # it is known to be gone as of the list
-            self._on_event(EventType.DELETED, gone)
+            self._on_event(EventType.DELETED, _tombstone(self._kind, key, self._known.pop(key), told))
         if self.on_listed is not None:
-            self.on_listed(version, frozenset(seen))
-        return version
+            self.on_listed(told, frozenset(seen))
+        return told
 
-    def _follow(self, version: str) -> str:
+    def _keep(self, item: dict[str, Any]) -> tuple[str, str]:
+        key = _key(item)
+        self._known[key] = item["metadata"].get("uid", "")
+        return key
+
+    def _follow(self) -> None:
         watch = self._client.watch(
             self._kind,
-            version,
+            self._version,
             namespace=self._namespace,
             label_selector=self._selector,
             metadata_only=self._metadata_only,
+            silence_s=self.silence_s,
         )
         self._watch = watch
         if self._stop.is_set():
             watch.close()
         try:
             for kind, item in watch:
-                version = item["metadata"].get("resourceVersion", version)
-                if kind == "BOOKMARK":
-                    continue
-                event = EventType(kind)
-                if event is EventType.DELETED:
-                    self._known.pop(_key(item), None)
-                else:
-                    self._known[_key(item)] = _tombstone(self._kind, item)
-                self._on_event(event, item)
+                if kind != "BOOKMARK":
+                    event = EventType(kind)
+                    if event is EventType.DELETED:
+                        self._known.pop(_key(item), None)
+                    else:
+                        self._keep(item)
+                    self._on_event(event, item)
+                self._version = item["metadata"].get("resourceVersion", self._version)
         finally:
             self._watch = None
-        return version
 
 
 def _key(item: dict[str, Any]) -> tuple[str, str]:
     metadata = item["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
+    return sys.intern(metadata.get("namespace", "")), metadata["name"]
 
 
-def _tombstone(kind: ResourceType, item: dict[str, Any]) -> dict[str, Any]:
-    """What is remembered of an object so that its disappearance can be told: kind and identity."""
-    metadata = item["metadata"]
-    kept = {k: metadata[k] for k in ("namespace", "name", "uid", "resourceVersion") if k in metadata}
-    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": kept}
+def _tombstone(kind: ResourceType, key: tuple[str, str], uid: str, version: str) -> dict[str, Any]:
+    """What is told of an object that a list does not hold any more: it is known to be gone as of the list."""
+    namespace, name = key
+    metadata = {"name": name, "uid": uid, "resourceVersion": version, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}

@@ -18,23 +18,29 @@ __all__ = ["ProbeServer"]
 
 
 class ProbeServer:
-    """A daemon thread; `is_ready` answers None when ready, else what is missing, in words."""
+    """A daemon thread; `is_ready` and `is_alive` answer None when all is well, else what is missing, in words."""
 
     def __init__(
-        self, settings: ProbeSettings, registry: CollectorRegistry, is_ready: Callable[[], str | None]
+        self,
+        settings: ProbeSettings,
+        registry: CollectorRegistry,
+        is_ready: Callable[[], str | None],
+        is_alive: Callable[[], str | None] = lambda: None,
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 match self.path.partition("?")[0]:
                     case "/livez":
-                        self._answer(200, b"ok\n")
+                        self._tell(is_alive())
                     case "/readyz":
-                        missing = is_ready()
-                        self._answer(503 if missing else 200, (missing or "ok").encode() + b"\n")
+                        self._tell(is_ready())
                     case "/metrics":
                         self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
                     case _:
                         self._answer(404, b"not found\n")
+
+            def _tell(self, missing: str | None) -> None:
+                self._answer(503 if missing else 200, (missing or "ok").encode() + b"\n")
 
             def _answer(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
                 self.send_response(status)

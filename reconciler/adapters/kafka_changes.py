@@ -1,8 +1,8 @@
 """The consumer group of the change topics over kafka-python (port `Changes`).
 
-Cooperative rebalancing, no automatic commit, no offset reset but "earliest"; a crashed member is noticed after the
-session time-out of 6 s. Rebalance callbacks run in the client's own thread, so they only leave notes, which `poll`
-hands on in the caller's thread.
+Cooperative rebalancing, no automatic commit, no offset reset policy: an offset that means nothing any more is noticed,
+see core/offsets.py. A crashed member is noticed after the session time-out of 6 s. Rebalance callbacks run in the
+client's own thread, so they only leave notes, which `poll` hands on in the caller's thread.
 Fed by: Kafka. Feeds: loop.py. Never: decodes a record.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
+from typing import Any
 
 import structlog
 from kafka import (  # type: ignore[import-untyped]  # the library is not annotated
@@ -21,10 +22,16 @@ from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[imp
     CooperativeStickyAssignor,
 )
 from kafka.coordinator.base import MemberState  # type: ignore[import-untyped]  # as above
+from kafka.errors import (  # type: ignore[import-untyped]  # as above
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from kafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]  # as above
 
-from reconciler.ports import Partition, Rebalance, Record
-from shared.kafka import connect_admin, connect_consumer, translated
+from reconciler.core.offsets import Found, start_of
+from reconciler.ports import Partition, Rebalance, Record, Standing
+from shared.errors import LogUnreachable
+from shared.kafka import connect_admin, connect_consumer, topic_ids, translated
 from shared.settings import KafkaSettings
 
 __all__ = ["KafkaChanges"]
@@ -33,6 +40,31 @@ log = structlog.get_logger(__name__)
 
 _TOPIC_LOOK_S = 0.5
 """How often topics that do not exist yet are looked for."""
+_SESSION_S = 6.0
+_STALL_LOOK_S = 30.0
+"""A partition with records ahead from which nothing has been read for so long is stuck in the client."""
+_LEAVE_MS = 500
+
+
+class _Pulse:
+    """When the last heartbeat that the group has confirmed was *sent* (monotonic seconds).
+
+    The answer's arrival says less: after a pause of the whole process it may be read long after it was given.
+    """
+
+    def __init__(self, heartbeat: Any) -> None:
+        self._heartbeat = heartbeat
+        self._answered = heartbeat.received_heartbeat
+        self._confirmed_s = float("-inf")
+        heartbeat.received_heartbeat = self._confirm
+
+    def _confirm(self) -> None:
+        self._confirmed_s = self._heartbeat.last_send  # at most one is under way
+        self._answered()
+
+    def age_s(self) -> float:
+        """Seconds since then, or since the group was joined."""
+        return monotonic() - max(self._confirmed_s, float(self._heartbeat.last_reset))
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # the library is not annotated
@@ -72,14 +104,16 @@ class KafkaChanges:
             settings,
             client_id=client_id,
             group_id=settings.group,
-            auto_offset_reset="earliest",
             partition_assignment_strategy=(CooperativeStickyAssignor,),
-            session_timeout_ms=6000,
+            session_timeout_ms=int(_SESSION_S * 1000),
             heartbeat_interval_ms=300,
             max_poll_interval_ms=60_000,
             max_poll_records=500,
             metadata_max_age_ms=30_000,
         )
+        self._pulse = _Pulse(self._consumer._coordinator.heartbeat)  # there is no public way to see this
+        self._stalls: dict[TopicPartition, int] = {}
+        self._stall_look_s = monotonic() + _STALL_LOOK_S
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Read these topics; those that do not exist yet are joined within half a second of their creation."""
@@ -109,9 +143,10 @@ class KafkaChanges:
             if not self._subscribed:
                 threading.Event().wait(timeout_s)
                 return ()
-            batches = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            batches = self._poll(timeout_s)
             self._resume_abandoned_join()
-            self._tell()
+            self._refuse_stall()
+            rewound = self._tell()
         return [
             Record(
                 partition=Partition(tp.topic, tp.partition),
@@ -121,8 +156,40 @@ class KafkaChanges:
                 headers=dict(record.headers or ()),
             )
             for tp, records in batches.items()
+            if tp not in rewound
             for record in records
         ]
+
+    def _poll(self, timeout_s: float) -> Mapping[TopicPartition, Sequence[Any]]:
+        """As the client does; a partition without a usable offset begins anew, and is told as lost and assigned."""
+        try:
+            found: Mapping[TopicPartition, Sequence[Any]] = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+        except NoOffsetForPartitionError as error:
+            self._consumer.seek_to_beginning(*error.args[0])  # `_tell` says where
+        except OffsetOutOfRangeError as error:
+            refused = [tp for tp in error.args[0] if tp in self._consumer.assignment()]
+            self._consumer.seek_to_beginning(*refused)
+            held = [tp for tp in refused if Partition(tp.topic, tp.partition) in self._held]
+            self._give_up([Partition(tp.topic, tp.partition) for tp in held], lost=True)
+            self._take_up(held, out_of_range=True)
+        else:
+            return found
+        return {}
+
+    def _refuse_stall(self) -> None:
+        """Raise LogUnreachable when the client reads nothing of a partition that has more: it is then made anew."""
+        if monotonic() < self._stall_look_s:
+            return
+        self._stall_look_s = monotonic() + _STALL_LOOK_S
+        reading = list(self._consumer.assignment() - self._consumer.paused())
+        if not reading:
+            return
+        ends = self._consumer.end_offsets(reading)
+        behind = {tp: self._consumer.position(tp) for tp in reading if (self._consumer.position(tp) or 0) < ends[tp]}
+        stuck = [f"{tp.topic}/{tp.partition}" for tp, offset in behind.items() if self._stalls.get(tp) == offset]
+        self._stalls = behind
+        if stuck:
+            raise LogUnreachable(f"nothing has been read of {', '.join(sorted(stuck))} for {_STALL_LOOK_S:.0f} s")
 
     def _resume_abandoned_join(self) -> None:
         """Have the client finish a join that it has forgotten.
@@ -136,18 +203,40 @@ class KafkaChanges:
             log.warning("a forgotten join of the consumer group is resumed")
             coordinator.request_rejoin()
 
-    def _tell(self) -> None:
+    def _tell(self) -> frozenset[TopicPartition]:
+        """Hand the notes on; partitions whose reading begins elsewhere than the client began."""
         with self._notes.lock:
             told, self._notes.told = self._notes.told, []
+        rewound: set[TopicPartition] = set()
         for what, partitions in told:
             if not partitions:
                 continue
             if what == "assigned":
-                standing = self._standing(partitions)
-                self._held |= set(standing)
-                self._rebalance.assigned(standing)
+                rewound |= self._take_up(partitions)
             else:
                 self._give_up([Partition(tp.topic, tp.partition) for tp in partitions], lost=what == "lost")
+        return frozenset(rewound)
+
+    def _take_up(self, partitions: list[TopicPartition], *, out_of_range: bool = False) -> set[TopicPartition]:
+        """Begin to read, and tell."""
+        if not partitions:
+            return set()
+        begins, ends = self._consumer.beginning_offsets(partitions), self._consumer.end_offsets(partitions)
+        ids = topic_ids(self._admin, {tp.topic for tp in partitions})
+        standing, rewound = {}, set()
+        for tp in partitions:
+            last = self._consumer.committed(tp, metadata=True)
+            committed, metadata = (last.offset, last.metadata or "") if last else (None, "")
+            found = Found(begins[tp], ends[tp], ids.get(tp.topic, ""), committed, metadata)
+            start = start_of(found, out_of_range=out_of_range)
+            if committed != start.offset and tp in self._consumer.assignment():
+                self._consumer.seek(tp, start.offset)
+                rewound.add(tp)
+            # what has expired is never read: without this an emptied partition would never have caught up
+            standing[Partition(*tp)] = Standing(start.offset, ends[tp], start.highest, found.topic_id, start.lost)
+        self._held |= set(standing)
+        self._rebalance.assigned(standing)
+        return rewound
 
     def _give_up(self, partitions: list[Partition], *, lost: bool = False) -> None:
         """Tell that these are not ours any more; the client does not when a subscription ends."""
@@ -156,28 +245,32 @@ class KafkaChanges:
         if gone:
             self._rebalance.revoked(gone, lost=lost)
 
-    def _standing(self, partitions: list[TopicPartition]) -> dict[Partition, tuple[int, int, str]]:
-        begins, ends = self._consumer.beginning_offsets(partitions), self._consumer.end_offsets(partitions)
-        standing = {}
-        for tp in partitions:
-            committed = self._consumer.committed(tp, metadata=True)
-            position, metadata = (committed.offset, committed.metadata or "") if committed else (0, "")
-            # what has expired is never read: without this an emptied partition would never have caught up
-            standing[Partition(tp.topic, tp.partition)] = (max(position, begins[tp]), ends[tp], metadata)
-        return standing
-
-    def commit(self, offsets: Mapping[Partition, tuple[int, str]]) -> None:
-        """Commit without waiting for the answer; a lost commit costs repeats, which the guard drops."""
+    def commit(self, offsets: Mapping[Partition, tuple[int, str]], *, timeout_s: float = 0.0) -> None:
+        """A commit that is lost costs repeats, which the guard drops."""
+        told = {
+            TopicPartition(p.topic, p.number): OffsetAndMetadata(offset, metadata, -1)
+            for p, (offset, metadata) in offsets.items()
+        }
         with translated("offset commit"):
-            self._consumer.commit_async(
-                {
-                    TopicPartition(p.topic, p.number): OffsetAndMetadata(offset, metadata, -1)
-                    for p, (offset, metadata) in offsets.items()
-                }
-            )
+            if timeout_s:
+                self._consumer.commit(told, timeout_ms=int(timeout_s * 1000))
+            else:
+                self._consumer.commit_async(told)
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """The client keeps what it has fetched of them already."""
+        wanted = {TopicPartition(p.topic, p.number) for p in partitions} & self._consumer.assignment()
+        paused = self._consumer.paused()
+        if wanted != paused:
+            self._consumer.resume(*(paused - wanted))
+            self._consumer.pause(*(wanted - paused))
+
+    def is_fresh(self) -> bool:
+        """By the heartbeat that the group has confirmed."""
+        return self._pulse.age_s() < _SESSION_S
 
     def close(self) -> None:
         """Leave the group at once, so that the partitions move without waiting for the session time-out."""
         with translated("consumer group"):
-            self._consumer.close(autocommit=False, timeout_ms=1500)
+            self._consumer.close(autocommit=False, timeout_ms=_LEAVE_MS)
             self._admin.close()

@@ -1,95 +1,178 @@
-"""One watch a kind in use over the shards that this member owns, cut to slim records as they arrive.
+"""Watches of the kinds in use over the shards that this member owns, cut to slim records as they arrive.
 
-Fed by: the loop (shards), the view (kinds). Feeds: the registry. Never: keeps a whole object.
+Shards that are added get watches of their own, so that those of the others go on; shards that are lost stay in their
+watch, whose events of them are dropped. Once a kind has too many watches, or too much that is dropped, it begins anew
+with one.
+Fed by: the loop (shards), the view (kinds). Feeds: the registry. Never: keeps a whole object, or blocks its callers.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from reconciler.core.record import observe_node
+from reconciler.core.schema import Kind, Schema
+from reconciler.core.shards import plan_watches
 from reconciler.core.slim import slim
 from reconciler.ports import Partition
 from reconciler.registry import Registry
+from reconciler.view import CatalogView
 from shared.errors import ClusterError, InvalidError
 from shared.kube import NODES, KubeClient, ResourceType
 from shared.kube_watch import EventType, Reflector
-from shared.model.names import LABEL_SHARD
+from shared.model.names import LABEL_SHARD, shard_label
 
 __all__ = ["Watches"]
 
 log = structlog.get_logger(__name__)
 
-_SHARDS_A_WATCH = 300
+_NODES: Kind = (NODES.api_version, NODES.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is to be watched; another object for each change."""
+
+    kinds: frozenset[Kind] = frozenset()
+    types: Mapping[Kind, Schema | None] | None = None
+    shards: Mapping[str, Partition] | None = None
+    lost: frozenset[str] = frozenset()
+    """Shards that were not ours at some time since the last wish that was granted, even if they are again."""
 
 
 class Watches:
-    """Reflectors by (kind, selector); `update` starts and stops what differs."""
+    """Port `Shards`; a thread starts and stops watches, since finding a kind asks the API server."""
 
     def __init__(self, client: KubeClient, registry: Registry) -> None:
         self._client = client
         self._registry = registry
         self._lock = threading.Lock()
-        self._running: dict[tuple[str, str, str], Reflector] = {}
-        self._shards: Mapping[str, Partition] = {}
+        self._wish = self._granted = _Wish()
+        self._running: dict[Kind, list[_Watch]] = {}
+        self._wished = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
 
-    def update(self, kinds: Iterable[tuple[str, str]], shards: Mapping[str, Partition]) -> None:
-        """Watch these (apiVersion, kind), and LynqNodes, in these shards (label value → partition)."""
-        with self._lock:
-            self._shards = dict(shards)
-            wanted: dict[tuple[str, str, str], ResourceType] = {}
-            for selector in _selectors(sorted(shards)):
-                for api_version, kind in sorted({*kinds, (NODES.api_version, NODES.kind)}):
-                    resource = self._type(api_version, kind)
-                    if resource is not None:
-                        wanted[api_version, kind, selector] = resource
-            for key in [k for k in self._running if k not in wanted]:
-                self._running.pop(key).stop(timeout_s=0)
-            for key, resource in wanted.items():
-                if key not in self._running:
-                    self._registry.forget_kind(key[0], key[1])
-                    reflector = self._reflector(resource, key[2])
-                    self._running[key] = reflector
-                    reflector.start()
-
-    def _reflector(self, resource: ResourceType, selector: str) -> Reflector:
-        if resource == NODES:
-            return Reflector(self._client, resource, self._on_node, label_selector=selector)
-
-        def on_listed(version: str, keys: frozenset[tuple[str, str]]) -> None:
-            self._registry.listed((resource.api_version, resource.kind), version, keys)
-
-        reflector = Reflector(self._client, resource, self._on_object, label_selector=selector)
-        reflector.on_listed = on_listed
-        return reflector
-
-    def _type(self, api_version: str, kind: str) -> ResourceType | None:
-        if (api_version, kind) == (NODES.api_version, NODES.kind):
-            return NODES
-        try:
-            return self._client.resource_type(api_version, kind)
-        except ClusterError as error:
-            log.warning("kind cannot be watched", api_version=api_version, kind=kind, error=str(error))
-            return None
-
-    def is_synced(self) -> bool:
-        """Whether every watch has handed on its first list."""
-        with self._lock:
-            return all(r.synced.is_set() for r in self._running.values())
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
 
     def stop(self) -> None:
         """End all."""
+        self._stop.set()
+        self._wished.set()
         with self._lock:
-            for reflector in self._running.values():
-                reflector.stop(timeout_s=0)
+            for watches in self._running.values():
+                for watch in watches:
+                    watch.reflector.stop(timeout_s=0)
             self._running.clear()
 
+    # -- what is wanted ------------------------------------------------------------------------------------------
+
+    def changed(self, partitions: Iterable[Partition]) -> None:
+        """Port `Shards`."""
+        shards = {shard_label(*p): p for p in partitions}
+        with self._lock:
+            lost = self._wish.lost | ((self._wish.shards or {}).keys() - shards.keys())
+            self._wish = _Wish(self._wish.kinds, self._wish.types, shards, lost)
+        self._wished.set()
+
+    def view_changed(self, _before: CatalogView, after: CatalogView) -> None:
+        """The kinds of all forms; a kind that was not served before may be now when its type has come."""
+        kinds = after.catalog.kinds()
+        types = {kind: schema for compiled in after.compiled.values() for kind, schema in compiled.types.items()}
+        with self._lock:
+            if (kinds, types) == (self._wish.kinds, self._wish.types):
+                return
+            self._wish = _Wish(kinds, types, self._wish.shards, self._wish.lost)
+        self._wished.set()
+
+    def is_synced(self) -> bool:
+        """Whether every watch that is wanted now has handed on its first list."""
+        with self._lock:
+            if self._wish is not self._granted:
+                return False
+            return all(w.reflector.synced.is_set() for watches in self._running.values() for w in watches)
+
+    # -- granting it ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wished.wait()
+            self._wished.clear()
+            with self._lock:
+                kinds = self._wish.kinds
+            types = {kind: found for kind in sorted({*kinds, _NODES}) if (found := self._type(kind)) is not None}
+            with self._lock:
+                if self._wish.kinds == kinds and not self._stop.is_set():
+                    self._grant(types)
+
+    def _grant(self, types: Mapping[Kind, ResourceType]) -> None:
+        shards = self._wish.shards or {}
+        for kind in self._running.keys() - types.keys():
+            for watch in self._running.pop(kind):
+                watch.reflector.stop(timeout_s=0)
+        for kind, resource in types.items():
+            running = self._running.get(kind, [])
+            for watch in running:
+                watch.serves -= self._wish.lost
+            plan = plan_watches([(w.shards, w.serves) for w in running], frozenset(shards))
+            kept = [running[i] for i in plan.kept]
+            for watch in running:
+                if watch not in kept:
+                    watch.reflector.stop(timeout_s=0)
+            fresh = [_Watch(self._client, self._registry, resource, chunk, shards) for chunk in plan.fresh]
+            for watch in kept:
+                watch.partitions = shards
+            for watch in fresh:
+                watch.reflector.start()
+            self._running[kind] = kept + fresh
+        self._wish = self._granted = _Wish(self._wish.kinds, self._wish.types, shards)
+
+    def _type(self, kind: Kind) -> ResourceType | None:
+        if kind == _NODES:
+            return NODES
+        try:
+            return self._client.resource_type(*kind)
+        except ClusterError as error:
+            log.warning("kind cannot be watched", api_version=kind[0], kind=kind[1], error=str(error))
+            return None
+
+
+class _Watch:
+    """One kind in some shards."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        registry: Registry,
+        resource: ResourceType,
+        shards: frozenset[str],
+        partitions: Mapping[str, Partition],
+    ) -> None:
+        self.shards = self.serves = shards
+        self.partitions = partitions
+        self._registry = registry
+        self._resource = resource
+        selector = f"{LABEL_SHARD} in ({','.join(sorted(shards))})"
+        on_event = self._on_node if resource == NODES else self._on_object
+        self.reflector = Reflector(client, resource, on_event, label_selector=selector)
+        if resource != NODES:
+            self.reflector.on_listed = self._on_listed
+
+    def _on_listed(self, version: str, keys: frozenset[tuple[str, str]]) -> None:
+        partitions = {self.partitions[shard] for shard in self.serves if shard in self.partitions}
+        self._registry.listed((self._resource.api_version, self._resource.kind), version, keys, partitions)
+
     def _on_object(self, event: EventType, raw: dict[str, Any]) -> None:
-        self._registry.object_seen(slim(raw), gone=event is EventType.DELETED)
+        is_gone = event is EventType.DELETED
+        if is_gone or (raw["metadata"].get("labels") or {}).get(LABEL_SHARD) in self.serves:
+            self._registry.object_seen(slim(raw), gone=is_gone)
 
     def _on_node(self, event: EventType, raw: dict[str, Any]) -> None:
         if "spec" not in raw:
@@ -101,10 +184,6 @@ class Watches:
         except (InvalidError, KeyError) as error:
             log.warning("LynqNode cannot be read", name=raw["metadata"]["name"], error=str(error))
             return
-        partition = self._shards.get(node.shard)
-        self._registry.node_seen(node, gone=event is EventType.DELETED, partition=partition)
-
-
-def _selectors(shards: list[str]) -> list[str]:
-    chunks = [shards[i : i + _SHARDS_A_WATCH] for i in range(0, len(shards), _SHARDS_A_WATCH)]
-    return [f"{LABEL_SHARD} in ({','.join(chunk)})" for chunk in chunks]
+        if node.shard in self.serves:  # one that has left its shard is told as it was before
+            is_gone = event is EventType.DELETED
+            self._registry.node_seen(node, gone=is_gone, partition=self.partitions.get(node.shard))

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.stack.endpoints import Endpoints
 from reconciler.adapters.kafka_changes import KafkaChanges
-from reconciler.ports import Partition
+from reconciler.ports import Partition, Standing
 from shared.kafka import connect_admin, ensure_topic
 from shared.settings import KafkaSettings
 
@@ -25,7 +25,7 @@ class Owned:
     def __init__(self) -> None:
         self.partitions: set[Partition] = set()
 
-    def assigned(self, partitions: Mapping[Partition, tuple[int, int, str]]) -> None:
+    def assigned(self, partitions: Mapping[Partition, Standing]) -> None:
         self.partitions |= set(partitions)
 
     def revoked(self, partitions: Iterable[Partition], *, lost: bool) -> None:

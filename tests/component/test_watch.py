@@ -23,6 +23,8 @@ from tests.component.tcp_proxy import TcpProxy
 pytestmark = pytest.mark.stack
 
 PATIENCE_S = 20.0
+SILENCE_S = 3.0
+"""A watch without a byte for so long counts as dead here."""
 Event = tuple[EventType, dict[str, Any]]
 
 
@@ -75,6 +77,7 @@ def reflect(board: Board) -> Iterator[Callable[[KubeClient], Recorder]]:
     def start(client: KubeClient) -> Recorder:
         recorder = Recorder()
         reflector = Reflector(client, CONFIG_MAPS, recorder, label_selector=board.selector)
+        reflector.silence_s = SILENCE_S
         started.append(reflector)
         reflector.start()
         assert reflector.synced.wait(PATIENCE_S)
@@ -142,27 +145,31 @@ def test_an_object_that_leaves_the_selector_is_deleted_for_the_watch(
     assert told.take(3) == [("LISTED", "a"), ("DELETED", "a"), ("ADDED", "a")]
 
 
-def test_a_broken_connection_is_healed_by_a_list(
+def test_a_broken_connection_goes_on_where_it_was(
     wired: KubeClient, board: Board, line: TcpProxy, reflect: Reflect
 ) -> None:
-    kept, _ = board.put("kept"), board.put("gone")
+    board.put("kept")
+    board.put("gone")
     told = reflect(wired)
     assert told.take(2) == [("LISTED", "gone"), ("LISTED", "kept")]
     line.cut(refuse=True)
     board.delete("gone")
     board.put("new")
     line.restore()
-    found = [told.next() for _ in range(3)]
-    assert [(event.value, item["metadata"]["name"]) for event, item in found] == [
-        ("LISTED", "kept"),
-        ("LISTED", "new"),
-        ("DELETED", "gone"),
-    ]
-    tombstone = found[2][1]
-    assert tombstone.keys() == {"apiVersion", "kind", "metadata"}
-    assert int(tombstone["metadata"]["resourceVersion"]) > int(kept["metadata"]["resourceVersion"])
-    board.put("after")
-    assert told.take(1) == [("ADDED", "after")]
+    assert told.take(2) == [("DELETED", "gone"), ("ADDED", "new")], "nothing is listed again"
+
+
+def test_a_connection_that_is_dead_without_a_word_is_noticed(
+    wired: KubeClient, board: Board, line: TcpProxy, reflect: Reflect
+) -> None:
+    """A peer that is gone closes nothing: only the silence says it."""
+    told = reflect(wired)
+    board.put("a")
+    assert told.take(1) == [("ADDED", "a")]
+    line.stall()
+    board.put("b")
+    board.delete("a")
+    assert told.take(2) == [("ADDED", "b"), ("DELETED", "a")]
 
 
 def test_a_cut_that_nobody_notices_costs_no_event(
@@ -183,6 +190,7 @@ class OutdatedClient(KubeClient):
     """Its first watch is answered as the server does once it has compacted the resourceVersion: 410."""
 
     watches = 0
+    before_refusal: Callable[[], None] = staticmethod(lambda: None)
 
     def watch(
         self,
@@ -197,6 +205,7 @@ class OutdatedClient(KubeClient):
         """As the real one, but for the first."""
         self.watches += 1
         if self.watches == 1:
+            self.before_refusal()
             raise WatchExpired("too old resource version: 1 (2)", status=410)
         return super().watch(
             kind,
@@ -209,10 +218,16 @@ class OutdatedClient(KubeClient):
 
 
 def test_a_version_that_is_too_old_is_healed_by_a_list(endpoints: Endpoints, board: Board, reflect: Reflect) -> None:
-    board.put("a")
+    kept, _ = board.put("a"), board.put("gone")
     outdated = OutdatedClient.connect(KubeSettings(kubeconfig=str(endpoints.kubeconfig)))
+    assert isinstance(outdated, OutdatedClient)
+    outdated.before_refusal = lambda: board.delete("gone")
     told = reflect(outdated)
-    assert told.take(2) == [("LISTED", "a"), ("LISTED", "a")]
+    assert told.take(3) == [("LISTED", "a"), ("LISTED", "gone"), ("LISTED", "a")]
+    event, tombstone = told.next()
+    assert (event, tombstone["metadata"]["name"]) == (EventType.DELETED, "gone")
+    assert tombstone.keys() == {"apiVersion", "kind", "metadata"}
+    assert int(tombstone["metadata"]["resourceVersion"]) > int(kept["metadata"]["resourceVersion"])
     board.put("b")
     assert told.take(1) == [("ADDED", "b")]
     outdated.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.access import Access
 from reconciler.adapters.cluster import KubeCluster
 from reconciler.core.catalog import NodeKey
 from reconciler.core.objects import Absent, ObjectRef, ObservedObject
@@ -71,7 +72,7 @@ class Member:
         self.registry = Registry(lambda _key: None)
         self.views = ViewHolder(view or view_of(example_form()))
         self.cluster = ReachableCluster(self.api)
-        self.reconciler = Reconciler(self.registry, self.views, self.cluster, pool, self.clock, self.metrics)
+        self.reconciler = Reconciler(self.registry, self.views, Access(self.cluster), pool, self.clock, self.metrics)
         self.done: list[tuple[Partition, int]] = []
         """All records that any run has told to be done."""
         self._offset = 0

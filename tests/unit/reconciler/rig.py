@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from reconciler.core.catalog import NodeKey
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
-from reconciler.ports import Partition, Record
+from reconciler.ports import Partition, Record, Standing
 from reconciler.queue import Lane, NodeQueue
 from reconciler.registry import Registry
 from reconciler.view import CatalogView
@@ -26,7 +26,6 @@ from tests.builders import (
 
 TOPIC = example_hub().topic("rowplane")
 SHARD, OTHER = Partition(TOPIC, 3), Partition(TOPIC, 5)
-Standing = Mapping[Partition, tuple[int, int, str]]
 
 
 class BrokerInMemory:
@@ -37,6 +36,8 @@ class BrokerInMemory:
         self.script: list[Sequence[Record] | Callable[[], None]] = []
         self.topics: frozenset[str] = frozenset()
         self.committed: dict[Partition, tuple[int, str]] = {}
+        self.paused: frozenset[Partition] = frozenset()
+        self.fresh = True
 
     def subscribe(self, topics: Iterable[str]) -> None:
         self.topics = frozenset(topics)
@@ -51,8 +52,14 @@ class BrokerInMemory:
             return ()
         return step
 
-    def commit(self, offsets: Mapping[Partition, tuple[int, str]]) -> None:
+    def commit(self, offsets: Mapping[Partition, tuple[int, str]], *, timeout_s: float = 0.0) -> None:
         self.committed.update(offsets)
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        self.paused = frozenset(partitions)
+
+    def is_fresh(self) -> bool:
+        return self.fresh
 
     def close(self) -> None:
         """Nothing to leave."""
@@ -96,8 +103,8 @@ class Rig:
     def tick(self) -> None:
         self.clock.advance(1.0)
 
-    def assign(self, standing: Standing | None = None) -> Callable[[], None]:
-        return lambda: self.loop.assigned(standing or {SHARD: (0, 0, "")})
+    def assign(self, standing: Mapping[Partition, Standing] | None = None) -> Callable[[], None]:
+        return lambda: self.loop.assigned(standing or {SHARD: Standing(0, 0)})
 
     def taken(self) -> list[NodeKey]:
         """All nodes that are queued, in order; each is released."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.offsets import Found, start_of
 from reconciler.core.record import ObservedNode
 from reconciler.core.schema import Schema
-from reconciler.loop import shards_of
-from reconciler.ports import Partition, Record
+from reconciler.ports import Partition, Record, Standing
 from reconciler.queue import Lane
 from reconciler.view import CatalogView
 from shared.errors import LogUnreachable
@@ -68,7 +69,7 @@ def test_a_change_reaches_its_node_as_the_hub_maps_it(rig: Rig) -> None:
     ("op", "bulk", "lane"),
     [
         (Op.UPDATE, False, Lane.HOT),
-        (Op.CREATE, False, Lane.HOT),
+        (Op.CREATE, False, Lane.NEW),
         (Op.DELETE, False, Lane.HOT),
         (Op.READ, False, Lane.BULK),
         (Op.UPDATE, True, Lane.BULK),
@@ -136,18 +137,77 @@ def test_the_guard_survives_a_restart_in_the_commit_s_metadata(rig: Rig) -> None
     rig.finish()
     rig.play([])
     position, metadata = rig.broker.committed[SHARD]
+    start = start_of(Found(0, 2, "", position, metadata))
     successor = Rig()
     successor.play(
-        successor.assign({SHARD: (position, 2, metadata)}), [record_of(SHARD, 1, example_row(), at=version(499))]
+        successor.assign({SHARD: Standing(start.offset, 2, start.highest)}),
+        [record_of(SHARD, 1, example_row(), at=version(499))],
     )
     assert successor.registry.keys() == []
     assert successor.counted("repeated") == 1
 
 
-@pytest.mark.parametrize("metadata", ["", "nonsense"])
-def test_foreign_commit_metadata_is_no_guard(rig: Rig, metadata: str) -> None:
-    rig.play(rig.assign({SHARD: (0, 1, metadata)}), [change(0)])
-    assert rig.counted("taken") == 1
+def test_nothing_is_committed_of_a_partition_that_lost_changes_before_all_rows_are_asked_for(rig: Rig) -> None:
+    asked: list[tuple[str, str]] = []
+    answered = threading.Event()
+
+    def ask(topic: str, reason: str) -> bool:
+        asked.append((topic, reason))
+        return answered.is_set()
+
+    rig.loop.ask_full = ask
+    lost = Standing(7, 7, version(600), "id", "offsets 3 to 6 have expired unread")
+    rig.play(rig.assign({SHARD: lost, OTHER: Standing(0, 0, None, "id")}), [bare(SHARD, 7), bare(OTHER, 0)])
+    assert rig.broker.committed == {OTHER: (1, " id")}
+    answered.set()
+    so_far = len(asked)
+    rig.play([], [])
+    assert rig.broker.committed[SHARD] == (8, f"{version(600).text()} id")
+    assert set(asked) == {(TOPIC, lost.lost)}
+    assert len(asked) == so_far + 1
+
+
+def test_what_is_held_in_memory_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.loop._UNFINISHED_MOST", 4)
+    keys = [NodeKey(SPACE, FORM, str(i)) for i in range(4)]
+    rig.play(rig.assign({SHARD: Standing(0, 0), OTHER: Standing(0, 9)}), [])
+    rig.play([change(i, node_id=key.uid) for i, key in enumerate(keys)])
+    assert rig.broker.paused == {SHARD}, "what catches up reads on"
+    rig.finish(keys[0])
+    rig.finish(keys[1])
+    rig.play([])
+    assert rig.broker.paused == {SHARD}
+    rig.finish(keys[2])
+    rig.play([])
+    assert rig.broker.paused == frozenset()
+
+
+def test_nothing_may_be_written_while_the_group_may_have_given_the_shard_away(rig: Rig) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def look() -> None:
+        seen.append((rig.loop.may_write(SHARD), rig.loop.may_write(OTHER)))
+
+    def forget() -> None:
+        rig.broker.fresh = False
+
+    rig.play(rig.assign({SHARD: Standing(0, 0), OTHER: Standing(0, 9)}), [], look, forget, look)
+    assert seen == [(True, False), (False, False)]
+    rig.broker.fresh = True
+    look()
+    assert seen[-1] == (False, False), "there is no group while the loop does not run"
+
+
+def test_records_from_before_the_assignment_are_known_as_redelivered(rig: Rig) -> None:
+    rig.play(rig.assign({SHARD: Standing(0, 1)}), [change(0, node_id="old"), change(1, node_id="new")])
+    states = {state.key.uid: state.redelivered for state in rig.registry.states()}
+    assert states == {"old": True, "new": False}
+
+
+def test_the_nodes_in_hand_are_finished_before_the_last_commit(rig: Rig) -> None:
+    rig.loop.drain = lambda _timeout_s: rig.finish()
+    rig.play(rig.assign(), [change(0)])
+    assert rig.offset() == 1
 
 
 HEADERS = {HEADER_VERSION: version(1).text().encode()}
@@ -232,7 +292,7 @@ def test_the_last_word_is_committed_when_the_loop_stops(rig: Rig) -> None:
 
 
 def test_nothing_is_handed_out_before_the_end_seen_at_the_assignment(rig: Rig) -> None:
-    rig.play(rig.assign({SHARD: (0, 3, "")}), [change(0), change(1, active_color="green")])
+    rig.play(rig.assign({SHARD: Standing(0, 3)}), [change(0), change(1, active_color="green")])
     assert rig.taken() == []
     assert not rig.loop.is_ready(SHARD)
     assert not rig.loop.all_ready()
@@ -246,7 +306,7 @@ def test_nothing_is_handed_out_before_the_end_seen_at_the_assignment(rig: Rig) -
 
 def test_nothing_is_handed_out_before_the_watches_have_told_all(rig: Rig) -> None:
     rig.shards.synced = False
-    rig.play(rig.assign({SHARD: (0, 1, "")}), [change(0)], [])
+    rig.play(rig.assign({SHARD: Standing(0, 1)}), [change(0)], [])
     assert rig.taken() == []
     rig.shards.synced = True
     rig.play([])
@@ -255,7 +315,7 @@ def test_nothing_is_handed_out_before_the_watches_have_told_all(rig: Rig) -> Non
 
 def test_watches_that_never_answer_hold_nodes_for_ten_seconds_only(rig: Rig) -> None:
     rig.shards.synced = False
-    rig.play(rig.assign({SHARD: (0, 1, "")}), [change(0)])
+    rig.play(rig.assign({SHARD: Standing(0, 1)}), [change(0)])
     rig.clock.advance(10.1)
     rig.play([])
     assert rig.taken() == [KEY]
@@ -272,7 +332,7 @@ def test_nodes_that_the_watch_told_are_looked_over_after_a_takeover(rig: Rig) ->
 
 
 def test_one_partition_that_lags_does_not_hold_the_other(rig: Rig) -> None:
-    rig.play(rig.assign({SHARD: (0, 0, ""), OTHER: (0, 9, "")}), [change(0), change(0, OTHER, node_id="beta")])
+    rig.play(rig.assign({SHARD: Standing(0, 0), OTHER: Standing(0, 9)}), [change(0), change(0, OTHER, node_id="beta")])
     assert rig.taken() == [KEY]
     assert rig.loop.is_ready(SHARD)
     assert not rig.loop.is_ready(OTHER)
@@ -283,7 +343,7 @@ def test_one_partition_that_lags_does_not_hold_the_other(rig: Rig) -> None:
 
 
 def test_revoked_partitions_are_forgotten(rig: Rig) -> None:
-    rig.play(rig.assign({SHARD: (0, 0, ""), OTHER: (0, 0, "")}), [change(0), change(0, OTHER, node_id="beta")])
+    rig.play(rig.assign({SHARD: Standing(0, 0), OTHER: Standing(0, 0)}), [change(0), change(0, OTHER, node_id="beta")])
     assert set(rig.shards.partitions) == {SHARD, OTHER}
     done = rig.registry.take_offsets(rig.registry.state(KEY), rig.registry.state(KEY).row)
     rig.play(lambda: rig.loop.revoked([SHARD], lost=False))
@@ -299,7 +359,7 @@ def test_revoked_partitions_are_forgotten(rig: Rig) -> None:
 
 def test_a_partition_that_comes_back_starts_anew(rig: Rig) -> None:
     rig.play(rig.assign(), [change(0)], lambda: rig.loop.revoked([SHARD], lost=True))
-    rig.play(rig.assign({SHARD: (0, 1, "")}), [change(0)])
+    rig.play(rig.assign({SHARD: Standing(0, 1)}), [change(0)])
     assert rig.taken() == [KEY]
     assert rig.counted("repeated") == 0
 
@@ -314,7 +374,7 @@ def test_when_kafka_is_lost_no_partition_is_ours_any_more(rig: Rig) -> None:
     assert not rig.loop.owns(SHARD)
     assert rig.shards.partitions == []
     rig.broker.script.clear()
-    rig.play(rig.assign({SHARD: (0, 1, "")}), [change(0)])
+    rig.play(rig.assign({SHARD: Standing(0, 1)}), [change(0)])
     assert rig.taken() == [KEY], "the next consumer begins anew"
 
 
@@ -340,9 +400,3 @@ def test_an_unchanged_form_has_none(rig: Rig) -> None:
     rig.taken()
     rig.loop.view_changed(rig.view, rig.view)
     assert rig.taken() == []
-
-
-def test_shards_are_told_by_their_label() -> None:
-    shards = shards_of([SHARD, OTHER])
-    assert set(shards.values()) == {SHARD, OTHER}
-    assert all(label.endswith(f"-{p.number}") for label, p in shards.items())

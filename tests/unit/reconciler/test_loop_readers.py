@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core.catalog import NodeKey
-from reconciler.ports import Record
+from reconciler.ports import Record, Standing
 from shared.model.form import Form
 from shared.model.names import HEADER_CONTROL, HEADER_READERS
 from tests.builders import KEY, SPACE, bare, example_form, example_row, record_of, view_of
@@ -65,7 +65,7 @@ def test_later_records_of_the_partition_wait_behind_them(rig: Rig) -> None:
 
 
 def test_other_partitions_do_not_wait(rig: Rig) -> None:
-    rig.play(rig.assign({SHARD: (0, 0, ""), OTHER: (0, 0, "")}), [opening(0, "second")])
+    rig.play(rig.assign({SHARD: Standing(0, 0), OTHER: Standing(0, 0)}), [opening(0, "second")])
     rig.play([record_of(OTHER, 0, example_row())])
     assert rig.taken() == [KEY]
 
@@ -88,5 +88,5 @@ def test_what_waits_goes_with_its_partition(rig: Rig) -> None:
     rig.play(rig.assign(), [opening(0, "second"), row(1)], lambda: rig.loop.revoked([SHARD], lost=False))
     rig.play(lambda: learn(rig))
     assert rig.taken() == []
-    rig.play(rig.assign({SHARD: (0, 2, "")}), [opening(0, "second"), row(1)])
+    rig.play(rig.assign({SHARD: Standing(0, 2)}), [opening(0, "second"), row(1)])
     assert set(rig.taken()) == {KEY, SECOND_KEY}

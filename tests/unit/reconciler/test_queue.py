@@ -49,7 +49,7 @@ def test_lanes_go_in_order_and_each_is_fair(queue: NodeQueue) -> None:
 def test_offers_of_one_node_are_one(queue: NodeQueue) -> None:
     for _ in range(3):
         queue.offer(A, Lane.EVENT)
-    assert queue.depth() == {Lane.HOT: 0, Lane.EVENT: 1, Lane.BULK: 0}
+    assert queue.depth() == {**dict.fromkeys(Lane, 0), Lane.EVENT: 1}
     assert drained(queue) == [A]
 
 
@@ -254,3 +254,90 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
+
+
+# -- nobody in another's way ------------------------------------------------------------------------------------------
+
+
+def held(queue: NodeQueue, count: int) -> list[NodeKey]:
+    """Nodes that are taken and kept."""
+    return [key for _ in range(count) if (key := queue.take()) is not None]
+
+
+def keys(namespace: str, count: int) -> list[NodeKey]:
+    return [NodeKey(namespace, "web", str(i)) for i in range(count)]
+
+
+def test_a_namespace_has_at_most_half_of_the_places_while_others_wait(queue: NodeQueue) -> None:
+    for key in keys("loud", 20):
+        queue.offer(key, Lane.HOT)
+    for key in keys("quiet", 1):
+        queue.offer(key, Lane.BULK)
+    assert [key.namespace for key in held(queue, 8)] == ["loud"] * 4 + ["quiet"] + ["loud"] * 3
+
+
+def test_namespaces_take_turns(queue: NodeQueue) -> None:
+    for key in keys("loud", 6) + keys("quiet", 3):
+        queue.offer(key, Lane.EVENT)
+    assert [key.namespace for key in drained(queue)][:6] == ["loud", "quiet"] * 3
+
+
+def test_a_run_that_hangs_gives_its_place_away(queue: NodeQueue, clock: HandClock) -> None:
+    for key in keys("shop", 20):
+        queue.offer(key, Lane.HOT)
+    hanging = held(queue, 8)
+    clock.advance(0.6)
+    assert len({*hanging, *held(queue, 8)}) == 16
+
+
+def test_a_slow_node_waits_for_a_place_among_the_slow_ones(queue: NodeQueue, clock: HandClock) -> None:
+    slow = keys("slow", 5)
+    for key in slow:
+        queue.offer(key, Lane.HOT)
+    for key in held(queue, 5):
+        clock.advance(1.1)
+        queue.release(key)
+    for key in slow:
+        queue.offer(key, Lane.HOT)
+    fine = keys("fine", 8)
+    for key in fine:
+        queue.offer(key, Lane.BULK)
+    taken = held(queue, 10)
+    assert set(fine) < set(taken)
+    assert len(set(slow) & set(taken)) == 2
+    assert all(queue.is_slow(key) for key in set(slow) & set(taken))
+
+
+def test_a_quick_run_ends_the_slowness(queue: NodeQueue, clock: HandClock) -> None:
+    for pause_s in (1.1, 0.1):
+        queue.offer(A, Lane.HOT)
+        key = queue.take()
+        assert key is not None
+        clock.advance(pause_s)
+        queue.release(key)
+    assert not queue.is_slow(A)
+
+
+def test_a_held_node_knows_its_lane_and_how_long_it_takes(queue: NodeQueue, clock: HandClock) -> None:
+    queue.offer(A, Lane.NEW)
+    assert queue.take() == A
+    clock.advance(7.0)
+    assert (queue.lane(A), queue.longest_s()) == (Lane.NEW, 7.0)
+    queue.release(A)
+    assert queue.longest_s() == 0.0
+
+
+def test_a_timer_may_be_for_the_coldest_lane(queue: NodeQueue, clock: HandClock) -> None:
+    queue.offer_at(A, clock.now_s + 1.0, Lane.STATUS)
+    clock.advance(1.0)
+    queue.offer(B, Lane.BULK)
+    assert drained(queue) == [B, A]
+
+
+def test_one_can_wait_until_no_node_is_held(queue: NodeQueue) -> None:
+    queue.offer(A, Lane.HOT)
+    assert queue.take() == A
+    queue.close()
+    assert not queue.await_idle(0.01)
+    threading.Timer(0.05, queue.release, [A]).start()
+    assert queue.await_idle(10.0)

@@ -10,7 +10,7 @@ import pytest
 from reconciler.core.catalog import NodeKey
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
-from reconciler.ports import Partition
+from reconciler.ports import Partition, Standing
 from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
 from reconciler.registry import Registry
@@ -36,7 +36,7 @@ class Shop:
         self.metrics = Metrics()
         self.broker = BrokerInMemory()
         self.loop = Loop(self.queue, self.registry, ShardsInMemory(), self.clock, self.metrics)
-        self.turn(lambda: self.loop.assigned({SHARD: (0, 0, "")}), lambda: None)
+        self.turn(lambda: self.loop.assigned({SHARD: Standing(0, 0)}), lambda: None)
         self.reconcile: Reconcile = lambda _key: Outcome(done=(), again_at_s=None)
         self.runs: list[NodeKey] = []
         self._through = threading.Semaphore(0)

@@ -25,6 +25,7 @@ RETRIABLE = {
     "LogUnreachable",
     "ClusterUnreachable",
     "ClusterBusy",
+    "NotOurs",
     "ObjectConflict",
     "WatchExpired",
 }

@@ -1,0 +1,80 @@
+"""Asks capture to publish all rows of a topic again, by the annotation `lynq.sh/resync-requested` on its hubs.
+
+Fed by: the loop, when offsets were lost. Feeds: capture. Never: blocks its caller, or gives up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from shared.clock import Clock
+from shared.errors import ClusterError, ObjectNotFound
+from shared.kube import HUBS, KubeClient
+from shared.model.hub import Hub
+from shared.model.names import ANNOTATION_RESYNC
+
+__all__ = ["FullPublish"]
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S = 2.0
+_SAME_S = 60.0
+"""Partitions of one topic that are lost within this time are one loss."""
+
+
+class FullPublish:
+    """One request at a time a topic; what is not asked for when `stop` is set is found lost again by a successor."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        hubs: Callable[[], Mapping[str, Sequence[Hub]]],
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self._client = client
+        self._hubs = hubs
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked_s: dict[str, float] = {}
+        self._asking: set[str] = set()
+        self._stop = stop
+
+    def ask(self, topic: str, reason: str) -> bool:
+        """True once the hubs of the topic say it; until then it goes on in the background."""
+        with self._lock:
+            asked_s = self._asked_s.get(topic)
+            if asked_s is not None and self._clock.monotonic_s() - asked_s < _SAME_S:
+                return True
+            if topic not in self._asking:
+                self._asking.add(topic)
+                threading.Thread(target=self._run, args=(topic, reason), name="full-publish", daemon=True).start()
+            return False
+
+    def _run(self, topic: str, reason: str) -> None:
+        wish = f"full/lost-{int(self._clock.wall_s())}"
+        while not self._stop.is_set():
+            hubs = self._hubs().get(topic, ())
+            try:
+                for hub in hubs:
+                    self._annotate(hub, wish)
+            except ClusterError as error:
+                log.warning("all rows cannot be asked for, trying again", topic=topic, error=str(error))
+            else:
+                if hubs:
+                    log.warning("all rows are asked for", topic=topic, request=wish, reason=reason)
+                    with self._lock:
+                        self._asked_s[topic] = self._clock.monotonic_s()
+                        self._asking.discard(topic)
+                    return
+            self._stop.wait(_RETRY_S)
+
+    def _annotate(self, hub: Hub, wish: str) -> None:
+        patch = {"metadata": {"annotations": {ANNOTATION_RESYNC: wish}}}
+        try:
+            self._client.merge_patch(HUBS, hub.metadata.namespace, hub.metadata.name, patch)
+        except ObjectNotFound:
+            return
