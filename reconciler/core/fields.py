@@ -139,7 +139,7 @@ def update_of(manifest: Mapping[str, Any], ignored: Iterable[Location], live: Ma
         elif trace.state is not _State.NEW:
             left_out.append(location)
             value = _at(live, trace.steps) if trace.state is _State.FOUND else _MISSING
-            if value is not _MISSING and _has(ours, trace.steps) and not _has(others, trace.steps):
+            if value is not _MISSING and not _has(others, trace.steps):
                 _put(handed, trace.steps, value)
     body = _tidy(without(with_live_values(manifest, kept, live), left_out))
     if not handed:

@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.core import gates
 from reconciler.core.objects import (
+    REPLICAS,
     Desired,
     DesiredObject,
     ObjectRef,
@@ -214,6 +215,17 @@ def unsized(observed: Observed) -> tuple[Desired, Scene]:
 def test_a_size_that_is_not_ours_counts_as_it_is(live: int, expected: int) -> None:
     _, scene = unsized(changed(at_rest(), GREEN, workload=pods(live, live)))
     assert gates.wanted(scene.members[GREEN], scene) == expected
+
+
+@pytest.mark.parametrize(("live", "expected"), [(1, 1), (5, 5), (None, 1)])
+def test_a_size_that_is_ignored_counts_as_it_is_and_as_it_is_made_before(live: int | None, expected: int) -> None:
+    desired = with_item(desired_of("seed", Row(color="green"), 2), id_="green-deployment", ignored=(REPLICAS,))
+    observed = changed(at_rest(), GREEN, workload=pods(live, live)) if live else settled([])
+    scene = survey(desired, observed)
+    made_with = scene.members[GREEN].desired
+    assert made_with is not None
+    wanted = made_with.manifest["spec"]["replicas"] if live is None else expected
+    assert gates.wanted(scene.members[GREEN], scene) == wanted
 
 
 @pytest.mark.parametrize(("scaled", "expected"), [(2, 2), (5, 5), (0, 1)])
