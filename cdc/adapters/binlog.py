@@ -7,7 +7,9 @@ Fed by: a stream order. Feeds: the pipeline. Never: swallows an event that could
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 import struct
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -42,6 +44,8 @@ __all__ = ["BinlogStream", "MysqlBinlog"]
 _HEARTBEAT_S = 2
 """Well below READ_TIMEOUT_S: a server that is silent for that long is not there any more."""
 _CHUNK_BYTES = 1 << 18
+_BACKLOG_BYTES = 1 << 13
+"""Who gets so much by one read may find more at once."""
 _NAME: Final = "rowplane"
 """What SHOW REPLICAS shows."""
 _FIRST_EVENT_AT = 4
@@ -74,6 +78,8 @@ class BinlogStream:
         with translated(order.login):
             self._connection = _dumping(order)
         self._socket: socket.socket = self._connection._sock
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
 
     def __iter__(self) -> Iterator[Iterable[Event]]:
         """Events in log order, those of one read of the socket together; see the port `ChangeStream`."""
@@ -121,7 +127,7 @@ class BinlogStream:
         view = memoryview(bytearray(_CHUNK_BYTES))
         while True:
             try:
-                size = self._socket.recv_into(view)
+                size = self._read(view)
             except TimeoutError as error:
                 raise SourceUnreachable(f"{self._server} sent nothing for {READ_TIMEOUT_S} s") from error
             except OSError as error:
@@ -131,6 +137,20 @@ class BinlogStream:
             if not size:
                 raise SourceUnreachable(f"{self._server} closed the binlog stream")
             yield bytes(view[:size])
+
+    def _read(self, view: memoryview) -> int:
+        """What has come; of a backlog as much as there is room for, though TLS gives out 16 KiB at a time."""
+        size = self._socket.recv_into(view)
+        while _BACKLOG_BYTES <= size < len(view) and self._has_more():
+            more = self._socket.recv_into(view[size:])
+            if not more:  # the end: the next read finds it, too
+                break
+            size += more
+        return size
+
+    def _has_more(self) -> bool:
+        is_decrypted = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+        return is_decrypted or bool(self._readable.poll(0))
 
     # -- what the log does not say -----------------------------------------------------------------------------------
 
