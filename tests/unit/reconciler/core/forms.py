@@ -5,6 +5,7 @@ Fed by: the tests. Feeds: `next_step` with what is desired. Never: simulates any
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -160,6 +161,18 @@ def desired_of(form: str, row: Row, number: int, *, delay_s: int = 10) -> Desire
     objects = render(form, row)
     failed = {row.unrendered: "template error"} if any(o.id == row.unrendered for o in objects) else {}
     return Desired(version(number), tuple(o for o in objects if o.id not in failed), failed, delay_s)
+
+
+def owned(item: DesiredObject, *lost: str) -> str:
+    """The field set of an applied item without the keys that were `lost`, and without maps that had no other."""
+
+    def tree(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return {}
+        kept = {f"f:{k}": tree(v) for k, v in value.items() if k not in lost}
+        return {k: fields for k, fields in kept.items() if fields is not None} or None
+
+    return json.dumps(tree({k: v for k, v in item.manifest.items() if k not in ("apiVersion", "kind")}))
 
 
 def settled_object(item: DesiredObject) -> ObservedObject:

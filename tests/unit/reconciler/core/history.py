@@ -25,7 +25,7 @@ from reconciler.core.objects import (
     Write,
 )
 from reconciler.core.slim import route_backends
-from tests.unit.reconciler.core.forms import Row, desired_of, image_of
+from tests.unit.reconciler.core.forms import Row, desired_of, image_of, owned
 from tests.unit.reconciler.core.simulator import Cluster, Live, Truth
 
 EVENTS = 40
@@ -118,6 +118,10 @@ class History(Truth):
         ref = self.dice.choice(list(self.cluster.live))
         if ref.kind == "Deployment" and self.dice.random() < 0.5:
             self.cluster.scale_by_hand(ref, self.dice.randint(1, 5))
+        elif ref.kind == "Service" and self.dice.random() < 0.5:
+            color = self.dice.choice(("blue", "green", "gren"))
+            self._log(f"{ref} is aimed at {color} by hand")
+            self.cluster.aim_by_hand(ref, color)
         else:
             self._log(f"{ref} is deleted by hand")
             self.cluster.delete_by_hand(ref)
@@ -183,8 +187,11 @@ class History(Truth):
         if {o.ref for o in desired.objects} != set(self.cluster.live):
             self._fail(f"at rest with other objects than wanted: {sorted(self.cluster.live)}")
         for item in desired.objects:
-            if self.cluster.live[item.ref].seen.applied_hash != item.hash:
+            live = self.cluster.live[item.ref]
+            if live.seen.applied_hash != item.hash or live.seen.managed != owned(item):
                 self._fail(f"at rest, but {item.ref} is not as wanted")
+            if live.seen.workload and live.replicas != item.manifest["spec"]["replicas"]:
+                self._fail(f"at rest, but {item.ref} has {live.replicas} replicas")
 
     def _check_writes(self, desired: Desired, step: Step) -> None:
         """Writes of one step go out in parallel, so each must be right before any other has arrived."""

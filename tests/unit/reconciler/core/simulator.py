@@ -28,7 +28,7 @@ from reconciler.core.objects import (
 )
 from reconciler.core.slim import pod_labels, route_backends, route_selector
 from shared.model.version import Version
-from tests.unit.reconciler.core.forms import NODE, SPACE, image_of, settled_object
+from tests.unit.reconciler.core.forms import NODE, SPACE, image_of, owned, settled_object
 
 
 @dataclass(slots=True)
@@ -124,6 +124,7 @@ class Cluster:
             row_version=row_version,
             workload=replace(counts, wanted=spec["replicas"]) if settled.workload else None,
             left=left,
+            managed=owned(sent),
         )
         if action.left is not None:
             self.left_since_s[ref] = self.now_s
@@ -147,9 +148,16 @@ class Cluster:
         """kubectl scale."""
         live = self.live[ref]
         if live.seen.workload:
-            self._touch(
-                live, workload=replace(live.seen.workload, wanted=replicas), generation=live.seen.generation + 1
-            )
+            workload = replace(live.seen.workload, wanted=replicas)
+            taken = {"managed": owned(live.sent, "replicas"), "rival": "kubectl"}
+            self._touch(live, workload=workload, generation=live.seen.generation + 1, **taken)
+
+    def aim_by_hand(self, ref: ObjectRef, color: str) -> None:
+        """kubectl edit of a Service's selector."""
+        live = self.live[ref]
+        if live.seen.selector and "color" in live.seen.selector:
+            taken = {"managed": owned(live.sent, "selector"), "rival": "kubectl"}
+            self._touch(live, selector={**live.seen.selector, "color": color}, **taken)
 
     def take_over(self) -> None:
         """Another process goes on: it has the cluster and the LynqNode, and no memory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -23,23 +22,11 @@ from reconciler.core.objects import (
 )
 from reconciler.core.status import node_status
 from shared.model.form import ConflictPolicy, CreationPolicy, PatchStrategy
-from tests.unit.reconciler.core.forms import NODE, deployment, settings, settled, version
+from tests.unit.reconciler.core.forms import NODE, deployment, owned, settings, settled, version
 from tests.unit.reconciler.core.steps import NOW_S, having, reasons, written
 
 CONFIG = settings("config", "1")
 APP = deployment("app", "acme", 2, {"app": "acme"}, "app:1")
-
-
-def owned(item: DesiredObject, *lost: str) -> str:
-    """The field set of an applied item without the keys that were `lost`, and without maps that had no other."""
-
-    def tree(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return {}
-        kept = {f"f:{k}": tree(v) for k, v in value.items() if k not in lost}
-        return {k: fields for k, fields in kept.items() if fields is not None} or None
-
-    return json.dumps(tree({k: v for k, v in item.manifest.items() if k not in ("apiVersion", "kind")}))
 
 
 def want(*items: DesiredObject) -> Desired:

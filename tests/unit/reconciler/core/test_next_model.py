@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from reconciler.core import gates
+from reconciler.core import drift, gates
 from reconciler.core import next as rules
 from reconciler.core.objects import ObjectRef
 from reconciler.core.routes import Member, Route, Scene
@@ -70,6 +70,7 @@ NAIVE: tuple[tuple[str, object, str, object, str], ...] = (
     ("wanted workloads are frozen", gates, "freezer", _freeze_all_that_serves, "comes to rest"),
     ("nothing is held", gates, "hold", lambda *_: None, "shrunk|out of order"),
     ("what was left shrinks at once", gates, "hold", _hold_only_until_moved, "shrunk"),
+    ("edits by hand stay", drift, "taken", lambda *_: "", "at rest, but"),
 )
 
 
