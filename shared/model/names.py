@@ -57,6 +57,8 @@ ANNOTATION_DRY_RUN: Final = "lynq.sh/dry-run"
 """`true` on a form: what its nodes would write is told, and not written."""
 ANNOTATION_APPROVED: Final = "lynq.sh/approved"
 """On a LynqNode: the row version whose deletion may go on. On a hub or form: releases what is held below it."""
+ANNOTATION_REMOVAL_REQUESTED: Final = "lynq.sh/removal-requested"
+"""On a LynqNode: form and row name some of its objects no more; what the approval has to say."""
 ANNOTATION_SWITCH_NOW: Final = "lynq.sh/switch-now"
 """On a LynqNode: the row version whose routes move without waiting for pods."""
 

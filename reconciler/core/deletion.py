@@ -1,0 +1,73 @@
+"""Deletion in two steps, the owner's half: what is to go is asked for, and touched only when it is approved.
+
+A LynqNode that is to go carries the label `lynq.sh/delete-requested` and, as annotation, the cause; one that is to lose
+objects, because form or row name them no more, carries `lynq.sh/removal-requested`. The approval is the annotation
+`lynq.sh/approved` with the text of `approval_key`; the coordinator writes it, or a person (`rowplane approve`).
+Fed by: the goal and the step of a run. Feeds: reconcile.py, approval.py, the commands. Never: performs I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+
+from reconciler.core.objects import Delete, Step, Wait, WaitReason
+from shared.model.names import (
+    ANNOTATION_APPROVED,
+    ANNOTATION_REMOVAL_REQUESTED,
+    ANNOTATION_ROW_VERSION,
+    LABEL_DELETE_REQUESTED,
+)
+
+__all__ = ["Cause", "approval_key", "cause_of", "guard", "is_approved", "removal_key"]
+
+
+class Cause(StrEnum):
+    """Why a LynqNode is to go."""
+
+    NONE = ""
+    ROW_DELETED = "row deleted"
+    ROW_INACTIVE = "row inactive"
+    FORM_REMOVED = "form removed"
+    HUB_REMOVED = "hub removed"
+
+    @property
+    def is_row(self) -> bool:
+        """Whether the database asks for it, and not a person who edits the cluster."""
+        return self in (Cause.ROW_DELETED, Cause.ROW_INACTIVE)
+
+
+def cause_of(text: str) -> Cause:
+    """The cause that an annotation tells; what is none counts as a deleted row."""
+    try:
+        return Cause(text)
+    except ValueError:
+        return Cause.ROW_DELETED
+
+
+def approval_key(annotations: Mapping[str, str]) -> str:
+    """What the approval of a LynqNode's present request has to say; empty when it asks for nothing."""
+    if cause := annotations.get(LABEL_DELETE_REQUESTED):
+        return f"{annotations.get(ANNOTATION_ROW_VERSION, '')} {cause}"
+    return annotations.get(ANNOTATION_REMOVAL_REQUESTED, "")
+
+
+def removal_key(form_generation: int, row_version: str) -> str:
+    """The request to remove what this generation of the form and this row name no more."""
+    return f"{row_version} form {form_generation}"
+
+
+def is_approved(annotations: Mapping[str, str], key: str) -> bool:
+    """Whether the request is approved."""
+    return bool(key) and annotations.get(ANNOTATION_APPROVED) == key
+
+
+def guard(step: Step, annotations: Mapping[str, str], key: str) -> Step:
+    """The step without its deletions unless `key`, what is asked for now, is approved."""
+    doomed = [a for a in step.writes if isinstance(a, Delete)]
+    if not doomed or is_approved(annotations, key):
+        return step
+    waits = [Wait(d.id, WaitReason.UNAPPROVED, f"the deletion of {d.base.ref} is not approved yet") for d in doomed]
+    writes = tuple(a for a in step.writes if not isinstance(a, Delete))
+    return replace(step, writes=writes, waits=(*step.waits, *waits), done=False)
