@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.core.events import Beat, Begin, End, Event, Image, Prepare, Rotate, Rows, Statement, Unreadable
+from cdc.core.events import Beat, Begin, End, Event, Image, Prepare, Rotate, Rows, Statement, Unreadable, Whole
 from cdc.core.transaction import LARGEST_ROWS, Change, Transaction, TransactionFold
 from shared.model.envelope import Op, Row
 from shared.model.position import TableId
@@ -249,3 +249,26 @@ def test_a_transaction_that_is_too_large_to_hold_has_its_tables_read() -> None:
     transaction = _one(*rows, _rows((None, _row("other")), table=OTHER), *rows)
     assert transaction.unread == {NODES: "a transaction changed more than 50,000 rows"}
     assert _brief(transaction.changes) == [("other", "c", 0, 0)]
+
+
+WHOLES: dict[str, list[tuple[Row | None, Row | None]]] = {
+    "a row": [(None, _row("a"))],
+    "its change": [(_row("a"), _row("a", "green"))],
+    "its end": [(_row("a"), None)],
+    "no change": [(_row("a"), _row("a"))],
+    "another key": [(_row("a"), _row("b"))],
+    "two rows": [(None, _row("a")), (_row("a"), _row("a", "green"))],
+    "a row without its key": [(None, {"color": "blue"})],
+    "a row whose key is NULL": [(None, {**_row("a"), "id": None})],
+}
+
+
+@pytest.mark.parametrize("images", WHOLES.values(), ids=WHOLES.keys())
+@pytest.mark.parametrize("table", [NODES, TableId("shop", "else")])
+@pytest.mark.parametrize("before", [(), (Unreadable("lost", 90),), (Begin("", "log.000001", 80, 85, 7, True),)])
+def test_a_transaction_that_comes_whole_is_that_of_its_events(
+    images: list[tuple[Row | None, Row | None]], table: TableId, before: tuple[Event, ...]
+) -> None:
+    begin, rows = Begin("g:1", "log.000001", 100, 150, 7, False), _rows(*images, table=table)
+    whole = _feed(_fold(), [*before, Whole(begin, rows, 300)])
+    assert whole == _feed(_fold(), [*before, begin, Statement("", "BEGIN", 200), rows, End(300)])
