@@ -173,6 +173,15 @@ def test_with_approval_a_deadline_frees_the_slot_and_the_rollout_goes_on() -> No
     assert (told.phase, told.updating) == (Phase.IN_PROGRESS, ["b"])
 
 
+def test_a_node_that_had_its_time_gets_another_slot_after_all_others() -> None:
+    """As when its owner was away for longer than the deadline."""
+    now, nodes = form(1, "a", approved="2"), (old("a"), old("b"))
+    late = after(now, *nodes, late_s=DEADLINE_S)
+    assert status_of(late).updating == ["b"]
+    last = once(form(1, "b", approved="2"), old("a"), settled("b"), clocks=late.clocks, at_s=DEADLINE_S + 5)
+    assert status_of(last).updating == ["a"]
+
+
 def test_the_clock_stands_while_nobody_may_write_the_node() -> None:
     now, paused = form(1, "a"), moved("a", paused=True)
     first = after(now, paused, late_s=DEADLINE_S)

@@ -108,15 +108,6 @@ def generations_of_the_future_are_taken_for_lost(patch: pytest.MonkeyPatch) -> N
     patch.setattr(History, "knows", lambda *_: True)
 
 
-def a_node_that_had_its_time_never_gets_another_slot(patch: pytest.MonkeyPatch) -> None:
-    choose = rollout._candidates
-
-    def fewer(scene: Any, clocks: rollout.Clocks) -> list[str]:
-        return [name for name in choose(scene, clocks) if name not in clocks.given_up_s]
-
-    patch.setattr(rollout, "_candidates", fewer)
-
-
 def _scene() -> Any:
     return rollout._Scene
 
@@ -137,7 +128,6 @@ def _scene() -> Any:
         approval_means_nothing,
         writes_are_not_compared,
         generations_of_the_future_are_taken_for_lost,
-        a_node_that_had_its_time_never_gets_another_slot,
     ],
     ids=lambda broken: broken.__name__,
 )
