@@ -282,8 +282,9 @@ def _message(scene: _Scene, clocks: Clocks, phase: str, ready: int) -> str:
         names = _named(late or sorted(clocks.running))
         return (
             f"{names} made no progress on generation {scene.history.current} for"
-            f" {scene.settings.progress_deadline_seconds} s; no further node is updated until the form changes or"
-            f" is annotated {ANNOTATION_APPROVED}={scene.history.current}"
+            f" {scene.settings.progress_deadline_seconds} s; no further node is updated until the form changes or a"
+            f" person approves (rowplane approve form/{scene.form.metadata.name}, or"
+            f" {ANNOTATION_APPROVED}={scene.history.current})"
         )
     done = f"{ready} of {total} nodes ready on generation {scene.history.current}"
     return f"{done}; updating {_named(sorted(clocks.running))}" if clocks.running else done
