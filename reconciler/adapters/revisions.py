@@ -23,7 +23,7 @@ from reconciler.core.revision import (
     revision_object,
     revision_of,
 )
-from shared.errors import ClusterError, InvalidError, ObjectConflict, ObjectNotFound
+from shared.errors import ClusterError, ClusterRefused, InvalidError, ObjectConflict, ObjectNotFound
 from shared.kube import FORMS, REVISIONS, KubeClient
 from shared.kube_watch import EventType, Reflector
 from shared.model.form import Form
@@ -101,9 +101,7 @@ class Revisions:
     def _written(self, form: Form) -> Revision:
         revision = revision_of(form)
         try:
-            self._keep(self._client.create(REVISIONS, revision_object(form)))
-        except ObjectConflict:
-            self._fetch(form, revision.number)  # another reconciler was faster; its watch event is on the way
+            self._create(form)
         except ClusterError as error:
             log.warning("form revision cannot be written, trying again", form="/".join(form.key), error=str(error))
             with self._lock:
@@ -112,6 +110,12 @@ class Revisions:
         with self._lock:
             self._unwritten.discard(form.key)
         return revision
+
+    def _create(self, form: Form) -> None:
+        try:
+            self._keep(self._client.create(REVISIONS, revision_object(form)))
+        except ObjectConflict:
+            self._fetch(form, form.metadata.generation)  # another reconciler was faster
 
     def _look(self, form: Form) -> None:
         """Look for the generations that nodes have asked for; those in the form's future come with the form."""
@@ -138,7 +142,7 @@ class Revisions:
     def _fetch(self, form: Form, number: int) -> bool:
         try:
             self._keep(self._client.get(REVISIONS, form.key[0], revision_name(form, number)))
-        except ObjectNotFound:
+        except (ObjectNotFound, ClusterRefused):  # without the right to read it, it is as good as lost
             return False
         return True
 

@@ -70,7 +70,8 @@ def given(form: Form, history: History, generation: int, name: str) -> int | Non
     if generation <= 0:
         return target
     if generation != target and not history.knows(generation):
-        return target if generation in history.lost else None
+        is_dispensable = max_skew(form) == 0 and generation < target
+        return target if is_dispensable or generation in history.lost else None
     if max_skew(form) > 0:
         return target if _holds_slot(form, name) else generation
     return generation if history.same(generation, target) else target

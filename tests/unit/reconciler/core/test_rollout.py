@@ -208,6 +208,13 @@ def test_which_generation_a_node_is_given(
     assert given(form(max_skew, *updating), replace(HISTORY, lost=frozenset({9})), generation, "a") == expected
 
 
+def test_without_a_bound_nobody_needs_an_older_generation_and_a_newer_one_is_waited_for() -> None:
+    history = History(5, {5: "e"})
+    assert given(form(0), history, 3, "a") == 5
+    assert given(form(1), history, 3, "a") is None
+    assert given(form(0), history, 6, "a") is None
+
+
 def test_a_generation_that_means_the_same_is_kept_until_the_node_holds_a_slot() -> None:
     same = History(3, {1: "a", 2: "b", 3: "a"})
     assert given(form(0), same, 1, "a") == 1
