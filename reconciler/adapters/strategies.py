@@ -18,7 +18,13 @@ from reconciler.core.objects import ANNOTATION_LEFT, ObservedObject, Write
 from shared.errors import FieldConflict, ObjectConflict, ObjectNotFound
 from shared.kube import KubeClient, ResourceType
 from shared.model.form import PatchStrategy
-from shared.model.names import ANNOTATION_APPLIED_HASH, ANNOTATION_ROW_VERSION, FIELD_MANAGER, HANDOVER_MANAGER
+from shared.model.names import (
+    ANNOTATION_APPLIED_HASH,
+    ANNOTATION_FENCED,
+    ANNOTATION_ROW_VERSION,
+    FIELD_MANAGER,
+    HANDOVER_MANAGER,
+)
 
 __all__ = ["ONLY_IF_ABSENT", "ObjectWriter"]
 
@@ -122,6 +128,8 @@ def _stamped(write: Write, row_version: str) -> Body:
     annotations = dict(metadata.get("annotations") or {})
     annotations[ANNOTATION_APPLIED_HASH] = write.object.hash
     annotations[ANNOTATION_ROW_VERSION] = row_version
+    if write.doubtful and write.base is not None:
+        annotations[ANNOTATION_FENCED] = write.base.resource_version
     left = write.left if write.left is not None else (write.base.left if write.base else ())
     if left:
         annotations[ANNOTATION_LEFT] = ",".join(left)

@@ -215,7 +215,8 @@ class _Run:
             return Write(retracked(sent, live), live, left)
         ours = live is not None and live.applied_hash == sent.hash
         repairs = drift.taken(sent, live, self._observed) if live is not None else ""
-        return Write(sent, live, left, ours or sent.conflict_policy is ConflictPolicy.FORCE, repairs)
+        force = ours or sent.conflict_policy is ConflictPolicy.FORCE
+        return Write(sent, live, left, force, repairs, sent.ref in self._observed.doubtful)
 
     def _depends(self, item: DesiredObject, live: ObservedObject | None, route: Route | None) -> bool:
         """Whether a dependency holds the write; a wait is noted then."""

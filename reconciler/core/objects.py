@@ -256,6 +256,8 @@ class Write:
     """Take over fields that another manager owns (conflictPolicy Force, or fields that were ours)."""
     repairs: str = ""
     """The field that was changed behind our back, when that is why it is written."""
+    doubtful: bool = False
+    """Its resourceVersion must move even if nothing differs, so that a late write fails."""
 
 
 @dataclass(frozen=True, slots=True)

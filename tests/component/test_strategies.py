@@ -169,6 +169,20 @@ def test_a_put_does_not_make_what_was_deleted_even_of_a_kind_that_allows_it(plac
         place.client.replace(roles, {**body, "metadata": {**metadata, **fence}})
 
 
+@pytest.mark.parametrize("strategy", list(PatchStrategy))
+def test_a_doubtful_object_is_written_so_that_a_late_write_of_the_same_row_fails(
+    place: Place, strategy: PatchStrategy
+) -> None:
+    item = place.item({"data": {"k": "1"}}, strategy)
+    first = place.put(item)
+    again = place.cluster.write(Write(item, first, force=True, doubtful=True), version(1))
+    assert again.resource_version != first.resource_version
+    late = place.item({"data": {"k": "late"}}, strategy)
+    with pytest.raises(ObjectConflict):
+        place.put(late, base=first)
+    assert place.taken(item) == ""
+
+
 # -- what the strategies mean -----------------------------------------------------------------------------------------
 
 

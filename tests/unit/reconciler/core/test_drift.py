@@ -199,7 +199,7 @@ def test_every_doubtful_object_is_written_once_more_with_the_fence_of_what_is_se
     items = (CONFIG, APP)
     observed = replace(settled(list(items)), doubtful=frozenset(i.ref for i in items))
     step = next_step(want(*items), observed, NOW_S)
-    bases = {w.object.id: w.base for w in step.writes if isinstance(w, Write)}
+    bases = {w.object.id: w.base for w in step.writes if isinstance(w, Write) and w.doubtful}
     assert bases == {i.id: observed.objects[i.ref] for i in items}
     assert all(isinstance(base, ObservedObject) for base in bases.values())
     assert not step.done
