@@ -1,0 +1,180 @@
+"""What the API server does without the product: a patch until a watch tells it, and writes a second by others.
+
+The writers are processes of their own with prepared bodies: one Service, one LynqNode and its status in turn, as a row
+change with one child writes them; or ConfigMaps that are new.
+Fed by: the local stack. Feeds: tests/bench/reconcile.py. Never: runs while the product works.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.demo.world import NAMESPACES
+from shared.kube import NODES, KubeClient, ResourceType
+from shared.kube_watch import EventType, Reflector
+from shared.settings import KubeSettings
+
+__all__ = ["SERVICES", "Seen", "create_rate", "patch_latency", "space", "update_rate"]
+
+SERVICES: Final = ResourceType("v1", "Service", "services")
+CONFIG_MAPS: Final = ResourceType("v1", "ConfigMap", "configmaps")
+MANAGER: Final = "rowplane-bench"
+_PROCESSES: Final = 2
+_THREADS: Final = 8
+_TARGETS: Final = 40
+"""Objects of each kind that one process writes, round and round."""
+
+
+class Seen:
+    """The label `version` of each Service of a namespace, and when a watch told it."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._condition = threading.Condition()
+        self._at: dict[tuple[str, str], float] = {}
+        self._reflector = Reflector(client, SERVICES, self._on_event, namespace=namespace)
+        self._reflector.start()
+        self._reflector.synced.wait(30.0)
+
+    def _on_event(self, event: EventType, raw: dict[str, Any]) -> None:
+        at_s = time.monotonic()
+        version = (raw["metadata"].get("labels") or {}).get("version", "")
+        if event is not EventType.DELETED:
+            with self._condition:
+                self._at.setdefault((raw["metadata"]["name"], version), at_s)
+                self._condition.notify_all()
+
+    def wait(self, name: str, version: str, timeout_s: float = 120.0) -> float:
+        """Monotonic seconds at which the Service was first seen with the version. Raises TimeoutError."""
+        with self._condition:
+            if not self._condition.wait_for(lambda: (name, version) in self._at, timeout_s):
+                raise TimeoutError(f"{name} was not seen with {version} within {timeout_s:.0f} s")
+            return self._at[name, version]
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._reflector.stop()
+
+
+def service(namespace: str, name: str, version: str) -> dict[str, Any]:
+    """A Service like the one that the measured form makes."""
+    labels = {"color": "blue", "version": version}
+    spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+@contextmanager
+def space(client: KubeClient) -> Iterator[str]:
+    """A namespace that no product serves."""
+    name = f"bench-{secrets.token_hex(4)}"
+    client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    try:
+        yield name
+    finally:
+        client.delete(NAMESPACES, "", name)
+
+
+def patch_latency(client: KubeClient, count: int) -> list[float]:
+    """Milliseconds from the call of a server-side apply until a watch tells it, sorted."""
+    found = []
+    with space(client) as namespace:
+        client.apply(SERVICES, service(namespace, "floor", "0"), manager=MANAGER)
+        seen = Seen(client, namespace)
+        for number in range(1, count + 1):
+            time.sleep(0.02 * random.uniform(0.8, 1.2))
+            body = service(namespace, "floor", str(number))
+            began_s = time.monotonic()
+            client.apply(SERVICES, body, manager=MANAGER)
+            found.append(1000 * (seen.wait("floor", str(number)) - began_s))
+        seen.stop()
+    return sorted(found)
+
+
+def update_rate(client: KubeClient, kubeconfig: Path, seconds: float) -> float:
+    """Updates a second, all writers together: a Service, a LynqNode, its status, in turn."""
+    with space(client) as namespace:
+        return _together(_update, kubeconfig, namespace, seconds)
+
+
+def create_rate(client: KubeClient, kubeconfig: Path, seconds: float) -> float:
+    """Creations a second, all writers together: ConfigMaps."""
+    with space(client) as namespace:
+        return _together(_create, kubeconfig, namespace, seconds)
+
+
+def _together(work: Callable[..., Any], kubeconfig: Path, namespace: str, seconds: float) -> float:
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(_PROCESSES), context.SimpleQueue()
+    processes = [
+        context.Process(target=_writer, args=(work, str(kubeconfig), (namespace, number), seconds, barrier, results))
+        for number in range(_PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        sys.exit("a writer has failed")
+    return sum(results.get() for _ in processes)
+
+
+def _writer(  # what a process is handed
+    work: Callable[[KubeClient, str, str, int], None],
+    kubeconfig: str,
+    place: tuple[str, int],
+    seconds: float,
+    barrier: Any,
+    results: Any,
+) -> None:
+    """One process; puts its rate into `results`."""
+    client = KubeClient.connect(KubeSettings(kubeconfig))
+    namespace, number = place
+    counts = [0] * _THREADS
+    times: list[float] = [0.0, 0.0]
+
+    def run(lane: int) -> None:
+        at = 0
+        while time.monotonic() < times[1]:
+            work(client, namespace, f"w{number}-{lane}", at)
+            at += 1
+            counts[lane] = at
+
+    for lane in range(_THREADS):
+        for at in range(3):
+            work(client, namespace, f"w{number}-{lane}", -3 + at)
+    barrier.wait()
+    times[:] = [time.monotonic(), time.monotonic() + seconds]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(run, range(_THREADS)))
+    results.put(sum(counts) / (time.monotonic() - times[0]))
+
+
+def _update(client: KubeClient, namespace: str, writer: str, at: int) -> None:
+    name = f"{writer}-{(at // 3) % _TARGETS}" if at >= 0 else f"{writer}-0"
+    version = f"v{at // 3}"
+    node = {"apiVersion": NODES.api_version, "kind": NODES.kind, "metadata": {"name": name, "namespace": namespace}}
+    match at % 3:
+        case 0:
+            node["metadata"]["annotations"] = {"lynq.sh/row-version": version}  # type: ignore[index]  # a literal
+            client.apply(NODES, {**node, "spec": {"uid": name, "templateRef": "bench"}}, manager=MANAGER)
+        case 1:
+            client.apply(SERVICES, service(namespace, name, version), manager=MANAGER)
+        case _:
+            status = {"desiredResources": 1, "readyResources": 1, "rowVersion": version}
+            client.apply(NODES, {**node, "status": status}, manager=MANAGER, subresource="status")
+
+
+def _create(client: KubeClient, namespace: str, writer: str, at: int) -> None:
+    metadata = {"name": f"{writer}-{at + 3}", "namespace": namespace}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"version": "1"}}
+    client.apply(CONFIG_MAPS, body, manager=MANAGER)
