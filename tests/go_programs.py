@@ -15,16 +15,31 @@ from deploy.stack.paths import default_paths
 __all__ = ["go_program"]
 
 
-def go_program(name: str, source: Path, what: str) -> Path:
-    """The program of the module at `source`, built if it is not there or not of these sources. Raises StackError."""
+def go_program(name: str, source: Path, what: str, *, package: str = ".", tags: str = "") -> Path:
+    """The program of the module at `source`, built if it is not there or not of these sources. Raises StackError.
+
+    `package`: one that the module only names as a tool, instead of its own sources.
+    """
     paths = default_paths()
     paths.create()
-    texts = [(source / file).read_text(encoding="utf-8") for file in ("go.mod", "go.sum", "main.go")]
+    files = ("go.mod", "go.sum", *(("main.go",) if package == "." else ()))
+    texts = [package, tags, *((source / file).read_text(encoding="utf-8") for file in files)]
 
     def build(target: Path) -> None:
+        flags = ["-mod=readonly", "-trimpath", "-tags", tags]
         environ = {variable: value for variable, value in os.environ.items() if variable != "GOROOT"}
         run(
-            [str(toolchains.go(paths)), "build", "-mod=readonly", "-trimpath", "-o", str(target), "."],
+            [
+                str(toolchains.go(paths)),
+                "build",
+                "-mod=readonly",
+                "-trimpath",
+                "-tags",
+                tags,
+                "-o",
+                str(target),
+                package,
+            ],
             subject=f"building {what}",
             mend="check that the Go module proxy answers",
             cwd=source,

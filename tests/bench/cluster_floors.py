@@ -13,6 +13,7 @@ import secrets
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,11 +37,12 @@ _TARGETS: Final = 40
 
 
 class Seen:
-    """The label `version` of each Service of a namespace, and when a watch told it."""
+    """The number in the label `version` of each Service of a namespace, and when a watch told it."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._condition = threading.Condition()
-        self._at: dict[tuple[str, str], float] = {}
+        self._told: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+        """Name → (number, monotonic seconds), growing."""
         self._reflector = Reflector(client, SERVICES, self._on_event, namespace=namespace)
         self._reflector.start()
         self._reflector.synced.wait(30.0)
@@ -48,17 +50,25 @@ class Seen:
     def _on_event(self, event: EventType, raw: dict[str, Any]) -> None:
         at_s = time.monotonic()
         version = (raw["metadata"].get("labels") or {}).get("version", "")
-        if event is not EventType.DELETED:
+        if event is EventType.DELETED or not version.isdigit():
+            return
+        told = self._told[raw["metadata"]["name"]]
+        if not told or told[-1][0] < int(version):
             with self._condition:
-                self._at.setdefault((raw["metadata"]["name"], version), at_s)
+                told.append((int(version), at_s))
                 self._condition.notify_all()
 
-    def wait(self, name: str, version: str, timeout_s: float = 120.0) -> float:
-        """Monotonic seconds at which the Service was first seen with the version. Raises TimeoutError."""
+    def wait(self, name: str, number: int, timeout_s: float = 120.0) -> float:
+        """Monotonic seconds at which the Service was first seen with the number or a later one. Raises TimeoutError."""
+
+        def is_told() -> bool:
+            told = self._told[name]
+            return bool(told) and told[-1][0] >= number
+
         with self._condition:
-            if not self._condition.wait_for(lambda: (name, version) in self._at, timeout_s):
-                raise TimeoutError(f"{name} was not seen with {version} within {timeout_s:.0f} s")
-            return self._at[name, version]
+            if not self._condition.wait_for(is_told, timeout_s):
+                raise TimeoutError(f"{name} was not seen with {number} within {timeout_s:.0f} s")
+            return next(at_s for known, at_s in self._told[name] if known >= number)
 
     def stop(self) -> None:
         """End the watch."""
@@ -95,7 +105,7 @@ def patch_latency(client: KubeClient, count: int) -> list[float]:
             body = service(namespace, "floor", str(number))
             began_s = time.monotonic()
             client.apply(SERVICES, body, manager=MANAGER)
-            found.append(1000 * (seen.wait("floor", str(number)) - began_s))
+            found.append(1000 * (seen.wait("floor", number) - began_s))
         seen.stop()
     return sorted(found)
 

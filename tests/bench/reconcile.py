@@ -141,13 +141,13 @@ class Bench:
 
     def latency(self, connection: pymysql.Connection[Any], seen: Seen, nodes: int, count: int) -> list[float]:
         """Milliseconds, sorted, of single-row changes."""
-        committed: list[tuple[str, str, float]] = []
+        committed: list[tuple[str, int, float]] = []
         with connection.cursor() as cursor:
             for number in range(count + _WARM_UP):
                 time.sleep(_PACE_S * random.uniform(0.8, 1.2))
                 self._number += 1
-                uid, version = f"n{number % min(nodes, 20):05}", f"l{self._number}"
-                cursor.execute("UPDATE nodes SET blue_version = %s WHERE node_id = %s", (version, uid))
+                uid, version = f"n{number % min(nodes, 20):05}", self._number
+                cursor.execute("UPDATE nodes SET blue_version = %s WHERE node_id = %s", (str(version), uid))
                 committed.append((f"{uid}-front", version, time.monotonic()))
         return sorted(1000 * (seen.wait(n, v) - at_s) for n, v, at_s in committed[_WARM_UP:])
 
@@ -155,9 +155,9 @@ class Bench:
         """(seconds until the last of so many Services is told, requests that write until all is at rest)."""
         self.rest()
         self._number += 1
-        version, before = f"s{self._number}", self.requests()
+        version, before = self._number, self.requests()
         with connection.cursor() as cursor:
-            cursor.execute("UPDATE nodes SET blue_version = %s WHERE node_id < %s", (version, f"n{count:05}"))
+            cursor.execute("UPDATE nodes SET blue_version = %s WHERE node_id < %s", (str(version), f"n{count:05}"))
         committed_s = time.monotonic()
         last_s = max(seen.wait(f"n{i:05}-front", version) for i in range(count))
         self.rest()

@@ -1,0 +1,1 @@
+"""Alert rules, tried by promtool."""
