@@ -29,17 +29,7 @@ def go_program(name: str, source: Path, what: str, *, package: str = ".", tags: 
         flags = ["-mod=readonly", "-trimpath", "-tags", tags]
         environ = {variable: value for variable, value in os.environ.items() if variable != "GOROOT"}
         run(
-            [
-                str(toolchains.go(paths)),
-                "build",
-                "-mod=readonly",
-                "-trimpath",
-                "-tags",
-                tags,
-                "-o",
-                str(target),
-                package,
-            ],
+            [str(toolchains.go(paths)), "build", *flags, "-o", str(target), package],
             subject=f"building {what}",
             mend="check that the Go module proxy answers",
             cwd=source,

@@ -135,7 +135,8 @@ def _together(work: Callable[..., Any], kubeconfig: Path, namespace: str, second
         process.join()
     if any(process.exitcode for process in processes):
         sys.exit("a writer has failed")
-    return sum(results.get() for _ in processes)
+    rates: list[float] = [results.get() for _ in processes]
+    return sum(rates)
 
 
 def _writer(  # what a process is handed

@@ -292,9 +292,9 @@ def main(
     endpoints = load_endpoints()
     if endpoints is None:
         sys.exit("the stack is not up: run `make stack` first")
-    switches, seconds, rest_s = (100, 1000), 8.0, 60.0
+    switches, seconds, rest_s = [100, 1000], 8.0, 60.0
     if quick:
-        samples, nodes, objects, switches, seconds, rest_s = 200, 200, 110, (100,), 4.0, 15.0
+        samples, nodes, objects, switches, seconds, rest_s = 200, 200, 110, [100], 4.0, 15.0
     client = KubeClient.connect(KubeSettings(str(endpoints.kubeconfig)))
     with running(endpoints, client, "bench-logs") as product:
         bench = Bench(endpoints, client, product)
