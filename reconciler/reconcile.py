@@ -30,7 +30,7 @@ from reconciler.core.objects import (
     Write,
 )
 from reconciler.core.rails import hold_back, rail_of, switch_now
-from reconciler.core.record import NodeRecord, ObservedNode, label_value
+from reconciler.core.record import Inventory, NodeRecord, ObservedNode, label_value
 from reconciler.core.render import CompiledForm, Owner, render_node
 from reconciler.core.status import node_status, row_facts, same_status
 from reconciler.core.variables import NodeRow, is_active, node_row_of_annotations, variables_of
@@ -187,10 +187,12 @@ class Reconciler:
         return _in_words_of_the_node(desired, goal.compiled, state.key.uid)
 
     def _observed(self, state: NodeState, desired: Desired) -> Observed:
-        inventory = state.node.inventory if state.node else ()
+        inventory: Inventory = state.node.inventory if state.node else ()
         refs = [o.ref for o in desired.objects] + [ref for _, ref in inventory]
         self._registry.claim(state.key, refs)
-        objects = self._registry.snapshot(refs)
+        node = (state.key.namespace, label_value(state.key.name))
+        inventory += tuple(s for s in self._registry.strays(state, node) if s[1] not in refs)
+        objects = self._registry.snapshot([*refs, *(ref for _, ref in inventory)])
         now_s = self._clock.monotonic_s()
         for ref, seen in objects.items():
             left = () if isinstance(seen, Absent) else seen.left
@@ -210,7 +212,7 @@ class Reconciler:
             repairs=state.repairs,
             switch_now=switch_now(state.node.annotations) if state.node else None,
             held_since_s=state.held_since_s,
-            node=(state.key.namespace, label_value(state.key.name)),
+            node=node,
         )
 
     def _held_back(self, state: NodeState, goal: Goal, step: Step) -> Step:

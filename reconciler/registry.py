@@ -60,6 +60,8 @@ class NodeState:
     """See `Observed.settled`."""
     repairs: dict[ObjectRef, tuple[Repair, ...]] = field(default_factory=dict)
     """See `Observed.repairs`."""
+    strays: set[ObjectRef] = field(default_factory=set)
+    """Objects that carry the node's mark and were in no inventory when they were first seen."""
     told: Told | None = None
     """What was the case after the last run, as told in Events; None: no run yet."""
     adopted: list[str] = field(default_factory=list)
@@ -108,6 +110,8 @@ class Registry:
         self._owner: dict[ObjectRef, NodeKey] = {}
         self._rivals: dict[ObjectRef, set[NodeKey]] = {}
         """Nodes that want an object which another node has claimed before."""
+        self._unclaimed: dict[tuple[str, str], set[ObjectRef]] = {}
+        """Node as labels name it → objects that it has not claimed, so far as its next run is concerned."""
         self._gone: dict[ObjectRef, str] = {}
         """resourceVersion at which a watch told an owned object's end: an older answer of our own must not hide it."""
         self._claimed: dict[NodeKey, set[ObjectRef]] = {}
@@ -279,6 +283,9 @@ class Registry:
                 if not gone and seen.resource_version == known.resource_version:
                     return
             owner = self._owner.get(seen.ref)
+            if owner is None and seen.node is not None and seen.applied_hash and not gone:
+                self._unclaimed.setdefault(seen.node, set()).add(seen.ref)
+                owner = self._by_name.get(seen.node)
             if gone:
                 self._objects.pop(seen.ref, None)
                 if owner is not None:
@@ -288,6 +295,18 @@ class Registry:
                 self._gone.pop(seen.ref, None)
         if owner is not None:
             self._wake_all(seen.ref, owner)
+
+    def strays(self, state: NodeState, node: tuple[str, str]) -> tuple[tuple[str, ObjectRef], ...]:
+        """(its text, object) of what carries the node's mark and was written by us, and no inventory names.
+
+        A predecessor's write that came late, or one whose LynqNode was not written any more. `node`: as labels name it.
+        """
+        with self._lock:
+            found = {ref for ref in self._unclaimed.pop(node, ()) if ref not in self._owner}
+            self.claim(state.key, found)
+            state.strays |= found
+            state.strays -= {ref for ref in state.strays if isinstance(self._objects.get(ref), Absent)}
+            return tuple((str(ref), ref) for ref in sorted(state.strays))
 
     def _wake_all(self, ref: ObjectRef, owner: NodeKey | None) -> None:
         """Whoever wants the object is to look at it."""
@@ -302,6 +321,7 @@ class Registry:
         with self._lock:
             for key in [k for k, s in self._nodes.items() if s.partition in gone]:
                 self._drop(key)
+            self._unclaimed.clear()
 
     def _drop(self, key: NodeKey) -> None:
         state = self._nodes.pop(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,7 +14,7 @@ from shared.model.names import (
     LABEL_DELETE_REQUESTED,
 )
 from tests.builders import example_form, node_row_of, view_of
-from tests.unit.reconciler.member import BLUE, EIGHT, GREEN, NODE, NODE_REF, SHARD, Member
+from tests.unit.reconciler.member import BLUE, EIGHT, GREEN, NODE, NODE_REF, SERVICE, SHARD, Member
 
 
 @pytest.mark.parametrize("row", [None, node_row_of(active=False)], ids=["deleted", "inactive"])
@@ -100,3 +101,16 @@ def test_an_object_that_somebody_changed_in_the_meantime_is_not_deleted_blindly(
     settled.offer(200, None)
     assert settled.settle().gone
     assert settled.api.objects == {}
+
+
+def test_an_object_that_came_late_and_is_not_wanted_is_deleted(settled: Member) -> None:
+    """A predecessor's create of an older row arrives after the node has another name for it."""
+    late = SERVICE._replace(name="acme-corp-late")
+    raw = copy.deepcopy(settled.api.objects[SERVICE])
+    raw["metadata"] |= {"name": late.name, "uid": "late", "resourceVersion": "1"}
+    settled.api.objects[late] = raw
+    before = settled.api.versions()
+    settled.watch()
+    settled.settle()
+    assert settled.changed_since(before) == {f"Service {late.name}"}
+    assert settled.api.deleted == [late]

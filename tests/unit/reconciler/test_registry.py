@@ -295,3 +295,61 @@ def test_what_a_list_contains_or_is_newer_than_it_stays(world: World) -> None:
     world.registry.listed(("v1", "Other"), "99", frozenset(), {SHARD})
     assert world.known() == seen(12)
     assert world.woken == []
+
+
+# -- claims -----------------------------------------------------------------------------------------------------------
+
+
+def test_all_who_want_an_object_hear_of_it(world: World) -> None:
+    world.registry.claim(OTHER, [REF])
+    world.registry.object_seen(seen(1), gone=False)
+    assert set(world.woken) == {KEY, OTHER}
+    world.woken.clear()
+    world.registry.object_seen(seen(1), gone=True)
+    assert set(world.woken) == {KEY, OTHER}
+
+
+@pytest.mark.parametrize(("gone", "left"), [(KEY, OTHER), (OTHER, KEY)])
+def test_who_is_left_of_two_still_hears_of_it(world: World, gone: NodeKey, left: NodeKey) -> None:
+    for key in (KEY, OTHER):
+        world.registry.state(key)
+        world.registry.claim(key, [REF])
+    world.registry.object_seen(seen(1), gone=False)
+    world.registry.forget_node(gone)
+    world.woken.clear()
+    assert world.held_version() == "1"
+    world.registry.object_seen(seen(2), gone=False)
+    assert world.woken == [left]
+
+
+MARK = (SPACE, KEY.name)
+STRAY = ObjectRef("v1", "Service", SPACE, "acme-corp-late")
+
+
+def late(ref: ObjectRef = STRAY, **changes: object) -> ObservedObject:
+    return replace(seen(5, ref), **{"node": MARK, "applied_hash": "h", **changes})  # type: ignore[arg-type]
+
+
+def test_an_object_with_the_node_s_mark_that_no_inventory_names_wakes_the_node(world: World) -> None:
+    world.registry.node_seen(node(1), gone=False, partition=SHARD)
+    world.woken.clear()
+    world.registry.object_seen(late(), gone=False)
+    assert world.woken == [KEY]
+    state = world.registry.state(KEY)
+    assert world.registry.strays(state, MARK) == ((str(STRAY), STRAY),)
+    assert world.registry.strays(state, MARK) == ((str(STRAY), STRAY),)
+    world.registry.forget(STRAY)
+    world.registry.put(Absent(STRAY))
+    assert world.registry.strays(state, MARK) == ()
+
+
+@pytest.mark.parametrize("seen_", [late(node=None), late(applied_hash=""), late(REF)])
+def test_what_is_not_ours_or_claimed_is_no_stray(world: World, seen_: ObservedObject) -> None:
+    world.registry.object_seen(seen_, gone=False)
+    assert world.registry.strays(world.registry.state(KEY), MARK) == ()
+
+
+def test_what_its_node_claims_after_a_list_is_no_stray(world: World) -> None:
+    world.registry.object_seen(late(), gone=False)
+    world.registry.claim(KEY, [STRAY])
+    assert world.registry.strays(world.registry.state(KEY), MARK) == ()
