@@ -15,7 +15,7 @@ from deploy.demo.recorder import Change
 from deploy.demo.world import NAMESPACES
 from shared.errors import ObjectNotFound
 from shared.kube import FORMS, ResourceType
-from shared.model.names import LABEL_NODE, LABEL_NODE_NAMESPACE, LABEL_SHARD
+from shared.model.names import FIELD_MANAGER, LABEL_NODE, LABEL_NODE_NAMESPACE, LABEL_SHARD
 from tests.builders import CONFIG_MAPS
 from tests.e2e.history import ordered, steps_back
 from tests.e2e.stage import ONE_SERVICE, Stage
@@ -234,6 +234,19 @@ class TestPolicies:
         hand.await_(lambda: hand.data("settings")["version"] == "v4.0.0", "data are back")
         hand.await_(lambda: hand.get("front", SERVICES)["metadata"]["labels"]["color"] == "blue", "label is back")
         assert {name: hand.version(name) for name in names} == before
+
+    def test_a_create_that_came_late_is_deleted_and_a_copy_of_somebody_else_s_is_not(
+        self, stage: Stage, hand: Hand
+    ) -> None:
+        live = hand.get("settings")
+        kept = {k: live["metadata"][k] for k in ("labels", "annotations", "ownerReferences")}
+        for name, manager in (("copied", "kubectl"), ("late", FIELD_MANAGER)):
+            metadata = {"name": f"{UID}-{name}", "namespace": stage.namespace, **kept}
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"by": manager}}
+            stage.client.apply(CONFIG_MAPS, body, manager=manager)
+        hand.await_(lambda: not hand.data("late"), "the late one is gone")
+        stage.change(UID, "deployment_status = 'late'")
+        assert hand.data("copied") == {"by": "kubectl"}
 
     def test_another_namespace_is_reached_by_labels_alone(self, stage: Stage, hand: Hand, other_namespace: str) -> None:
         stage.apply_form("far", {"configMaps": [config("far", {"k": "v"}, targetNamespace=other_namespace)]})
