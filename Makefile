@@ -69,8 +69,9 @@ e2e: stack ## run the end-to-end tests
 	@.venv/bin/pytest tests/e2e
 
 .PHONY: faults
-faults: stack ## kill and stop real processes, FAULT_RUNS=10 times each; the model of writers 20,000 times
-	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/unit/cdc/test_protocol_model.py
+faults: stack ## kill and stop real processes, FAULT_RUNS=10 times each; the models 20,000 times
+	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/unit/cdc/test_protocol_model.py \
+	  tests/unit/reconciler/core/test_next_model.py
 	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/fault -m fault
 
 .PHONY: test
