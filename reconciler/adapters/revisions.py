@@ -34,6 +34,7 @@ __all__ = ["Revisions"]
 log = structlog.get_logger(__name__)
 
 _FormKey = tuple[str, str]
+_Answer = tuple[History, Mapping[int, Form]]
 _Place = tuple[str, str]
 """(namespace, name) of a ControllerRevision."""
 
@@ -45,7 +46,11 @@ class Revisions:
         self._client = client
         self._on_change = on_change
         self._lock = threading.Lock()
-        self._held: dict[_Place, Revision] = {}
+        self._held: dict[str, dict[_Place, Revision]] = {}
+        """By uid of the form."""
+        self._uids: dict[_Place, str] = {}
+        self._answers: dict[_FormKey, tuple[object, _Answer]] = {}
+        """What was answered last, and from what: most of the forms are the same at each look."""
         self._wanted: set[tuple[_FormKey, int]] = set()
         self._lost: dict[tuple[_FormKey, str], set[int]] = {}
         """(form, its uid) → generations that were looked for in vain."""
@@ -75,12 +80,22 @@ class Revisions:
         with self._lock:
             return bool(self._unwritten)
 
-    def of(self, form: Form) -> tuple[History, Mapping[int, Form]]:
-        """The form's history, and each generation's form; what the form is now is written first if it is new."""
+    def of(self, form: Form) -> _Answer:
+        """The form's history, and its form at each generation, without status; one that is new is written first."""
         self._look(form)
         with self._lock:
-            found = {r.number: r for r in self._held.values() if r.form.metadata.uid == form.metadata.uid}
+            found = {r.number: r for r in self._held.get(form.metadata.uid, {}).values()}
             lost = frozenset(self._lost.get((form.key, form.metadata.uid), ()))
+            mark = form.metadata.uid, form.metadata.generation, found.copy(), lost
+            known = self._answers.get(form.key)
+            if known is not None and known[0] == mark and form.key not in self._unwritten:
+                return known[1]
+        answer = self._answer(form, found, lost)
+        with self._lock:
+            self._answers[form.key] = mark, answer
+        return answer
+
+    def _answer(self, form: Form, found: dict[int, Revision], lost: frozenset[int]) -> _Answer:
         current = newest(form, found.values())
         if current is None:
             current = self._written(form)
@@ -95,6 +110,7 @@ class Revisions:
             self._unwritten &= forms.keys()
             uids = {(key, form.metadata.uid) for key, form in forms.items()}
             self._lost = {key: numbers for key, numbers in self._lost.items() if key in uids}
+            self._answers = {key: answer for key, answer in self._answers.items() if key in forms}
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -149,7 +165,7 @@ class Revisions:
     def _on_revision(self, event: EventType, raw: dict[str, Any]) -> None:
         if event is EventType.DELETED:
             with self._lock:
-                self._held.pop(_place(raw), None)
+                self._held.get(self._uids.pop(_place(raw), ""), {}).pop(_place(raw), None)
         else:
             self._keep(raw)
         self._on_change()
@@ -161,7 +177,9 @@ class Revisions:
             log.warning("form revision cannot be read, it is left out", error=str(error))
             return
         with self._lock:
-            self._held[_place(raw)] = revision
+            uid = revision.form.metadata.uid
+            self._uids[_place(raw)] = uid
+            self._held.setdefault(uid, {})[_place(raw)] = revision
 
 
 def _place(raw: Mapping[str, Any]) -> _Place:

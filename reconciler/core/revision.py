@@ -44,9 +44,9 @@ class Revision:
     form: Form
 
     def under(self, form: Form) -> Form:
-        """The form as of then, with the rollout and status of `form`, which is it now."""
+        """The form as of then, with the rollout of `form`, which is it now."""
         spec = self.form.spec.model_copy(update={_UNITED: form.spec.rollout})
-        return self.form.model_copy(update={"spec": spec, "status": form.status})
+        return self.form.model_copy(update={"spec": spec})
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,11 @@ class World:
         self.api.objects[ObjectRef(API_VERSION, "LynqNode", SPACE, name)] = raw
         self.fleet._on_node(EventType.MODIFIED, raw)  # as the watch does
 
-    def look(self) -> float | None:
-        return self.duty.look(Changed(frozenset((KEY,))))
+    def look(self, after_s: float = 1.0) -> float | None:
+        """Its turn, some time after the last one; in how many seconds it wants the next."""
+        self.clock.advance(after_s)
+        due_s = self.duty.look(Changed(frozenset((KEY,))))
+        return None if due_s is None else round(due_s - self.clock.now_s, 6)
 
     def rollout(self) -> dict[str, Any]:
         return dict((self.api.objects[FORM_REF].get("status") or {}).get("rollout") or {})
@@ -76,7 +79,7 @@ def test_slots_are_written_into_the_form_s_status() -> None:
 def test_what_was_computed_from_an_older_form_is_not_written() -> None:
     world = World("a", "b")
     world.api.change(FORM_REF, lambda form: form["metadata"].update(annotations={"by": "somebody"}))
-    assert world.look() == world.clock.now_s + 0.2, "it looks again soon"
+    assert world.look() == 0.2, "it looks again soon"
     assert world.rollout() == {}
     world.see()
     world.look()
@@ -114,16 +117,27 @@ def test_counters_are_written_once_a_second_and_slots_at_once() -> None:
     world.look()
     world.see()
     world.node("b", ready=False)
-    assert world.look() == world.clock.now_s + 1.0
+    assert world.look(after_s=0.1) == 0.9
     assert world.form().status.ready_nodes == 2
     world.node("a", 2)
-    world.look()
+    world.look(after_s=0.1)
     assert (world.rollout()["updating"], world.form().status.ready_nodes) == (["b"], 1)
     world.see()
     world.node("b", ready=True)
-    world.clock.advance(1.0)
     world.look()
     assert world.form().status.ready_nodes == 2
+
+
+def test_a_form_is_looked_at_once_a_second_and_oftener_while_nodes_wait_for_slots() -> None:
+    world = World("a")
+    world.look()
+    world.see()
+    assert world.look(after_s=0.01) == 0.04
+    world.node("a", 2)
+    world.look(after_s=0.05)
+    world.see()
+    assert world.rollout()["phase"] == "Complete"
+    assert world.look(after_s=0.1) == 0.9
 
 
 def test_what_the_form_says_already_is_not_written_again() -> None:
@@ -178,11 +192,9 @@ def test_a_generation_that_no_node_names_is_removed_after_a_minute() -> None:
     world.node("a", 2)
     world.see()
     world.look()
-    world.clock.advance(59.0)
     world.see()
-    world.look()
+    world.look(after_s=59.0)
     assert ref in world.api.objects, "an owner that is late may be about to name it"
-    world.clock.advance(1.0)
     world.see()
     world.look()
     assert ref not in world.api.objects
