@@ -40,6 +40,8 @@ from shared.settings import KafkaSettings, KubeSettings
 
 CAPTURE: Final = "capture"
 RECONCILERS: Final = ("reconciler-1", "reconciler-2")
+SPARE: Final = "reconciler-3"
+"""A further member, for tests that start and stop it themselves."""
 MARK: Final = "rowplane.test"
 """Label of the namespaces that these tests make."""
 TOPICS: Final = "rowplane-e2e-"
@@ -70,7 +72,7 @@ class Product:
             tuple(endpoints.kafka_bootstrap_servers.split(",")), f"{TOPICS}{self.name}", group=f"{TOPICS}{self.name}"
         )
         self._processes = Processes(run)
-        names = (CAPTURE, *RECONCILERS)
+        names = (CAPTURE, *RECONCILERS, SPARE)
         first = _FIRST_PORT + len(names) * (int(self.name, 16) % 1000)  # a session's own: one that ends a process wants
         self._ports = ports.choose({name: first + i for i, name in enumerate(names)}, {}, ())  # its port again
         for name in names:
@@ -81,6 +83,11 @@ class Product:
 
     def start(self, *names: str) -> None:
         """Start these processes and wait until all are ready."""
+        self.launch(*names)
+        self.await_ready(*names)
+
+    def launch(self, *names: str) -> None:
+        """Start these processes."""
         environ = os.environ | {
             "KUBECONFIG": str(self.endpoints.kubeconfig),
             "ROWPLANE_KAFKA_BOOTSTRAP_SERVERS": self.endpoints.kafka_bootstrap_servers,
@@ -95,7 +102,6 @@ class Product:
             verb = "capture" if name == CAPTURE else "reconcile"
             environ["ROWPLANE_METRICS_PORT"] = str(self._ports[name])
             self._processes.start(name, (command, verb), environ=environ)
-        self.await_ready(*names)
 
     def await_ready(self, *names: str) -> None:
         """Wait until /readyz of each says yes."""
@@ -132,7 +138,7 @@ class Product:
 
     def stop(self) -> None:
         """Stop all that still runs, reconcilers first."""
-        for name in (*RECONCILERS, CAPTURE):
+        for name in (SPARE, *RECONCILERS, CAPTURE):
             self._processes.stop(name)
 
     def capture_of(self, server: Database) -> int:
@@ -154,7 +160,7 @@ class Product:
 
     def log_text(self) -> str:
         """Everything that all processes have logged."""
-        paths = [self._processes.log_path(name) for name in (CAPTURE, *RECONCILERS)]
+        paths = [self._processes.log_path(name) for name in (CAPTURE, *RECONCILERS, SPARE)]
         return "".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
 
     def samples(self, name: str) -> list[Sample]:

@@ -47,24 +47,29 @@ _LEAVE_MS = 500
 
 
 class _Pulse:
-    """When the last heartbeat that the group has confirmed was *sent* (monotonic seconds).
+    """When the last heartbeat that the group has confirmed was *sent*, or the group was joined (monotonic seconds).
 
-    The answer's arrival says less: after a pause of the whole process it may be read long after it was given.
+    The answer's arrival says less: after a pause of the whole process it may be read long after it was given. The
+    client's own time-out says less, too: it begins anew when the coordinator is found again.
     """
 
-    def __init__(self, heartbeat: Any) -> None:
-        self._heartbeat = heartbeat
-        self._answered = heartbeat.received_heartbeat
+    def __init__(self, coordinator: Any) -> None:
+        self._heartbeat = coordinator.heartbeat
+        self._answered, self._joined = self._heartbeat.received_heartbeat, coordinator._enable_heartbeat
         self._confirmed_s = float("-inf")
-        heartbeat.received_heartbeat = self._confirm
+        self._heartbeat.received_heartbeat, coordinator._enable_heartbeat = self._confirm, self._join
 
     def _confirm(self) -> None:
-        self._confirmed_s = self._heartbeat.last_send  # at most one is under way
+        self._confirmed_s = float(self._heartbeat.last_send)  # at most one is under way
         self._answered()
 
+    def _join(self) -> None:
+        self._confirmed_s = monotonic()
+        self._joined()
+
     def age_s(self) -> float:
-        """Seconds since then, or since the group was joined."""
-        return monotonic() - max(self._confirmed_s, float(self._heartbeat.last_reset))
+        """Seconds since then."""
+        return monotonic() - self._confirmed_s
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # the library is not annotated
@@ -73,6 +78,11 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # the library is
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.told: list[tuple[str, list[TopicPartition]]] = []
+
+    @property
+    def takes_away(self) -> bool:
+        """Whether it tells that partitions have gone."""
+        return any(what != "assigned" and partitions for what, partitions in tuple(self.told))
 
     def _note(self, what: str, partitions: Iterable[TopicPartition]) -> None:
         with self.lock:
@@ -111,7 +121,7 @@ class KafkaChanges:
             max_poll_records=500,
             metadata_max_age_ms=30_000,
         )
-        self._pulse = _Pulse(self._consumer._coordinator.heartbeat)  # there is no public way to see this
+        self._pulse = _Pulse(self._consumer._coordinator)  # there is no public way to see this
         self._stalls: dict[TopicPartition, int] = {}
         self._stall_look_s = monotonic() + _STALL_LOOK_S
 
@@ -206,7 +216,7 @@ class KafkaChanges:
     def _tell(self) -> frozenset[TopicPartition]:
         """Hand the notes on; partitions whose reading begins elsewhere than the client began."""
         with self._notes.lock:
-            told, self._notes.told = self._notes.told, []
+            told = list(self._notes.told)
         rewound: set[TopicPartition] = set()
         for what, partitions in told:
             if not partitions:
@@ -215,6 +225,8 @@ class KafkaChanges:
                 rewound |= self._take_up(partitions)
             else:
                 self._give_up([Partition(tp.topic, tp.partition) for tp in partitions], lost=what == "lost")
+        with self._notes.lock:
+            del self._notes.told[: len(told)]  # not before: until then nothing is written
         return frozenset(rewound)
 
     def _take_up(self, partitions: list[TopicPartition], *, out_of_range: bool = False) -> set[TopicPartition]:
@@ -266,8 +278,8 @@ class KafkaChanges:
             self._consumer.pause(*(wanted - paused))
 
     def is_fresh(self) -> bool:
-        """By the heartbeat that the group has confirmed."""
-        return self._pulse.age_s() < _SESSION_S
+        """By the heartbeat that the group has confirmed; not while the loop has yet to hear that shards have gone."""
+        return self._pulse.age_s() < _SESSION_S and not self._notes.takes_away
 
     def close(self) -> None:
         """Leave the group at once, so that the partitions move without waiting for the session time-out."""

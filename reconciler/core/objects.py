@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -35,6 +36,7 @@ __all__ = [
     "Workload",
     "Write",
     "applied_hash",
+    "ref_of",
 ]
 
 
@@ -49,6 +51,11 @@ class ObjectRef(NamedTuple):
     def __str__(self) -> str:
         """`Deployment shop/acme-blue`."""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def ref_of(api_version: str, kind: str, namespace: str, name: str) -> ObjectRef:
+    """A reference that is kept for long: its texts are shared with all others."""
+    return ObjectRef(sys.intern(api_version), sys.intern(kind), sys.intern(namespace), sys.intern(name))
 
 
 def applied_hash(manifest: Mapping[str, Any], ignored: tuple[Location, ...] = ()) -> str:

@@ -6,13 +6,16 @@ manifests.
 
 from __future__ import annotations
 
+import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from reconciler.core.catalog import NodeKey
-from reconciler.core.objects import ObjectRef
+from reconciler.core.objects import ObjectRef, ref_of
 from reconciler.core.variables import NodeRow
 from shared.model.names import (
     ANNOTATION_HUB_ID,
@@ -137,6 +140,31 @@ class ObservedNode:
     """The record of a row that is gone or inactive; a later active row takes it back."""
 
 
+class _Packed(Mapping[str, Any]):
+    """A status as compressed JSON: there is one for each node, and it is looked at in the node's own runs alone."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, status: Mapping[str, Any]) -> None:
+        self._text = zlib.compress(orjson.dumps(status), 1)
+
+    def _open(self) -> dict[str, Any]:
+        opened: dict[str, Any] = orjson.loads(zlib.decompress(self._text))
+        return opened
+
+    def __getitem__(self, key: str) -> Any:
+        return self._open()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._open())
+
+    def __len__(self) -> int:
+        return len(self._open())
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._open().items()
+
+
 def observe_node(raw: Mapping[str, Any]) -> ObservedNode:
     """A live LynqNode as the record that decisions need. Raises InvalidError when its row-version is not a version."""
     metadata = raw["metadata"]
@@ -156,11 +184,14 @@ def observe_node(raw: Mapping[str, Any]) -> ObservedNode:
         source_position=annotations.get(ANNOTATION_SOURCE_POSITION, ""),
         annotations=annotations,
         inventory=tuple(
-            (item["id"], ObjectRef(item["apiVersion"], item["kind"], item.get("namespace", ""), item["name"]))
+            (
+                sys.intern(item["id"]),
+                ref_of(item["apiVersion"], item["kind"], item.get("namespace", ""), item["name"]),
+            )
             for item in spec.get("inventory") or ()
         ),
         hub=labels.get(LABEL_HUB, ""),
-        status=raw.get("status") or {},
+        status=_Packed(raw.get("status") or {}),
         deleting="deletionTimestamp" in metadata,
         delete_requested=LABEL_DELETE_REQUESTED in labels,
     )

@@ -6,6 +6,7 @@ with the same functions. Never: keeps a spec, a Secret's value, or the fields of
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -13,9 +14,9 @@ from reconciler.core.managed import is_label_ours, is_scaled, managed_text, owns
 from reconciler.core.objects import (
     ANNOTATION_LEFT,
     ANNOTATION_TEMPLATE_HASH,
-    ObjectRef,
     ObservedObject,
     Workload,
+    ref_of,
 )
 from reconciler.core.readiness import assess
 from reconciler.core.record import label_value
@@ -45,7 +46,7 @@ def slim(raw: Mapping[str, Any]) -> ObservedObject:
     managed = managed_text(meta)
     hash_is_ours = owns_annotation(managed, ANNOTATION_APPLIED_HASH)
     return ObservedObject(
-        ref=ObjectRef(_text(raw, "apiVersion"), _text(raw, "kind"), _text(meta, "namespace"), _text(meta, "name")),
+        ref=ref_of(_text(raw, "apiVersion"), _text(raw, "kind"), _text(meta, "namespace"), _text(meta, "name")),
         uid=_text(meta, "uid"),
         resource_version=_text(meta, "resourceVersion"),
         generation=_int(meta, "generation"),
@@ -79,7 +80,7 @@ def route_selector(body: Mapping[str, Any]) -> Mapping[str, str] | None:
     if body.get("kind") != "Service" or body.get("apiVersion") != "v1":
         return None
     selector = _map(_map(body, "spec"), "selector")
-    return {str(k): str(v) for k, v in selector.items()} or None
+    return _shared(selector) or None
 
 
 def route_backends(body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -98,7 +99,7 @@ def pod_labels(body: Mapping[str, Any]) -> Mapping[str, str] | None:
     template = _map(body, "spec").get("template")
     if not isinstance(template, Mapping):
         return None
-    return {str(k): str(v) for k, v in _map(_map(template, "metadata"), "labels").items()}
+    return _shared(_map(_map(template, "metadata"), "labels"))
 
 
 def scale_target(body: Mapping[str, Any]) -> tuple[str, str, int] | None:
@@ -164,7 +165,7 @@ def _node(meta: Mapping[str, Any], managed: str) -> tuple[str, str] | None:
     labels = _map(meta, "labels")
     name = _text(labels, LABEL_NODE)
     if name and is_label_ours(meta, managed, LABEL_NODE):
-        return _text(labels, LABEL_NODE_NAMESPACE) or _text(meta, "namespace"), name
+        return sys.intern(_text(labels, LABEL_NODE_NAMESPACE) or _text(meta, "namespace")), sys.intern(name)
     for owner in _maps(meta, "ownerReferences"):
         if owner.get("kind") == "LynqNode" and owner.get("controller") is True:
             return _text(meta, "namespace"), label_value(_text(owner, "name"))
@@ -176,6 +177,11 @@ def _version(annotations: Mapping[str, Any]) -> Version | None:
         return Version.parse(_text(annotations, ANNOTATION_ROW_VERSION))
     except InvalidError:
         return None
+
+
+def _shared(labels: Mapping[str, Any]) -> dict[str, str]:
+    """Texts that many objects have in common are kept once."""
+    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in labels.items()}
 
 
 def _map(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
