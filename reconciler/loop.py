@@ -28,7 +28,7 @@ from shared.clock import Clock
 from shared.errors import InvalidError, LogError
 from shared.model.envelope import Envelope, Op, decode, decode_key, version_header
 from shared.model.hub import Hub
-from shared.model.names import HEADER_BULK, HEADER_VERSION
+from shared.model.names import HEADER_BULK, HEADER_DEAD, HEADER_VERSION
 from shared.model.version import Version
 
 __all__ = ["Loop"]
@@ -43,6 +43,7 @@ _DRAIN_S = 0.8
 _COMMIT_LAST_S = 0.4
 _UNFINISHED_MOST = 5000
 """Records that are read and not done; at this many nothing more is read until half of them are."""
+_REASON_CHARACTERS = 1000
 _CATCH_UP_S = 10.0
 """At most this long do newly assigned partitions wait for the watches; what is unknown then is looked up one by one."""
 
@@ -210,14 +211,15 @@ class Loop:
         if assigned is None or self._holding.keeps(record, view, self._clock.monotonic_s()):
             return
         progress = assigned.progress
-        if record.key is None or record.value is None:
+        reason = record.headers.get(HEADER_DEAD)
+        if record.key is None or (record.value is None and reason is None):
             progress.take(record.offset, 0)
             self._metrics.records.labels("control").inc()
             return
         try:
             version = version_header(record.headers, HEADER_VERSION)
             _, uid = decode_key(record.key)
-            envelope = decode(record.value)
+            envelope = decode(record.value) if record.value is not None else None
         except InvalidError as error:
             log.error("record cannot be read, it is left out", topic=record.partition.topic, offset=record.offset,
                       partition=record.partition.number, error=str(error))  # fmt: skip
@@ -230,11 +232,14 @@ class Loop:
             return
         self._hand_on(record, uid, version, envelope, view)
 
-    def _hand_on(self, record: Record, uid: str, version: Version, envelope: Envelope, view: CatalogView) -> None:
+    def _hand_on(
+        self, record: Record, uid: str, version: Version, envelope: Envelope | None, view: CatalogView
+    ) -> None:
+        """Offer the row to its nodes; without an envelope it could not be published, and the header says why."""
         assigned = self._assigned[record.partition]
         rows: list[tuple[NodeKey, str, RowState]] = []
         for hub in view.topics.get(record.partition.topic, ()):
-            row = self._row_state(hub, version, envelope)
+            row = _dead(record, version) if envelope is None else self._row_state(hub, version, envelope)
             if row is not None:
                 rows += [(NodeKey(*form.key, uid), hub.metadata.name, row) for form in view.forms_of(hub)]
         assigned.progress.take(record.offset, len(rows))
@@ -325,7 +330,14 @@ class Loop:
             assigned.committed = assigned.progress.next_offset
 
 
-def _lane(record: Record, envelope: Envelope) -> Lane:
+def _dead(record: Record, version: Version) -> RowState:
+    reason = record.headers[HEADER_DEAD].decode("utf-8", "replace")[:_REASON_CHARACTERS]
+    return RowState(None, version, "", 0, dead=reason or "without a reason", kept=True)
+
+
+def _lane(record: Record, envelope: Envelope | None) -> Lane:
+    if envelope is None:
+        return Lane.HOT
     if HEADER_BULK in record.headers or envelope.op is Op.READ:
         return Lane.BULK
     return Lane.NEW if envelope.op is Op.CREATE else Lane.HOT

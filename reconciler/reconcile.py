@@ -32,7 +32,7 @@ from reconciler.core.objects import (
 from reconciler.core.rails import hold_back, rail_of, switch_now
 from reconciler.core.record import Inventory, NodeRecord, ObservedNode, label_value
 from reconciler.core.render import CompiledForm, Owner, render_node
-from reconciler.core.status import node_status, row_facts, same_status
+from reconciler.core.status import node_status, row_facts, same_status, with_dead_letter
 from reconciler.core.variables import NodeRow, is_active, node_row_of_annotations, variables_of
 from reconciler.metrics import Metrics
 from reconciler.ports import Partition
@@ -47,7 +47,7 @@ from shared.errors import (
     ObjectNotFound,
 )
 from shared.model.hub import Hub
-from shared.model.names import API_VERSION, shard_label
+from shared.model.names import ANNOTATION_DEAD_LETTER, API_VERSION, shard_label
 from shared.model.version import Version
 
 __all__ = ["Outcome", "Reconciler"]
@@ -93,6 +93,8 @@ class Goal:
     from_log: RowState | None
     unknown: int | None = None
     """The form generation that the LynqNode names, if it is yet to be looked for; nothing else is known then."""
+    dead: str = ""
+    """Why the row's last change could not be published; `row` is the one before it."""
 
     @property
     def wanted(self) -> bool:
@@ -170,12 +172,14 @@ class Reconciler:
         view = self._view.view
         unknown = view.unknown(state.key, node)
         compiled, hub = view.of(state.key, node) or (None, None)
+        own = node_row_of_annotations(state.key.uid, node.annotations) if node and not node.delete_requested else None
         if logged is not None and (node is None or node.row_version is None or logged.version > node.row_version):
-            return Goal(logged.row, logged.version, logged.source_position, compiled, hub, logged, unknown)
+            row, where = own if logged.kept else logged.row, logged.source_position
+            return Goal(row, logged.version, where, compiled, hub, logged, unknown, logged.dead)
         if node is None or node.row_version is None:
             return None
-        row = None if node.delete_requested else node_row_of_annotations(state.key.uid, node.annotations)
-        return Goal(row, node.row_version, node.source_position, compiled, hub, logged, unknown)
+        dead = node.annotations.get(ANNOTATION_DEAD_LETTER, "")
+        return Goal(own, node.row_version, node.source_position, compiled, hub, logged, unknown, dead)
 
     def _desired(self, state: NodeState, goal: Goal) -> Desired:
         if not goal.wanted or goal.row is None or goal.compiled is None or goal.hub is None:
@@ -253,6 +257,7 @@ class Reconciler:
             form_generation=goal.compiled.form.metadata.generation,
             shard=self._shard(state),
             inventory=tuple(kept + current),
+            dead=goal.dead,
         )
         return None if node is not None and _says(node, record) else record
 
@@ -282,7 +287,9 @@ class Reconciler:
             del state.failures[resource_id]  # an older row's, when nothing had to be written to be as wanted again
         known_status = state.node.status if state.node else {}
         facts = row_facts(goal.row.extra if goal.row else None, _changed_at(goal), known_status)
-        status = node_status(desired, step, state.failures, known_status, rfc3339(self._clock.wall_s()), facts)
+        stamp = rfc3339(self._clock.wall_s())
+        status = node_status(desired, step, state.failures, known_status, stamp, facts)
+        status = with_dead_letter(status, goal.dead, known_status, stamp)
         self._count(state, goal, step, status)
         self._tell(state, standing(desired, step, state.failures), status)
         told_at_s = self._write_status(state, status)

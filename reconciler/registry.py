@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.events import Told
@@ -34,6 +34,10 @@ class RowState:
     """Milliseconds since 1970 of the commit, by the database's clock, in whole seconds; 0 when unknown."""
     captured_ms: int = 0
     """Milliseconds since 1970 of the capture, by capture's clock; 0 for a row that was read, not changed."""
+    dead: str = ""
+    """Why the row's last change could not be published: `row` is what is known from before."""
+    kept: bool = False
+    """`row` is not known here: that of the LynqNode stays."""
 
 
 @dataclass(slots=True)
@@ -130,8 +134,11 @@ class Registry:
             state.partition = partition
             replaced: list[tuple[Partition, int]] = []
             if state.row is None or row.version > state.row.version:
+                if row.dead:
+                    row = replace(row, row=state.row.row, kept=state.row.kept) if state.row else row
+                else:
+                    replaced, state.offsets = state.offsets, []
                 state.row = row
-                replaced, state.offsets = state.offsets, []
             state.offsets.append((partition, offset))
             return replaced
 

@@ -18,6 +18,7 @@ from reconciler.core.catalog import NodeKey
 from reconciler.core.objects import ObjectRef, ref_of
 from reconciler.core.variables import NodeRow
 from shared.model.names import (
+    ANNOTATION_DEAD_LETTER,
     ANNOTATION_HUB_ID,
     ANNOTATION_ROW_VERSION,
     ANNOTATION_SOURCE_POSITION,
@@ -68,6 +69,8 @@ class NodeRecord:
     inventory: Inventory = ()
     delete_cause: str = ""
     """Why the node is to go; empty while it is wanted."""
+    dead: str = ""
+    """Why the row's last change could not be published."""
 
     def body(self) -> dict[str, Any]:
         """The object for server-side apply; texts are equal for equal records."""
@@ -90,6 +93,7 @@ class NodeRecord:
                     ANNOTATION_ROW_VERSION: self.version.text(),
                     ANNOTATION_SOURCE_POSITION: self.source_position,
                     **({LABEL_DELETE_REQUESTED: self.delete_cause} if self.delete_cause else {}),
+                    **({ANNOTATION_DEAD_LETTER: self.dead} if self.dead else {}),
                 },
                 "ownerReferences": [
                     {

@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.core.objects import Desired, Failure, ObjectRef, Step, Wait, WaitReason
 
-__all__ = ["inventory_key", "node_status", "row_facts", "same_status"]
+__all__ = ["inventory_key", "node_status", "row_facts", "same_status", "with_dead_letter"]
 
 _FAILED = frozenset((WaitReason.TIMED_OUT, WaitReason.FAILED, WaitReason.CONFLICTED))
 _HELD = frozenset((WaitReason.TRAFFIC_HELD, WaitReason.NO_BACKENDS))
@@ -77,6 +77,19 @@ def row_facts(extra: Mapping[str, str] | None, changed_at: str, previous: Mappin
         "rowChangedAt": changed_at or str(previous.get("rowChangedAt") or ""),
     }
     return {name: text for name, text in facts.items() if text}
+
+
+def with_dead_letter(status: Mapping[str, Any], reason: str, previous: Mapping[str, Any], stamp: str) -> dict[str, Any]:
+    """The status of a node whose row's last change could not be published: Degraded, whatever else it is.
+
+    The same status without a reason.
+    """
+    if not reason:
+        return dict(status)
+    known = {c["type"]: c for c in previous.get("conditions") or ()}.get("Degraded", {})
+    since = known["lastTransitionTime"] if known.get("status") == "True" else stamp
+    dead = {**_condition("Degraded", True, "DeadLetter", reason), "lastTransitionTime": since}
+    return {**status, "conditions": [dead if c["type"] == "Degraded" else c for c in status["conditions"]]}
 
 
 def same_status(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
