@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from deploy.demo.recorder import Change
-from shared.kube import FORMS
+from shared.kube import FORMS, REVISIONS
+from shared.model.names import LABEL_FORM
 from tests.e2e.history import ordered
 from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
 from tests.product import eventually
@@ -168,3 +169,30 @@ class TestBounded:
         stage.await_condition(FORMS, stage.form, "Valid", "True")
         stage.change("newcomer", "active_color = 'green'")
         assert {key: v for key, v in stage.versions(*UIDS).items() if key[0] == "LynqNode"} == before
+
+
+class TestLostGeneration:
+    """Somebody deletes the ControllerRevision that nodes are still rendered from."""
+
+    RESOURCES = resources("v1", max_skew=1)
+
+    def test_its_nodes_take_the_newest_generation(self, stage: Stage) -> None:
+        stage.insert(*UIDS[:3])
+        target = edit(stage, "broken", max_skew=1)
+        eventually(lambda: rollout(stage).get("updatedNodes") == 1, "one node has it", shown=lambda: rollout(stage))
+        waiting = [uid for uid in UIDS[:3] if generation(stage.node(uid)) < target]
+        assert len(waiting) == 2
+        revisions, _ = stage.client.list(REVISIONS, stage.namespace, label_selector=f"{LABEL_FORM}={stage.form}")
+        (old,) = (r["metadata"]["name"] for r in revisions if r["revision"] == generation(stage.node(waiting[0])))
+        stage.client.delete(REVISIONS, stage.namespace, old)
+        eventually(
+            lambda: all(generation(stage.node(uid)) == target for uid in waiting),
+            "the others have it, too",
+            shown=lambda: [generation(stage.node(uid)) for uid in waiting],
+        )
+
+    def test_rows_and_edits_go_on(self, stage: Stage) -> None:
+        target = edit(stage, "v2", max_skew=1)
+        await_phase(stage, "Complete", target)
+        stage.change(UIDS[0], "active_color = 'green'")
+        assert stage.get("Service", f"{UIDS[0]}-front")["metadata"]["labels"]["color"] == "green"
