@@ -59,8 +59,6 @@ _MAX_ROUNDS = 12
 by one and looked for afterwards; more means that somebody else writes as fast as we do."""
 _STATUS_PAUSE_S = 1.0
 _STATUS_RETRY_S = 2.0
-_REVISION_PAUSE_S = 1.0
-"""A node whose form generation is looked for waits for the next view, at most so long until it asks again."""
 _WRITTEN = frozenset((WaitReason.NOT_READY, WaitReason.TIMED_OUT, WaitReason.FAILED))
 """Waits of objects that are as wanted, but not ready."""
 
@@ -137,7 +135,7 @@ class Reconciler:
                 return self._gone(state, None)
             if goal.unknown is not None:
                 self._view.look_for(key, goal.unknown)
-                return Outcome(done=(), again_at_s=self._clock.monotonic_s() + _REVISION_PAUSE_S)
+                return Outcome(done=(), again_at_s=self._clock.monotonic_s() + _STATUS_PAUSE_S)
             if not goal.wanted and state.node is None:
                 return self._gone(state, goal.from_log)
             try:
