@@ -15,6 +15,7 @@ import structlog
 from reconciler.access import Access
 from reconciler.adapters.catalog_watch import CatalogWatch
 from reconciler.adapters.cluster import KubeCluster
+from reconciler.adapters.dead_letters import DeadLetters
 from reconciler.adapters.events import Events
 from reconciler.adapters.full_publish import FullPublish
 from reconciler.adapters.kafka_changes import KafkaChanges
@@ -81,7 +82,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
         reconciler = Reconciler(registry, holder, access, pool, clock, metrics)
         reconciler.tell = events.tell
         workers = Workers(queue, registry, loop, reconciler.reconcile, clock, metrics)
-        loop.drain = workers.drain
+        loop.drain, workers.bury = workers.drain, DeadLetters(kafka, holder).bury
         workers.start(THREADS)
         catalog.start()
         coordinator.start([Rollouts(client, holder, coordinator.fleet, clock, events.tell)])

@@ -18,10 +18,10 @@ from reconciler.loop import Loop
 from reconciler.metrics import Metrics
 from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
-from reconciler.registry import Registry
+from reconciler.registry import NodeState, Registry, RowState
 from reconciler.write import RETRY
 from shared.clock import Clock, Deadline
-from shared.errors import ClusterError, InvalidError, NotOurs, ObjectInvalid
+from shared.errors import ClusterError, InvalidError, LogError, NotOurs, ObjectInvalid, RowplaneError
 
 __all__ = ["Workers"]
 
@@ -50,6 +50,8 @@ class Workers:
         self._metrics = metrics
         self._failures: dict[NodeKey, int] = {}
         self._threads: list[threading.Thread] = []
+        self.bury: Callable[[NodeKey, RowState, str], None] = lambda _key, _row, _reason: None
+        """Stores a row that can never be applied, and why; may raise LogError."""
 
     def start(self, count: int) -> None:
         """Begin with `count` threads."""
@@ -82,6 +84,7 @@ class Workers:
         partition = state.partition
         if not self._loop.is_ready(partition):
             return
+        row = state.row
         state.urgent, state.slow = self._queue.lane(key) is Lane.HOT, self._queue.is_slow(key)
         began_s = perf_counter()
         self._metrics.unapplied.taken(key)
@@ -91,10 +94,7 @@ class Workers:
             result = "partial_failure" if outcome.failed else "success"
             self._after(key, outcome)
         except (ObjectInvalid, InvalidError) as error:
-            log.error("node can not be written, it waits for another row", node=str(key), error=str(error))
-            state = self._registry.state(key)
-            self._loop.done(self._registry.take_offsets(state, state.row))
-            self._metrics.unapplied.gone(key)
+            self._give_up(state, row, error)
         except NotOurs:
             if self._loop.owns(partition):  # the group has not heard of us for a while; it will tell which it is
                 self._queue.offer_at(key, self._clock.monotonic_s() + _NOT_OURS_S)
@@ -116,6 +116,21 @@ class Workers:
             self._registry.forget_node(key)
         elif outcome.again_at_s is not None:
             self._queue.offer_at(key, outcome.again_at_s, Lane.STATUS if outcome.status_only else Lane.EVENT)
+
+    def _give_up(self, state: NodeState, row: RowState | None, error: RowplaneError) -> None:
+        """A LynqNode that the API server will never take: the row is a dead letter, and its record is done."""
+        log.error("node can not be written, it waits for another row", node=str(state.key), error=str(error))
+        try:
+            if row is not None and state.offsets:
+                self.bury(state.key, row, str(error))
+        except LogError as failure:
+            log.warning(
+                "dead letter cannot be stored, the node is tried again", node=str(state.key), error=str(failure)
+            )
+            self._again(state.key)
+            return
+        self._loop.done(self._registry.take_offsets(state, row))
+        self._metrics.unapplied.gone(state.key)
 
     def _again(self, key: NodeKey) -> None:
         failures = self._failures.get(key, 0)

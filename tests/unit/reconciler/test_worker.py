@@ -13,10 +13,10 @@ from reconciler.metrics import Metrics
 from reconciler.ports import Partition, Standing
 from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
-from reconciler.registry import Registry
+from reconciler.registry import Registry, RowState
 from reconciler.worker import Workers
-from shared.errors import ClusterUnreachable, InvalidError, ObjectInvalid
-from tests.builders import KEY, HandClock, node_row_of, row_state
+from shared.errors import ClusterUnreachable, InvalidError, LogUnreachable, ObjectInvalid
+from tests.builders import KEY, HandClock, node_row_of, row_state, version
 from tests.unit.reconciler.rig import BrokerInMemory, ShardsInMemory
 
 SHARD = Partition("rowplane.db.nodes", 3)
@@ -151,6 +151,44 @@ def test_a_node_that_can_never_be_written_does_not_hold_the_log(shop: Shop, erro
     shop.settle()
     state = shop.registry.state(KEY)
     assert shop.registry.take_offsets(state, state.row) == [], "the record was told to be done"
+
+
+def test_a_row_that_can_never_be_written_is_a_dead_letter_before_its_record_is_done(shop: Shop) -> None:
+    letters: list[tuple[NodeKey, str]] = []
+    refusals: list[Exception] = [LogUnreachable("no broker")]
+
+    def bury(key: NodeKey, row: RowState, reason: str) -> None:
+        if refusals:
+            raise refusals.pop()
+        assert row.version == version(100)
+        letters.append((key, reason))
+
+    def refused(_key: NodeKey) -> Outcome:
+        raise ObjectInvalid("name is too long", status=422)
+
+    shop.workers.bury, shop.reconcile = bury, refused
+    shop.offer()
+    shop.settle()
+    assert shop.registry.state(KEY).offsets, "not done before the letter is stored"
+    shop.clock.advance(60.0)
+    shop.settle()
+    assert letters == [(KEY, "name is too long")]
+    assert shop.registry.state(KEY).offsets == []
+    shop.queue.offer(KEY, Lane.HOT)
+    shop.settle()
+    assert len(letters) == 1, "one letter a row"
+
+
+def test_a_row_that_comes_while_another_is_refused_is_not_done(shop: Shop) -> None:
+    def refused(key: NodeKey) -> Outcome:
+        if len(shop.runs) == 1:
+            shop.registry.offer_row(key, row_state(200, node_row_of()), SHARD, 1)
+        raise ObjectInvalid("name is too long", status=422)
+
+    shop.reconcile = refused
+    shop.offer()
+    shop.settle()
+    assert shop.registry.state(KEY).offsets == [(SHARD, 1)]
 
 
 def test_a_node_of_a_partition_that_is_not_ready_is_not_run(shop: Shop) -> None:
