@@ -13,7 +13,9 @@ from reconciler.core.objects import Desired, Failure, ObjectRef, Step, Wait, Wai
 
 __all__ = ["inventory_key", "node_status", "row_facts", "same_status", "with_dead_letter"]
 
-_FAILED = frozenset((WaitReason.TIMED_OUT, WaitReason.FAILED, WaitReason.CONFLICTED))
+_CLAIMED = frozenset((WaitReason.CONFLICTED, WaitReason.FOREIGN))
+"""Somebody else insists on a field, or has the object."""
+_FAILED = frozenset((WaitReason.TIMED_OUT, WaitReason.FAILED)) | _CLAIMED
 _HELD = frozenset((WaitReason.TRAFFIC_HELD, WaitReason.NO_BACKENDS))
 _RAILS = frozenset((WaitReason.PAUSED, WaitReason.DRY_RUN))
 
@@ -38,7 +40,7 @@ def node_status(
     wanted = {o.id for o in desired.objects} | set(desired.failed)
     failed = _failed(desired, step, failures, wanted)
     conflicted = {i: f.text for i, f in failures.items() if f.conflicted and i in wanted}
-    conflicted |= {w.id: w.text for w in step.waits if w.reason is WaitReason.CONFLICTED}
+    conflicted |= {w.id: w.text for w in step.waits if w.reason in _CLAIMED}
     skipped = sorted(w.id for w in step.waits if w.reason is WaitReason.SKIPPED)
     ready = sum(1 for i in step.ready if i in wanted and i not in failed)
     status: dict[str, Any] = {

@@ -260,8 +260,9 @@ class TestPolicies:
         stage.apply_form("first", {"configMaps": [config("claimed", {"by": "first"})]})
         stage.await_settled(UID, form="first")
         stage.apply_form("second", {"configMaps": [config("claimed", {"by": "second"})]})
-        hand.await_(lambda: "belongs to node" in condition(stage, "Ready", "second")[1], "the second says whose it is")
-        assert f"belongs to node {stage.namespace}/{UID}-first" in condition(stage, "Ready", "second")[1]
+        owner = f"belongs to node {stage.namespace}/{UID}-first"
+        hand.await_(lambda: owner in condition(stage, "Conflicted", "second")[1], "the second says whose it is")
+        assert condition(stage, "Ready", "first")[0] == "True"
         assert hand.data("claimed") == {"by": "first"}
         hand.edit("claimed", {"data": {"by": "hand"}})
         hand.await_(lambda: hand.data("claimed") == {"by": "first"}, "the first still takes care of it")

@@ -162,6 +162,13 @@ def test_an_object_of_another_node_is_looked_at_again_after_a_while() -> None:
     observed = having(settled([CONFIG]), CONFIG, node=("shop", "other-app"))
     step = next_step(want(CONFIG), observed, NOW_S)
     assert (reasons(step), step.timer_at_s) == ({"config": WaitReason.FOREIGN}, NOW_S + 10)
+    conditions = {c["type"]: c for c in node_status(want(CONFIG), step, {}, {}, "now")["conditions"]}
+    assert {kind: conditions[kind]["status"] for kind in ("Ready", "Conflicted", "Degraded")} == {
+        "Ready": "False",
+        "Conflicted": "True",
+        "Degraded": "True",
+    }
+    assert "belongs to node shop/other-app" in conditions["Conflicted"]["message"]
 
 
 # -- once -------------------------------------------------------------------------------------------------------------
