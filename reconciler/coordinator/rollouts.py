@@ -22,7 +22,7 @@ from reconciler.core.revision import History, revision_name
 from reconciler.core.rollout import Clocks, Phase, Standing, advance, max_skew
 from reconciler.view import ViewHolder
 from shared.clock import Clock, rfc3339
-from shared.errors import ObjectConflict, ObjectNotFound
+from shared.errors import ClusterError, ObjectConflict, ObjectNotFound
 from shared.kube import FORMS, NODES, REVISIONS, KubeClient
 from shared.model.form import Form, RolloutStatus
 from shared.model.names import API_VERSION, COORDINATOR_MANAGER
@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 _STATUS_PAUSE_S: Final = 1.0
 _SLOTS_PAUSE_S: Final = 0.05
 """A form whose nodes follow an edit is looked at so often, others once a second: a look costs by the node."""
+_RETRY_S: Final = 2.0
 _REASONS: Final = {Phase.FAILED: "RolloutFailed", Phase.COMPLETE: "RolloutComplete"}
 _CONFLICT_PAUSE_S: Final = 0.2
 _REVISION_KEPT_S: Final = 60.0
@@ -89,7 +90,11 @@ class Rollouts:
             if form is not None:
                 state = self._states.setdefault(key, _FormState())
                 rail = rail_of(view.catalog.hubs.get(form.hub_key), form, {})
-                state.due_s = self._advance(form, history, state, rail)
+                try:
+                    state.due_s = self._advance(form, history, state, rail)
+                except ClusterError as error:  # it is not to keep the other forms from their turn
+                    log.warning("form cannot be looked after, trying again", form="/".join(key), error=str(error))
+                    state.due_s = now_s + _RETRY_S
         timers = [state.due_s for state in self._states.values() if state.due_s is not None]
         return min(timers, default=None)
 
@@ -163,7 +168,7 @@ class Rollouts:
         self._tell(subject, Event(reason, rollout.message or "", warning=is_failed))
 
     def _prune(self, form: Form, history: History, nodes: Mapping[str, FleetNode], state: _FormState) -> float | None:
-        """Remove generations that no node has named for a while; when the next one is due. Raises ClusterError."""
+        """Remove generations that no node has named for a while; when the next one is due."""
         now_s = self._clock.monotonic_s()
         named = {history.current, *(node.generation for node in nodes.values())}
         unnamed = history.digests.keys() - named
@@ -173,6 +178,10 @@ class Rollouts:
                 try:
                     self._client.delete(REVISIONS, form.metadata.namespace, revision_name(form, number))
                 except ObjectNotFound:
+                    continue
+                except ClusterError as error:
+                    log.warning("form revision cannot be removed", form="/".join(form.key), error=str(error))
+                    state.unnamed_since_s[number] = now_s
                     continue
                 log.info("form revision removed, no node names it", form="/".join(form.key), generation=number)
                 del state.unnamed_since_s[number]

@@ -64,7 +64,7 @@ def fleet_node(raw: Mapping[str, Any]) -> FleetNode:
         resource_version=metadata.get("resourceVersion", ""),
         hub=labels.get(LABEL_HUB, ""),
         form=spec.get("templateRef", ""),
-        generation=int(generation) if generation.isdigit() else 0,
+        generation=int(generation) if generation.isdecimal() else 0,
         told=int(status.get("templateGeneration") or 0),
         ready=ready,
         ready_resources=int(status.get("readyResources") or 0),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from reconciler.coordinator.driver import Changed
 from reconciler.coordinator.fleet import Fleet
 from reconciler.coordinator.rollouts import Rollouts
@@ -11,6 +13,7 @@ from reconciler.core.events import Event, Subject
 from reconciler.core.objects import ObjectRef
 from reconciler.core.revision import revision_name, revision_object
 from reconciler.view import ViewHolder
+from shared.errors import ClusterRefused
 from shared.kube_watch import EventType
 from shared.model.api import parse_object
 from shared.model.form import Form
@@ -128,6 +131,16 @@ def test_counters_are_written_once_a_second_and_slots_at_once() -> None:
     assert world.form().status.ready_nodes == 2
 
 
+def test_a_form_that_cannot_be_written_is_tried_again_and_keeps_no_other_from_its_turn() -> None:
+    world = World("a")
+    world.api.refusals[FORM] = ClusterRefused("PATCH lynqforms/status: forbidden", status=403)
+    assert world.look() == 2.0
+    assert world.rollout() == {}
+    world.api.refusals.clear()
+    world.look(after_s=2.0)
+    assert world.rollout()["updating"] == ["a"]
+
+
 def test_a_form_is_looked_at_once_a_second_and_oftener_while_nodes_wait_for_slots() -> None:
     world = World("a")
     world.look()
@@ -198,3 +211,16 @@ def test_a_generation_that_no_node_names_is_removed_after_a_minute() -> None:
     world.see()
     world.look()
     assert ref not in world.api.objects
+
+
+def test_without_the_right_to_remove_generations_everything_else_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> dict[str, Any]:
+        raise ClusterRefused("DELETE controllerrevisions: forbidden", status=403)
+
+    world = World()
+    monkeypatch.setattr(world.api, "delete", refuse)
+    world.look()
+    world.see()
+    world.node("a", 2)
+    assert world.look(after_s=61.0) is not None
+    assert world.form().status.total_nodes == 1
