@@ -20,6 +20,7 @@ from reconciler.adapters.events import Events
 from reconciler.adapters.full_publish import FullPublish
 from reconciler.adapters.kafka_changes import KafkaChanges
 from reconciler.adapters.watches import Watches
+from reconciler.coordinator.deletions import Deletions
 from reconciler.coordinator.driver import Coordinator, coordinator_place
 from reconciler.coordinator.rollouts import Rollouts
 from reconciler.loop import Loop
@@ -85,7 +86,8 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
         loop.drain, workers.bury = workers.drain, DeadLetters(kafka, holder).bury
         workers.start(THREADS)
         catalog.start()
-        coordinator.start([Rollouts(client, holder, coordinator.fleet, clock, events.tell)])
+        duties = [duty(client, holder, coordinator.fleet, clock, events.tell) for duty in (Rollouts, Deletions)]
+        coordinator.start(duties)
         log.info("reconciler starts", api_server=client.server, kafka=list(kafka.bootstrap_servers))
         try:
             _consume(kafka, loop, stop)

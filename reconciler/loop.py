@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import structlog
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.goal import RowState
 from reconciler.core.offsets import commit_text
 from reconciler.core.progress import PartitionProgress
 from reconciler.core.rails import rail_of
@@ -22,7 +23,7 @@ from reconciler.holding import Holding
 from reconciler.metrics import Metrics
 from reconciler.ports import Changes, Partition, Record, Shards, Standing
 from reconciler.queue import Lane, NodeQueue
-from reconciler.registry import Registry, RowState
+from reconciler.registry import Registry
 from reconciler.view import CatalogView
 from shared.clock import Clock
 from shared.errors import InvalidError, LogError
@@ -355,6 +356,7 @@ def _essence(view: CatalogView, key: NodeKey, node: ObservedNode | None) -> obje
         found[0].form.metadata.uid,
         found[0].form.metadata.generation,
         found[1].metadata.uid,
+        found[1].metadata.deletion_timestamp,
         found[1].spec,
         found[0].types,
         rail_of(found[1], view.catalog.forms.get(key[:2]), {}),

@@ -16,8 +16,10 @@ import structlog
 
 from reconciler.access import Access
 from reconciler.core.catalog import NodeKey
+from reconciler.core.deletion import Cause, guard, is_approved
 from reconciler.core.drift import untouched
 from reconciler.core.events import Event, Subject, Told, news, standing
+from reconciler.core.goal import Goal, RowState, in_words_of_the_node
 from reconciler.core.graph import order
 from reconciler.core.next import next_step
 from reconciler.core.objects import (
@@ -30,13 +32,13 @@ from reconciler.core.objects import (
     Write,
 )
 from reconciler.core.rails import hold_back, rail_of, switch_now
-from reconciler.core.record import Inventory, NodeRecord, ObservedNode, label_value
-from reconciler.core.render import CompiledForm, Owner, render_node
+from reconciler.core.record import Inventory, NodeRecord, label_value, says
+from reconciler.core.render import Owner, render_node
 from reconciler.core.status import node_status, row_facts, same_status, with_dead_letter
-from reconciler.core.variables import NodeRow, is_active, node_row_of_annotations, variables_of
+from reconciler.core.variables import node_row_of_annotations, variables_of
 from reconciler.metrics import Metrics
 from reconciler.ports import Partition
-from reconciler.registry import NodeState, Registry, RowState
+from reconciler.registry import NodeState, Registry
 from reconciler.sources import SystemSources
 from reconciler.view import ViewHolder
 from reconciler.write import Writer
@@ -46,9 +48,12 @@ from shared.errors import (
     ObjectConflict,
     ObjectNotFound,
 )
-from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_DEAD_LETTER, API_VERSION, shard_label
-from shared.model.version import Version
+from shared.model.names import (
+    ANNOTATION_APPROVED,
+    ANNOTATION_DEAD_LETTER,
+    API_VERSION,
+    shard_label,
+)
 
 __all__ = ["Outcome", "Reconciler"]
 
@@ -77,27 +82,6 @@ class Outcome:
     """A resource of the node has failed."""
     status_only: bool = False
     """The next run is for nothing but a status that was held back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """Row, form and hub of a node at one moment; `wanted` is whether it is to exist."""
-
-    row: NodeRow | None
-    version: Version
-    source_position: str
-    compiled: CompiledForm | None
-    hub: Hub | None
-    from_log: RowState | None
-    unknown: int | None = None
-    """The form generation that the LynqNode names, if it is yet to be looked for; nothing else is known then."""
-    dead: str = ""
-    """Why the row's last change could not be published; `row` is the one before it."""
-
-    @property
-    def wanted(self) -> bool:
-        """An active row with form and hub."""
-        return self.row is not None and self.compiled is not None and is_active(self.row.activate)
 
 
 class Reconciler:
@@ -142,11 +126,11 @@ class Reconciler:
                 desired = self._desired(state, goal)
                 now_s = self._clock.monotonic_s()
                 observed = self._observed(state, desired)
-                _refuse_outrun(goal, observed)
+                goal.refuse_outrun(observed)
                 step = next_step(desired, observed, now_s)
                 step = self._held_back(state, goal, step)
                 state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
-                if not goal.wanted and step.done and not step.writes:
+                if step.done and not step.writes and self._may_go(state, goal):
                     self._delete_node(state)
                     continue
                 if not self._writer.execute(state, self._record(state, goal, desired, step), step, goal.version):
@@ -169,24 +153,29 @@ class Reconciler:
         logged, node = state.row, state.node
         view = self._view.view
         unknown = view.unknown(state.key, node)
-        compiled, hub = view.of(state.key, node) or (None, None)
-        own = node_row_of_annotations(state.key.uid, node.annotations) if node and not node.delete_requested else None
+        compiled, _ = view.of(state.key, node) or (None, None)
+        hub = view.hub_of(state.key, node)
+        is_deleted = node is not None and node.delete_cause is Cause.ROW_DELETED
+        own = node_row_of_annotations(state.key.uid, node.annotations) if node and not is_deleted else None
         if logged is not None and (node is None or node.row_version is None or logged.version > node.row_version):
             row, where = own if logged.kept else logged.row, logged.source_position
             return Goal(row, logged.version, where, compiled, hub, logged, unknown, logged.dead)
         if node is None or node.row_version is None:
             return None
+        if node.deleting and logged is None and own is not None:  # it is made again from this row
+            state.row = logged = RowState(own, node.row_version, node.source_position, 0)
         dead = node.annotations.get(ANNOTATION_DEAD_LETTER, "")
         return Goal(own, node.row_version, node.source_position, compiled, hub, logged, unknown, dead)
 
     def _desired(self, state: NodeState, goal: Goal) -> Desired:
-        if not goal.wanted or goal.row is None or goal.compiled is None or goal.hub is None:
+        is_leaving = state.node is not None and state.node.deleting
+        if not goal.wanted or is_leaving or goal.row is None or goal.compiled is None or goal.hub is None:
             return Desired(row_version=goal.version, objects=())
         owner = Owner(state.key, state.node.uid if state.node else "", self._shard(state))
         variables = variables_of(goal.row, goal.hub.metadata.name, state.key.form)
         with self._metrics.rendering():
             desired = render_node(goal.compiled, owner, variables, goal.version, self._sources)
-        return _in_words_of_the_node(desired, goal.compiled, state.key.uid)
+        return in_words_of_the_node(desired, goal.compiled, state.key.uid)
 
     def _observed(self, state: NodeState, desired: Desired) -> Observed:
         inventory: Inventory = state.node.inventory if state.node else ()
@@ -218,10 +207,21 @@ class Reconciler:
         )
 
     def _held_back(self, state: NodeState, goal: Goal, step: Step) -> Step:
-        """The step, without its writes if a person has paused hub, form or node, or tries the form dry."""
-        form = self._view.view.catalog.forms.get(state.key[:2])
-        rail = rail_of(goal.hub, form, state.node.annotations if state.node else {})
+        """The step, without its deletions unless they are approved; without any write if a person holds them."""
+        form, node = self._view.view.catalog.forms.get(state.key[:2]), state.node
+        if node is not None and node.deleting:
+            return step  # by a person, or approved before
+        annotations = node.annotations if node else {}
+        step = guard(step, annotations, goal.asked(step))
+        rail = rail_of(goal.hub, form, annotations)
         return hold_back(step, rail) if rail else step
+
+    def _may_go(self, state: NodeState, goal: Goal) -> bool:
+        """Whether the LynqNode, which has no objects any more, is to be deleted itself."""
+        node = state.node
+        if node is None:
+            return False
+        return node.deleting or (not goal.wanted and is_approved(node.annotations, goal.request))
 
     def _record(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> NodeRecord | None:
         """What the LynqNode is to say, or None when it says so already.
@@ -229,7 +229,7 @@ class Reconciler:
         Its inventory names what was applied or is on its way; what still waits was never there.
         """
         node = state.node
-        if goal.compiled is None or goal.hub is None:
+        if node is None and (goal.compiled is None or goal.hub is None):
             return None
         row = goal.row
         if row is None:
@@ -248,16 +248,18 @@ class Reconciler:
             key=state.key,
             row=row,
             version=goal.version,
-            delete_cause="" if goal.wanted else ("row deleted" if goal.row is None else "row inactive"),
+            delete_cause=goal.cause,
+            removal=goal.asked(step) if goal.wanted and step.outgoing and not (node and node.deleting) else "",
             source_position=goal.source_position,
-            hub=goal.hub.metadata.name,
-            hub_uid=goal.hub.metadata.uid,
-            form_generation=goal.compiled.form.metadata.generation,
+            hub=goal.hub.metadata.name if goal.hub else (node.hub if node else ""),
+            form_generation=goal.generation(node),
             shard=self._shard(state),
             inventory=tuple(kept + current),
             dead=goal.dead,
         )
-        return None if node is not None and _says(node, record) else record
+        if node is not None and not record.delete_cause and not record.removal:
+            record = replace(record, voids_approval=bool(node.annotations.get(ANNOTATION_APPROVED)))
+        return None if node is not None and says(node, record) else record
 
     def _shard(self, state: NodeState) -> str:
         if state.partition is not None:
@@ -284,7 +286,8 @@ class Reconciler:
         for resource_id in [i for i in state.failures if i not in known or i in written]:
             del state.failures[resource_id]  # an older row's, when nothing had to be written to be as wanted again
         known_status = state.node.status if state.node else {}
-        facts = row_facts(goal.row.extra if goal.row else None, _changed_at(goal), known_status)
+        changed_at = rfc3339(goal.changed_ms / 1000) if goal.changed_ms else ""
+        facts = row_facts(goal.row.extra if goal.row else None, changed_at, known_status)
         stamp = rfc3339(self._clock.wall_s())
         status = node_status(desired, step, state.failures, known_status, stamp, facts)
         status = with_dead_letter(status, goal.dead, known_status, stamp)
@@ -353,47 +356,3 @@ class Reconciler:
         done = self._registry.take_offsets(state, upto)
         self._metrics.node_gone(state.key)
         return Outcome(done=done, again_at_s=None, gone=True)
-
-
-def _in_words_of_the_node(desired: Desired, compiled: CompiledForm, uid: str) -> Desired:
-    """Reasons as a LynqNode tells them: its status names the id, and what is the row's fault names the row."""
-    if not desired.failed:
-        return desired
-    row = f" (row {uid if uid.isprintable() else repr(uid)})"
-    failed = {
-        name: text.removeprefix(f"resource {name}: ") + ("" if name in compiled.failed else row)
-        for name, text in desired.failed.items()
-    }
-    return replace(desired, failed=failed)
-
-
-def _changed_at(goal: Goal) -> str:
-    """When the row was changed, RFC 3339; empty unless the log has told so: a row that was read again is no change."""
-    told = goal.from_log
-    if told is None or told.version != goal.version or not told.captured_ms:
-        return ""
-    return rfc3339(told.captured_ms / 1000)
-
-
-def _says(node: ObservedNode, record: NodeRecord) -> bool:
-    """Whether the live LynqNode holds the record already."""
-    annotations = record.body()["metadata"]["annotations"]
-    return (
-        node.inventory == record.inventory
-        and node.shard == record.shard
-        and node.delete_requested == bool(record.delete_cause)
-        and all(node.annotations.get(k) == v for k, v in annotations.items())
-    )
-
-
-def _refuse_outrun(goal: Goal, observed: Observed) -> None:
-    """Raise ObjectConflict when an object of the node shows a newer row than the goal: a successor was here.
-
-    The fence alone would let a write pass: the watch has brought the successor's objects before the LynqNode or the
-    loss of the partition was heard of, so the write would be computed from the newest objects and an older row.
-    """
-    for seen in observed.objects.values():
-        if not isinstance(seen, ObservedObject) or seen.node != observed.node or seen.row_version is None:
-            continue
-        if seen.row_version > goal.version:
-            raise ObjectConflict(f"{seen.ref} shows a newer row than {goal.version.text()}", status=409)

@@ -12,32 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.events import Told
+from reconciler.core.goal import RowState
 from reconciler.core.objects import Absent, Failure, ObjectRef, ObservedObject, Repair
 from reconciler.core.record import ObservedNode
-from reconciler.core.variables import NodeRow
 from reconciler.ports import Partition
-from shared.model.version import Version
 
-__all__ = ["NodeState", "Registry", "RowState"]
-
-
-@dataclass(frozen=True, slots=True)
-class RowState:
-    """A row as of one version."""
-
-    row: NodeRow | None
-    """None: the row was deleted."""
-    version: Version
-    source_position: str
-    """GTID or file:offset, for people."""
-    commit_ms: int
-    """Milliseconds since 1970 of the commit, by the database's clock, in whole seconds; 0 when unknown."""
-    captured_ms: int = 0
-    """Milliseconds since 1970 of the capture, by capture's clock; 0 for a row that was read, not changed."""
-    dead: str = ""
-    """Why the row's last change could not be published: `row` is what is known from before."""
-    kept: bool = False
-    """`row` is not known here: that of the LynqNode stays."""
+__all__ = ["NodeState", "Registry"]
 
 
 @dataclass(slots=True)

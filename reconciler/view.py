@@ -48,6 +48,12 @@ class CatalogView:
         compiled = self._compiled(key, node) if found else None
         return (compiled, found[1]) if compiled and found else None
 
+    def hub_of(self, key: NodeKey, node: ObservedNode | None) -> Hub | None:
+        """The node's hub: that of its form, or, without one, the hub that the LynqNode names."""
+        form = self.catalog.forms.get((key.namespace, key.form))
+        name = form.spec.hub_id if form else (node.hub if node else "")
+        return self.catalog.hubs.get((key.namespace, name))
+
     def unknown(self, key: NodeKey, node: ObservedNode | None) -> int | None:
         """The generation that the node names, if it is yet to be looked for; None when there is nothing to look for."""
         is_unknown = self.catalog.form_and_hub(key) is not None and self._given(key, node) is None

@@ -14,12 +14,12 @@ from typing import Any, Final
 import yaml
 
 from reconciler.core.catalog import Catalog, NodeKey
+from reconciler.core.goal import RowState
 from reconciler.core.render import CompiledForm, compile_form
 from reconciler.core.revision import History, newest, revision_of
 from reconciler.core.schema import Schemas
 from reconciler.core.variables import NodeRow
 from reconciler.ports import Partition, Record
-from reconciler.registry import RowState
 from reconciler.schemas import bundled
 from reconciler.view import CatalogView
 from shared.kube import KubeClient, ResourceType

@@ -14,7 +14,7 @@ from reconciler.core.record import NodeRecord, ObservedNode, observe_node
 from reconciler.core.slim import slim
 from shared.errors import ObjectNotFound
 from shared.kube import NODES, KubeClient, ResourceType
-from shared.model.names import API_VERSION, FIELD_MANAGER
+from shared.model.names import API_VERSION, FIELD_MANAGER, NODE_FINALIZER
 from shared.model.version import Version
 
 __all__ = ["KubeCluster"]
@@ -78,11 +78,19 @@ class KubeCluster:
         return observe_node(self._client.apply(NODES, body, manager=FIELD_MANAGER, force=True, subresource="status"))
 
     def delete_node(self, node: ObservedNode) -> None:
-        """Delete a LynqNode; its children are gone by then or follow by their ownerReferences."""
+        """Delete a LynqNode and take our finalizer off; its children are gone by then."""
         try:
-            self._client.delete(
-                NODES, node.key.namespace, node.name, uid=node.uid, resource_version=node.resource_version
-            )
+            if not node.deleting:
+                answer = self._client.delete(
+                    NODES, node.key.namespace, node.name, uid=node.uid, resource_version=node.resource_version
+                )
+                if "spec" not in answer:  # it had no finalizer
+                    return
+                node = observe_node(answer)
+            if NODE_FINALIZER in node.finalizers:
+                metadata: dict[str, Any] = {"finalizers": [f for f in node.finalizers if f != NODE_FINALIZER]}
+                _fence(metadata, node)
+                self._client.merge_patch(NODES, node.key.namespace, node.name, {"metadata": metadata})
         except ObjectNotFound:
             return
 

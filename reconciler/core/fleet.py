@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.core.deletion import approval_key
 from reconciler.core.rails import is_paused
 from shared.model.names import (
     ANNOTATION_APPROVED,
@@ -28,6 +29,8 @@ class FleetNode:
 
     namespace: str
     name: str
+    uid: str
+    """The row's."""
     resource_version: str
     hub: str
     form: str
@@ -44,7 +47,9 @@ class FleetNode:
     deleting: bool
     paused: bool
     approved: str
-    """What a person wrote into `lynq.sh/approved`."""
+    """What somebody wrote into `lynq.sh/approved`."""
+    asked: str
+    """What the approval of its present request has to say; empty when it asks for nothing."""
 
     @property
     def leaving(self) -> bool:
@@ -61,6 +66,7 @@ def fleet_node(raw: Mapping[str, Any]) -> FleetNode:
     return FleetNode(
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
+        uid=spec.get("uid", ""),
         resource_version=metadata.get("resourceVersion", ""),
         hub=labels.get(LABEL_HUB, ""),
         form=spec.get("templateRef", ""),
@@ -74,4 +80,5 @@ def fleet_node(raw: Mapping[str, Any]) -> FleetNode:
         deleting="deletionTimestamp" in metadata,
         paused=is_paused(annotations),
         approved=annotations.get(ANNOTATION_APPROVED, ""),
+        asked=approval_key(annotations),
     )

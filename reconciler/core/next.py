@@ -141,6 +141,7 @@ class _Run:
         self._ready: list[str] = []
         self._held: list[ObjectRef] = []
         self._retained: list[ObjectRef] = []
+        self._outgoing: list[ObjectRef] = []
         self._timers: list[float] = []
         self._in_place = not desired.failed
         """Everything wanted is written and has been ready since, or has had its time."""
@@ -276,7 +277,9 @@ class _Run:
             kept.add(ref)
             if live.retain or live.node is None or self._is_foreign(live):
                 self._retained.append(ref)
-            elif behind:
+                continue
+            self._outgoing.append(ref)
+            if behind:
                 self._waits.append(Wait(name, WaitReason.CLEANUP, f"{ref} is deleted after {behind}"))
             else:
                 self._delete(name, live)
@@ -306,6 +309,7 @@ class _Run:
             ready=tuple(self._ready),
             done=done,
             held=tuple(self._held),
+            outgoing=tuple(self._outgoing),
             retained=tuple(self._retained),
         )
 

@@ -298,6 +298,7 @@ class WaitReason(StrEnum):
     FOREIGN = "Foreign"
     CONFLICTED = "Conflicted"
     CLEANUP = "Cleanup"
+    UNAPPROVED = "AwaitsApproval"
     PAUSED = "Paused"
     DRY_RUN = "DryRun"
 
@@ -325,6 +326,8 @@ class Step:
     """Nothing to write, nothing held back: the row is applied completely (readiness may still be outstanding)."""
     held: tuple[ObjectRef, ...] = ()
     """Routes whose move the gate holds; the caller keeps since when (`Observed.held_since_s`)."""
+    outgoing: tuple[ObjectRef, ...] = ()
+    """Objects no longer rendered that are to be deleted, now or later."""
     retained: tuple[ObjectRef, ...] = ()
     """Objects no longer rendered that are left in place: deletion policy Retain, or not tracked by this node."""
 

@@ -15,11 +15,14 @@ from typing import Any
 import orjson
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.deletion import Cause, cause_of
 from reconciler.core.objects import ObjectRef, ref_of
 from reconciler.core.variables import NodeRow
 from shared.model.names import (
+    ANNOTATION_APPROVED,
     ANNOTATION_DEAD_LETTER,
     ANNOTATION_HUB_ID,
+    ANNOTATION_REMOVAL_REQUESTED,
     ANNOTATION_ROW_VERSION,
     ANNOTATION_SOURCE_POSITION,
     ANNOTATION_TEMPLATE_GENERATION,
@@ -30,10 +33,11 @@ from shared.model.names import (
     LABEL_NODE_NAMESPACE,
     LABEL_SHARD,
     LABEL_UID,
+    NODE_FINALIZER,
 )
 from shared.model.version import Version
 
-__all__ = ["Inventory", "NodeRecord", "ObservedNode", "label_value", "observe_node", "tracking_labels"]
+__all__ = ["Inventory", "NodeRecord", "ObservedNode", "label_value", "observe_node", "says", "tracking_labels"]
 
 Inventory = tuple[tuple[str, ObjectRef], ...]
 _LABEL_MAX = 63
@@ -63,7 +67,6 @@ class NodeRecord:
     source_position: str
     """`gtid file:offset` of the change, for people."""
     hub: str
-    hub_uid: str
     form_generation: int
     shard: str
     inventory: Inventory = ()
@@ -71,9 +74,16 @@ class NodeRecord:
     """Why the node is to go; empty while it is wanted."""
     dead: str = ""
     """Why the row's last change could not be published."""
+    removal: str = ""
+    """What the approval of the removal of objects has to say; empty when none is to go."""
+    voids_approval: bool = False
+    """An approval stands that nothing asks for any more: the next request is another one."""
 
     def body(self) -> dict[str, Any]:
-        """The object for server-side apply; texts are equal for equal records."""
+        """The object for server-side apply; texts are equal for equal records.
+
+        It names no owner: the garbage collector would delete it with its hub, past any approval.
+        """
         return {
             "apiVersion": API_VERSION,
             "kind": "LynqNode",
@@ -94,17 +104,10 @@ class NodeRecord:
                     ANNOTATION_SOURCE_POSITION: self.source_position,
                     **({LABEL_DELETE_REQUESTED: self.delete_cause} if self.delete_cause else {}),
                     **({ANNOTATION_DEAD_LETTER: self.dead} if self.dead else {}),
+                    **({ANNOTATION_REMOVAL_REQUESTED: self.removal} if self.removal else {}),
+                    **({ANNOTATION_APPROVED: ""} if self.voids_approval else {}),
                 },
-                "ownerReferences": [
-                    {
-                        "apiVersion": API_VERSION,
-                        "kind": "LynqHub",
-                        "name": self.hub,
-                        "uid": self.hub_uid,
-                        "controller": True,
-                        "blockOwnerDeletion": True,
-                    }
-                ],
+                "finalizers": [NODE_FINALIZER],
             },
             "spec": {
                 "uid": self.row.uid,
@@ -139,9 +142,15 @@ class ObservedNode:
     inventory: Inventory
     hub: str
     status: Mapping[str, Any] = field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
     deleting: bool = False
     delete_requested: bool = False
-    """The record of a row that is gone or inactive; a later active row takes it back."""
+    """The record of a node that is to go; a later active row, a form or a hub that is back, take it back."""
+
+    @property
+    def delete_cause(self) -> Cause:
+        """Why it is to go."""
+        return cause_of(self.annotations.get(LABEL_DELETE_REQUESTED, "")) if self.delete_requested else Cause.NONE
 
 
 class _Packed(Mapping[str, Any]):
@@ -196,6 +205,20 @@ def observe_node(raw: Mapping[str, Any]) -> ObservedNode:
         ),
         hub=labels.get(LABEL_HUB, ""),
         status=_Packed(raw.get("status") or {}),
+        finalizers=tuple(metadata.get("finalizers") or ()),
         deleting="deletionTimestamp" in metadata,
         delete_requested=LABEL_DELETE_REQUESTED in labels,
+    )
+
+
+def says(node: ObservedNode, record: NodeRecord) -> bool:
+    """Whether the live LynqNode holds the record already."""
+    annotations = record.body()["metadata"]["annotations"]
+    return (
+        node.inventory == record.inventory
+        and node.shard == record.shard
+        and node.delete_requested == bool(record.delete_cause)
+        and (ANNOTATION_REMOVAL_REQUESTED in node.annotations) == bool(record.removal)
+        and (node.deleting or NODE_FINALIZER in node.finalizers)
+        and all(node.annotations.get(k) == v for k, v in annotations.items())
     )

@@ -17,7 +17,7 @@ _CLAIMED = frozenset((WaitReason.CONFLICTED, WaitReason.FOREIGN))
 """Somebody else insists on a field, or has the object."""
 _FAILED = frozenset((WaitReason.TIMED_OUT, WaitReason.FAILED)) | _CLAIMED
 _HELD = frozenset((WaitReason.TRAFFIC_HELD, WaitReason.NO_BACKENDS))
-_RAILS = frozenset((WaitReason.PAUSED, WaitReason.DRY_RUN))
+_RAILS = frozenset((WaitReason.PAUSED, WaitReason.DRY_RUN, WaitReason.UNAPPROVED))
 
 
 def inventory_key(resource_id: str, ref: ObjectRef) -> str:
@@ -114,7 +114,7 @@ def _failed(desired: Desired, step: Step, failures: Mapping[str, Failure], wante
 def _conditions(
     wanted: set[str], ready: int, failed: Mapping[str, str], conflicted: Mapping[str, str], waits: tuple[Wait, ...]
 ) -> list[dict[str, str]]:
-    all_ready = ready == len(wanted) and not failed
+    all_ready = ready == len(wanted) and not failed and bool(wanted or not waits)
     waiting = _texts({w.id: w.text for w in waits if w.reason is not WaitReason.SKIPPED})
     held = [w for w in waits if w.reason in _HELD]
     if failed and conflicted:

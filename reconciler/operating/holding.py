@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from reconciler.authoring.output import count, out
+from reconciler.core.deletion import approval_key
 from reconciler.operating.fleet import Fleet, Raw, annotations_of, condition_of, name_of
 from shared.errors import UsageError
 from shared.kube import FORMS, HUBS, NODES, ResourceType
@@ -19,7 +20,6 @@ from shared.model.names import (
     ANNOTATION_PAUSED,
     ANNOTATION_ROW_VERSION,
     ANNOTATION_SWITCH_NOW,
-    LABEL_DELETE_REQUESTED,
     LABEL_HUB,
 )
 
@@ -78,7 +78,7 @@ def approve(target: str, namespace: str) -> None:
     held = [raw] if kind is NODES else [node for node in fleet.nodes() if _is_below(kind, raw, node)]
     held = [node for node in held if _is_held(node)]
     for node in held:
-        fleet.annotate(NODES, node, {ANNOTATION_APPROVED: annotations_of(node).get(ANNOTATION_ROW_VERSION, "")})
+        fleet.annotate(NODES, node, {ANNOTATION_APPROVED: approval_key(annotations_of(node))})
     rollout = ((raw.get("status") or {}).get("rollout") or {}).get("phase") if kind is FORMS else None
     if rollout == "Failed":
         fleet.annotate(FORMS, raw, {ANNOTATION_APPROVED: str(raw["metadata"]["generation"])})
@@ -101,8 +101,8 @@ def _is_below(kind: ResourceType, raw: Raw, node: Raw) -> bool:
 
 def _is_held(node: Raw) -> bool:
     """Whether the node, or some of its objects, is to go and not approved."""
-    leaves = LABEL_DELETE_REQUESTED in (node["metadata"].get("labels") or {})
-    return leaves or condition_of(node, "DeletionHeld").get("status") == "True"
+    key = approval_key(annotations_of(node))
+    return bool(key) and annotations_of(node).get(ANNOTATION_APPROVED) != key
 
 
 def switch_now(name: str, form: str, namespace: str) -> None:

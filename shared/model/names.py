@@ -18,6 +18,8 @@ HANDOVER_MANAGER: Final = "rowplane-handover"
 """Owns ignored fields that nobody else does, with the value that they had."""
 CAPTURE_MANAGER: Final = "rowplane-cdc"
 COORDINATOR_MANAGER: Final = "rowplane-coordinator"
+DELETION_MANAGER: Final = "rowplane-deletions"
+"""Of approvals and of the condition DeletionHeld."""
 VALIDATION_MANAGER: Final = "rowplane-validation"
 """Tells whether a form can be used; every reconciler does, in the same words."""
 
@@ -34,6 +36,7 @@ ANNOTATION_TEMPLATE_GENERATION: Final = "lynq.sh/template-generation"
 ANNOTATION_DELETION_POLICY: Final = "lynq.sh/deletion-policy"
 ANNOTATION_APPLIED_HASH: Final = "lynq.sh/applied-hash"
 ANNOTATION_ONCE: Final = "lynq.sh/created-once"
+HUB_FINALIZER: Final = "lynq.sh/hub-finalizer"
 NODE_FINALIZER: Final = "lynqnode.operator.lynq.sh/finalizer"
 
 # Labels and annotations of rowplane.

@@ -95,7 +95,6 @@ class Shop:
             version=version,
             source_position="",
             hub=hub.metadata.name,
-            hub_uid=hub.metadata.uid,
             form_generation=1,
             shard=SHARD,
             inventory=tuple((item.id, item.ref) for item in refs),

@@ -227,11 +227,11 @@ def test_the_adapter_fences_the_lynqnode_and_its_status(place: Place) -> None:
     cluster = KubeCluster(place.client)
     hub = example_document("hub")
     hub["metadata"]["namespace"] = place.namespace
-    hub_uid = place.client.create(HUBS, hub)["metadata"]["uid"]
+    place.client.create(HUBS, hub)
 
     def record(row: NodeRow, at: int) -> NodeRecord:
         key = KEY._replace(namespace=place.namespace)
-        return NodeRecord(key, row, version(at), f"uuid:{at}", "blue-green-nodes", hub_uid, 1, "0a0b0c0d-3")
+        return NodeRecord(key, row, version(at), f"uuid:{at}", "blue-green-nodes", 1, "0a0b0c0d-3")
 
     first = cluster.write_node(record(node_row_of(), 1), None)
     with pytest.raises(ObjectConflict):

@@ -7,6 +7,7 @@ than that a node comes to rest.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from reconciler.access import Access
 from reconciler.adapters.cluster import KubeCluster
 from reconciler.core.catalog import NodeKey
+from reconciler.core.deletion import approval_key
 from reconciler.core.objects import Absent, ObjectRef, ObservedObject
 from reconciler.core.record import observe_node
 from reconciler.core.slim import slim
@@ -27,6 +29,7 @@ from shared.errors import ClusterUnreachable
 from tests.builders import KEY, SPACE, HandClock, example_form, row_state, view_of
 from tests.unit.reconciler.memory_api import MemoryApi
 
+APPROVED = "lynq.sh/approved"
 SHARD = Partition("rowplane.db.nodes", 3)
 NODE = "LynqNode acme-corp-blue-green-app"
 NODE_REF = ObjectRef("operator.lynq.sh/v1", "LynqNode", SPACE, KEY.name)
@@ -61,6 +64,10 @@ class ReachableCluster(KubeCluster):
         return super().look(ref)
 
 
+def _say(key: str, raw: dict[str, Any]) -> None:
+    raw["metadata"]["annotations"][APPROVED] = key
+
+
 class Member:
     """One reconciler process and the cluster it works on; a second one on the same cluster is a takeover."""
 
@@ -76,6 +83,8 @@ class Member:
         self.done: list[tuple[Partition, int]] = []
         """All records that any run has told to be done."""
         self._offset = 0
+        self.approves = True
+        """Whether `settle` approves deletions."""
 
     def offer(self, at: int, row: NodeRow | None, key: NodeKey = KEY) -> None:
         """The log tells a row."""
@@ -95,6 +104,13 @@ class Member:
             else:
                 self.registry.object_seen(slim(raw), gone=False)
 
+    def approve(self) -> None:
+        """The coordinator, or a person, approves what the LynqNodes ask for."""
+        for ref, raw in list(self.api.objects.items()):
+            annotations = raw["metadata"].get("annotations") or {}
+            if ref.kind == "LynqNode" and (key := approval_key(annotations)) and annotations.get(APPROVED) != key:
+                self.api.change(ref, partial(_say, key))
+
     def settle(self, key: NodeKey = KEY) -> Outcome:
         """Runs, pods and time until nothing moves any more."""
         outcome = self.run(key)
@@ -102,6 +118,8 @@ class Member:
             before = self.api.versions()
             self.api.make_available()
             self.clock.advance(11.0)
+            if self.approves:
+                self.approve()
             self.watch()
             outcome = self.run(key)
             if self.api.versions() == before:

@@ -16,6 +16,8 @@ from reconciler.core.objects import ObjectRef
 from shared.errors import ClusterError, ObjectConflict, ObjectNotFound
 from shared.kube import KubeClient, ResourceType
 
+_THEIRS = frozenset({"lynq.sh/approved", "lynq.sh/paused", "lynq.sh/switch-now"})
+"""Annotations of other managers, which an apply leaves alone."""
 CLUSTER_SCOPED = frozenset({"Namespace"})
 
 
@@ -69,15 +71,38 @@ class MemoryApi(KubeClient):
     def delete(
         self, kind: ResourceType, namespace: str, name: str, *, uid: str = "", resource_version: str = ""
     ) -> dict[str, Any]:
-        """Delete at once, with preconditions."""
+        """Delete at once, or when the last finalizer is off, with preconditions."""
         with self._lock:
             ref = _ref(kind, namespace, name)
             held = self._held(ref)
             live = held["metadata"]
             if uid not in ("", live["uid"]) or resource_version not in ("", live["resourceVersion"]):
                 raise ObjectConflict(f"precondition of {ref} does not hold", status=409)
+            if live.get("finalizers"):
+                return self.change(ref, lambda raw: raw["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
             self.deleted.append(ref)
             return self.objects.pop(ref)
+
+    def merge_patch(
+        self,
+        kind: ResourceType,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        query: Mapping[str, str] | None = None,  # the client's signature
+    ) -> dict[str, Any]:
+        """Of metadata: annotations and finalizers."""
+        with self._lock:
+            ref, metadata = _ref(kind, namespace, name), body["metadata"]
+            _check_fence(ref, self._held(ref), metadata)
+            changed = copy.deepcopy(self._held(ref))
+            changed["metadata"].setdefault("annotations", {}).update(metadata.get("annotations") or {})
+            if "finalizers" in metadata:
+                changed["metadata"]["finalizers"] = list(metadata["finalizers"])
+            if "deletionTimestamp" in changed["metadata"] and not changed["metadata"].get("finalizers"):
+                self.deleted.append(ref)
+                return self.objects.pop(ref)
+            return self._store(ref, changed)
 
     # -- what tests do to it and ask it ---------------------------------------------------------------------------
 
@@ -116,6 +141,9 @@ class MemoryApi(KubeClient):
         live = held["metadata"] if held else {"uid": f"uid-{next(self._uids)}", "generation": 0}
         kept = {k: live[k] for k in ("uid", "generation", "resourceVersion", "deletionTimestamp") if k in live}
         wanted["metadata"] = {**wanted["metadata"], "resourceVersion": "", **kept}
+        others = held["metadata"].get("annotations", {}) if held else {}
+        theirs = {k: v for k, v in others.items() if k in _THEIRS}
+        wanted["metadata"]["annotations"] = theirs | (wanted["metadata"].get("annotations") or {})
         if held and "status" in held:
             wanted["status"] = held["status"]
         if held is None or held.get("spec") != wanted.get("spec"):

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.goal import RowState
 from reconciler.ports import Record
-from reconciler.registry import RowState
 from shared.model.envelope import encode_key
 from shared.model.names import HEADER_DEAD, HEADER_VERSION
 from tests.builders import KEY, UID, node_row_of, version

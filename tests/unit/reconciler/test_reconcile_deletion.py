@@ -9,11 +9,12 @@ import pytest
 
 from reconciler.core.variables import NodeRow
 from shared.errors import ClusterUnreachable
+from shared.kube import NODES
 from shared.model.form import DeletionPolicy
 from shared.model.names import (
     LABEL_DELETE_REQUESTED,
 )
-from tests.builders import example_form, node_row_of, view_of
+from tests.builders import example_form, example_hub, node_row_of, view_of
 from tests.unit.reconciler.member import BLUE, EIGHT, GREEN, NODE, NODE_REF, SERVICE, SHARD, Member
 
 
@@ -33,11 +34,108 @@ def test_a_row_that_goes_takes_its_objects_along_in_reverse_order_and_the_lynqno
     assert outcome.gone
 
 
-def test_a_deletion_is_one_run_and_its_record_is_done(settled: Member) -> None:
+def test_a_deletion_is_asked_for_first_and_touches_nothing(settled: Member) -> None:
+    before = settled.api.versions()
     settled.offer(200, None)
     outcome = settled.run()
+    assert settled.changed_since(before) == {NODE}
+    assert (outcome.done, outcome.gone) == ([(SHARD, 1)], False), "the LynqNode holds what the log said"
+    metadata = settled.node()["metadata"]
+    assert (metadata["labels"][LABEL_DELETE_REQUESTED], metadata["annotations"][LABEL_DELETE_REQUESTED]) == (
+        "true",
+        "row deleted",
+    )
+    assert "deletionTimestamp" not in metadata
+    assert settled.condition("Ready")[1] == "AwaitsApproval"
+
+
+def test_an_approved_deletion_is_one_run(settled: Member) -> None:
+    settled.offer(200, None)
+    settled.run()
+    settled.approve()
+    settled.watch()
+    assert settled.run().gone
     assert settled.api.objects == {}
-    assert (outcome.done, outcome.gone) == ([(SHARD, 1)], True)
+
+
+def test_the_approval_of_another_request_approves_nothing(settled: Member) -> None:
+    settled.offer(200, node_row_of(active=False))
+    settled.run()
+    settled.approve()
+    settled.offer(300, node_row_of())
+    settled.run()
+    settled.offer(400, node_row_of(active=False))
+    settled.watch()
+    settled.run()
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+
+
+def test_an_approval_that_was_not_used_is_void_when_the_form_is_taken_away_again(settled: Member) -> None:
+    """The row is the same one: without this the second removal would be approved by the first one's approval."""
+    there, gone = view_of(example_form()), view_of()
+    settled.views.publish(gone)
+    settled.run()
+    settled.approve()
+    settled.views.publish(there)
+    settled.watch()
+    settled.run()
+    assert LABEL_DELETE_REQUESTED not in settled.node()["metadata"]["labels"]
+    settled.views.publish(gone)
+    settled.watch()
+    settled.run()
+    settled.run()
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+    assert settled.node()["metadata"]["annotations"][LABEL_DELETE_REQUESTED] == "form removed"
+
+
+def test_a_form_that_is_back_takes_the_deletion_back(settled: Member) -> None:
+    before = settled.api.versions()
+    settled.views.publish(view_of())
+    settled.run()
+    settled.views.publish(view_of(example_form()))
+    settled.run()
+    assert settled.changed_since(before) == {NODE}
+    assert settled.settle().gone is False
+    assert settled.condition("Ready")[:2] == ("True", "Reconciled")
+
+
+def test_a_hub_on_its_way_out_asks_for_all_of_its_nodes(settled: Member) -> None:
+    hub = example_hub()
+    leaving = hub.metadata.model_copy(update={"deletion_timestamp": "2026-01-01T00:00:00Z"})
+    settled.views.publish(view_of(example_form(), hub=hub.model_copy(update={"metadata": leaving})))
+    settled.run()
+    assert settled.node()["metadata"]["annotations"][LABEL_DELETE_REQUESTED] == "hub removed"
+    assert settled.settle().gone
+
+
+def test_objects_that_the_form_names_no_more_wait_for_an_approval_too(settled: Member) -> None:
+    settled.approves = False
+    settled.views.publish(view_of(example_form(2, ingresses=None)))
+    settled.settle()
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+    assert settled.node()["metadata"]["annotations"]["lynq.sh/removal-requested"]
+    settled.approves = True
+    settled.settle()
+    assert settled.api.versions().keys() == {NODE, *(name for name in EIGHT if not name.startswith("Ingress"))}
+    assert "lynq.sh/removal-requested" not in settled.node()["metadata"]["annotations"]
+
+
+def test_a_lynqnode_that_a_person_deletes_is_cleaned_up_and_made_again(settled: Member) -> None:
+    settled.api.delete(NODES, NODE_REF.namespace, NODE_REF.name)
+    uid = settled.node()["metadata"]["uid"]
+    settled.watch()
+    settled.settle()
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+    assert settled.node()["metadata"]["uid"] != uid
+    assert settled.api.deleted.index(NODE_REF) == 8, "all that it had is gone before it is"
+
+
+def test_a_successor_that_has_only_the_lynqnode_s_word_makes_it_anew(settled: Member, pool: ThreadPoolExecutor) -> None:
+    settled.api.delete(NODES, NODE_REF.namespace, NODE_REF.name)
+    successor = Member(pool, settled.api)
+    successor.watch()
+    successor.settle()
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
 
 
 def test_every_record_is_told_to_be_done_once(settled: Member) -> None:
@@ -59,6 +157,9 @@ def test_a_row_that_never_had_a_node_leaves_nothing_behind(member: Member) -> No
 def test_a_deletion_goes_on_after_a_restart(settled: Member, pool: ThreadPoolExecutor) -> None:
     """The log's record may have been committed: the LynqNode says that it is to go."""
     settled.offer(200, None)
+    settled.run()
+    settled.approve()
+    settled.watch()
     settled.cluster.deletions = 3
     with pytest.raises(ClusterUnreachable):
         settled.run()
@@ -71,8 +172,11 @@ def test_a_deletion_goes_on_after_a_restart(settled: Member, pool: ThreadPoolExe
 
 
 def test_a_row_that_comes_back_takes_the_deletion_back(settled: Member) -> None:
-    settled.cluster.deletions = 1
     settled.offer(200, None)
+    settled.run()
+    settled.approve()
+    settled.watch()
+    settled.cluster.deletions = 1
     with pytest.raises(ClusterUnreachable):
         settled.run()
     settled.cluster.deletions = None

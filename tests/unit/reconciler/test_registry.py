@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.goal import RowState
 from reconciler.core.objects import Absent, ObjectRef, ObservedObject, Readiness
 from reconciler.core.record import ObservedNode
 from reconciler.ports import Partition
-from reconciler.registry import Registry, RowState
+from reconciler.registry import Registry
 from tests.builders import KEY, SPACE, node_row_of, row_state, version
 
 OTHER = NodeKey(SPACE, "blue-green-app", "beta")

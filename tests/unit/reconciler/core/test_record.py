@@ -16,7 +16,7 @@ from reconciler.core.record import NodeRecord, label_value, observe_node, tracki
 from reconciler.core.variables import NodeRow, node_row_of_annotations
 from shared.errors import InvalidError
 from shared.model.api import parse_object
-from shared.model.names import ANNOTATION_ROW_VERSION, LABEL_DELETE_REQUESTED
+from shared.model.names import ANNOTATION_ROW_VERSION, LABEL_DELETE_REQUESTED, NODE_FINALIZER
 from shared.model.node import Node
 from tests.builders import KEY, SPACE, node_row_of, version
 
@@ -26,7 +26,6 @@ RECORD = NodeRecord(
     version=version(700),
     source_position="uuid:7",
     hub="blue-green-nodes",
-    hub_uid="hub-uid",
     form_generation=3,
     shard="0a0b0c0d-3",
     inventory=(
@@ -53,7 +52,6 @@ records = st.builds(
     version=st.integers(0, 2**63).map(version),
     source_position=texts,
     hub=texts,
-    hub_uid=texts,
     form_generation=st.integers(0, 2**31),
     shard=texts,
     inventory=st.lists(st.tuples(names, refs), max_size=4).map(tuple),
@@ -84,9 +82,11 @@ def test_a_record_is_a_valid_lynqnode() -> None:
     assert [item.namespace for item in node.spec.inventory] == [SPACE, ""]
 
 
-def test_the_hub_owns_the_node() -> None:
-    (owner,) = RECORD.body()["metadata"]["ownerReferences"]
-    assert (owner["kind"], owner["name"], owner["uid"]) == ("LynqHub", "blue-green-nodes", "hub-uid")
+def test_nobody_owns_the_node_and_a_finalizer_holds_it() -> None:
+    """With its hub as owner the garbage collector would delete it past any approval."""
+    metadata = RECORD.body()["metadata"]
+    assert "ownerReferences" not in metadata
+    assert metadata["finalizers"] == [NODE_FINALIZER]
 
 
 def test_a_node_that_is_to_go_says_so_and_why() -> None:
