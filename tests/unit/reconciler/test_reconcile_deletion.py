@@ -216,5 +216,5 @@ def test_an_object_that_came_late_and_is_not_wanted_is_deleted(settled: Member) 
     before = settled.api.versions()
     settled.watch()
     settled.settle()
-    assert settled.changed_since(before) == {f"Service {late.name}"}
+    assert settled.changed_since(before) == {NODE, f"Service {late.name}"}, "its removal is asked for"
     assert settled.api.deleted == [late]

@@ -1,0 +1,146 @@
+"""The coordinator's duty of deletions on a cluster in memory: approvals, held hubs, finalizers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.coordinator.deletions import Deletions
+from reconciler.coordinator.driver import Changed
+from reconciler.core.events import Event, Subject
+from reconciler.core.fleet import FleetNode, fleet_node
+from reconciler.view import ViewHolder
+from shared.kube import HUBS, ResourceType
+from tests.builders import SPACE, HandClock, example_form, example_hub, version, view_of
+
+HUB = (SPACE, "blue-green-nodes")
+
+
+class Api:
+    """What the duty asks of the API server."""
+
+    def __init__(self) -> None:
+        self.patches: list[tuple[str, str, dict[str, Any]]] = []
+        self.conditions: list[dict[str, Any]] = []
+
+    def merge_patch(self, kind: ResourceType, _space: str, name: str, body: dict[str, Any], _query: Any) -> None:
+        self.patches.append((kind.kind, name, body["metadata"]))
+
+    def apply(self, _kind: ResourceType, body: dict[str, Any], *, manager: str, subresource: str) -> None:
+        assert subresource == "status"
+        self.conditions += body["status"]["conditions"]
+
+
+class Fleet:
+    """LynqNodes by name."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, FleetNode] = {}
+
+    def of_hub(self, _key: tuple[str, str]) -> dict[str, FleetNode]:
+        return dict(self.nodes)
+
+
+class World:
+    def __init__(self) -> None:
+        self.api, self.fleet, self.clock = Api(), Fleet(), HandClock()
+        self.holder = ViewHolder(view_of(example_form()))
+        self.events: list[Event] = []
+
+        def tell(_subject: Subject, event: Event) -> None:
+            self.events.append(event)
+
+        self.duty = Deletions(self.api, self.holder, self.fleet, self.clock, tell)  # type: ignore[arg-type]
+        self.duty.begin()
+
+    def node(self, uid: str, cause: str = "", approved: str = "") -> None:
+        annotations = {"lynq.sh/row-version": version(5).text(), "lynq.sh/approved": approved}
+        labels = {"lynq.sh/hub": HUB[1]}
+        if cause:
+            annotations["lynq.sh/delete-requested"] = cause
+            labels["lynq.sh/delete-requested"] = "true"
+        metadata = {"namespace": SPACE, "name": f"{uid}-app", "labels": labels, "annotations": annotations}
+        raw = {"metadata": metadata, "spec": {"uid": uid, "templateRef": "blue-green-app"}}
+        self.fleet.nodes[f"{uid}-app"] = fleet_node(raw)
+
+    def look(self, after_s: float = 0.0) -> float | None:
+        self.clock.advance(after_s)
+        return self.duty.look(Changed(hubs=frozenset((HUB,))))
+
+    def approved(self) -> list[str]:
+        return [name for kind, name, metadata in self.api.patches if kind == "LynqNode" and "annotations" in metadata]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_one_row_of_many_is_approved_after_two_seconds_and_once(world: World) -> None:
+    for uid in "abcdef":
+        world.node(uid)
+    world.node("a", "row deleted")
+    due_s = world.look()
+    assert (world.approved(), due_s) == ([], world.clock.now_s + 2.0)
+    world.look(2.0)
+    assert world.approved() == ["a-app"]
+    world.look(5.0)
+    assert world.approved() == ["a-app"], "the fleet has not shown it yet"
+    (patch,) = [m for k, _, m in world.api.patches if k == "LynqNode"]
+    assert patch["annotations"] == {"lynq.sh/approved": f"{version(5).text()} row deleted"}
+
+
+def test_a_truncate_is_held_and_told_until_it_is_taken_back(world: World) -> None:
+    for uid in "abc":
+        world.node(uid, "row deleted")
+    world.look()
+    world.look(2.0)
+    assert world.approved() == []
+    (condition,) = world.api.conditions
+    assert (condition["type"], condition["status"], condition["reason"]) == ("DeletionHeld", "True", "TooMany")
+    assert "all 3 rows of the hub are to go at once" in condition["message"]
+    assert [e.reason for e in world.events] == ["DeletionHeld"]
+    assert world.duty.held == {HUB: 3}
+    world.look(60.0)
+    assert len(world.api.conditions) == 1, "told once"
+
+
+def test_a_person_s_approval_needs_no_coordinator_and_frees_the_others(world: World) -> None:
+    for uid in "abc":
+        world.node(uid, "row deleted")
+    world.look()
+    world.look(2.0)
+    world.node("a", "row deleted", approved=f"{version(5).text()} row deleted")
+    world.look()
+    world.look(2.0)
+    assert world.approved() == [], "the two that are left are still all that is left"
+
+
+def test_a_new_coordinator_judges_anew(world: World) -> None:
+    for uid in "abcdef":
+        world.node(uid)
+    world.node("a", "row inactive")
+    world.look()
+    world.duty.begin()
+    world.look(1.0)
+    world.look(2.0)
+    assert world.approved() == ["a-app"]
+
+
+def test_a_hub_is_held_by_a_finalizer_until_its_nodes_are_gone(world: World) -> None:
+    world.node("a")
+    world.look()
+    (kind, name, metadata) = world.api.patches[0]
+    assert (kind, name, metadata["finalizers"]) == (HUBS.kind, HUB[1], ["lynq.sh/hub-finalizer"])
+    hub = example_hub()
+    leaving = hub.metadata.model_copy(
+        update={"deletion_timestamp": "2026-01-01T00:00:00Z", "finalizers": ("lynq.sh/hub-finalizer", "theirs")}
+    )
+    world.holder.publish(view_of(example_form(), hub=hub.model_copy(update={"metadata": leaving})))
+    world.api.patches.clear()
+    world.look()
+    assert world.api.patches == []
+    world.fleet.nodes.clear()
+    world.look()
+    assert world.api.patches[0][2]["finalizers"] == ["theirs"]
