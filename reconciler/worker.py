@@ -14,11 +14,12 @@ from time import perf_counter
 import structlog
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.goal import RowState
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
 from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
-from reconciler.registry import NodeState, Registry, RowState
+from reconciler.registry import NodeState, Registry
 from reconciler.write import RETRY
 from shared.clock import Clock, Deadline
 from shared.errors import ClusterError, InvalidError, LogError, NotOurs, ObjectInvalid, RowplaneError

@@ -12,7 +12,7 @@ from typing import Any, Final
 from kafka.errors import KafkaError  # type: ignore[import-untyped]  # the library is not annotated
 
 from reconciler.core.catalog import NodeKey
-from reconciler.registry import RowState
+from reconciler.core.goal import RowState
 from reconciler.view import ViewHolder
 from shared.kafka import connect_admin, connect_producer, ensure_topic, log_error, translated
 from shared.model.envelope import encode_key

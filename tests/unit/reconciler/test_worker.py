@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.goal import RowState
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
 from reconciler.ports import Partition, Standing
 from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
-from reconciler.registry import Registry, RowState
+from reconciler.registry import Registry
 from reconciler.worker import Workers
 from shared.errors import ClusterUnreachable, InvalidError, LogUnreachable, ObjectInvalid
 from tests.builders import KEY, HandClock, node_row_of, row_state, version

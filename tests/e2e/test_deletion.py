@@ -1,0 +1,142 @@
+"""Deletion is two steps: one row goes in seconds, all rows wait for a person, a form that is edited too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.core.deletion import approval_key
+from shared.kube import FORMS, HUBS, NODES
+from tests.e2e.stage import ONE_SERVICE, Stage
+from tests.e2e.test_operator import rowplane
+from tests.product import CAPTURE, RECONCILERS, eventually
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.parametrize("flavour", ["mysql"], indirect=True, scope="class"),
+]
+
+UIDS = [f"shop-{number}" for number in range(30)]
+
+
+def asking(stage: Stage) -> list[str]:
+    """LynqNodes that ask to go."""
+    nodes = stage.client.list(NODES, stage.namespace)[0]
+    return [n["metadata"]["name"] for n in nodes if approval_key(n["metadata"].get("annotations") or {})]
+
+
+def services(stage: Stage) -> set[str]:
+    return {name for (kind, name) in stage.recorder.resource_versions("") if kind == "Service"}
+
+
+def services_of(stage: Stage, *uids: str) -> dict[tuple[str, str], str]:
+    """resourceVersion of the Services of these nodes."""
+    return {key: version for key, version in stage.versions(*uids).items() if key[0] == "Service"}
+
+
+def insert_all(stage: Stage) -> None:
+    stage.insert(*UIDS)
+
+
+def held(stage: Stage) -> str:
+    return stage.await_condition(HUBS, stage.world.hub["metadata"]["name"], "DeletionHeld", "True")
+
+
+class TestTruncate:
+    """Thirty nodes of a table that somebody empties."""
+
+    RESOURCES = ONE_SERVICE
+
+    def test_one_row_goes_in_seconds(self, stage: Stage) -> None:
+        insert_all(stage)
+        since = stage.sql("DELETE FROM nodes WHERE node_id = 'shop-29'")
+        stage.await_gone("shop-29", since)
+        assert "shop-29-front" not in services(stage)
+
+    def test_an_emptied_table_touches_nothing(self, stage: Stage) -> None:
+        before = services_of(stage, *UIDS[:29])
+        since = stage.sql("DELETE FROM nodes")
+        assert "all 29 rows of the hub are to go at once" in held(stage)
+        eventually(lambda: len(asking(stage)) == 29, "all ask", shown=lambda: len(asking(stage)))
+        after = stage.versions(*UIDS[:29])
+        assert {k: v for k, v in after.items() if k[0] == "Service"} == {
+            k: v for k, v in before.items() if k[0] == "Service"
+        }
+        assert [c for c in stage.recorder.changes[since:] if c.type == "DELETED"] == []
+
+    def test_no_restart_lets_it_go(self, stage: Stage) -> None:
+        product = stage.product
+        for name in RECONCILERS:
+            product.end(name)
+        since = stage.recorder.mark()
+        product.start(*RECONCILERS)
+        eventually(lambda: len(asking(stage)) == 29, "all ask still")
+        assert "all 29 rows" in held(stage)
+        assert [c for c in stage.recorder.changes[since:] if c.type == "DELETED"] == []
+
+    def test_rows_that_are_back_are_served_by_the_objects_they_had(self, stage: Stage) -> None:
+        before = services_of(stage, *UIDS[:20])
+        marks = ", ".join(["(%s, 'a.example.com')"] * 20)
+        stage.sql(f"INSERT INTO nodes (node_id, domain) VALUES {marks}", *UIDS[:20])  # noqa: S608  # marks only
+        eventually(lambda: len(asking(stage)) == 9, "twenty ask no more", shown=lambda: asking(stage))
+        assert services_of(stage, *UIDS[:20]).keys() == before.keys()
+
+    def test_the_others_go_when_a_person_says_so(self, stage: Stage) -> None:
+        code, said, _ = rowplane(stage, "approve", f"hub/{stage.world.hub['metadata']['name']}")
+        assert (code, "LynqHub" in said) in ((0, True), (1, True)), said
+        eventually(
+            lambda: services(stage) == {f"{uid}-front" for uid in UIDS[:20]},
+            "nine Services gone, twenty there",
+            shown=lambda: len(services(stage)),
+        )
+        stage.await_condition(HUBS, stage.world.hub["metadata"]["name"], "DeletionHeld", "False")
+
+    def test_a_lynqnode_deleted_by_hand_is_made_again_from_its_row(self, stage: Stage) -> None:
+        name = f"shop-1-{stage.form}"
+        uid = stage.get("LynqNode", name)["metadata"]["uid"]
+        since = stage.recorder.mark()
+        stage.client.delete(NODES, stage.namespace, name)
+
+        def is_new(change: Any) -> bool:
+            return bool(change.kind == "LynqNode" and change.name == name and change.object["metadata"]["uid"] != uid)
+
+        stage.await_change(since, is_new, "another LynqNode")
+        eventually(
+            lambda: "shop-1-front" in services(stage), "its Service is there again", shown=lambda: services(stage)
+        )
+
+    def test_a_form_that_is_taken_away_by_mistake_takes_nothing_along(self, stage: Stage) -> None:
+        since = stage.recorder.mark()
+        stage.delete(FORMS, stage.form)
+        assert "form removed (20)" in held(stage)
+        assert [c for c in stage.recorder.changes[since:] if c.type == "DELETED" and c.kind == "Service"] == []
+        spec = stage.world.form["spec"]
+        stage.apply_form(stage.form, {k: v for k, v in spec.items() if k != "hubId"})
+        eventually(lambda: asking(stage) == [], "nothing asks any more", shown=lambda: asking(stage))
+        stage.await_settled("shop-1", since=since)
+        assert [c for c in stage.recorder.changes[since:] if c.type == "DELETED" and c.kind == "Service"] == []
+
+    def test_a_resource_that_leaves_the_form_waits_as_well(self, stage: Stage) -> None:
+        spec = {"services": [{**ONE_SERVICE["services"][0], "nameTemplate": "{{ .uid }}-other"}]}
+        stage.apply_form(stage.form, spec)
+        eventually(lambda: "shop-1-other" in services(stage), "the new Services")
+        assert "objects no longer in the form" in held(stage)
+        assert {f"{uid}-front" for uid in UIDS[:20]} <= services(stage)
+        code, _, _ = rowplane(stage, "approve", f"form/{stage.form}")
+        assert code == 0
+        eventually(
+            lambda: services(stage) == {f"{uid}-other" for uid in UIDS[:20]},
+            "only the new Services",
+            shown=lambda: services(stage),
+        )
+
+    def test_a_hub_s_nodes_go_before_it_does(self, stage: Stage) -> None:
+        stage.sql("DELETE FROM nodes WHERE node_id NOT IN ('shop-1', 'shop-2')")
+        held(stage)
+        rowplane(stage, "approve", f"hub/{stage.world.hub['metadata']['name']}")
+        eventually(lambda: len(services(stage)) == 2, "two are left", shown=lambda: services(stage))
+        stage.delete(HUBS, stage.world.hub["metadata"]["name"])
+        eventually(lambda: services(stage) == set(), "the Services of the hub are gone", shown=lambda: services(stage))
+        eventually(lambda: stage.client.list(HUBS, stage.namespace)[0] == [], "the hub is gone")
+        assert stage.product.runs(CAPTURE)
