@@ -55,6 +55,21 @@ class TestCoordinatorKilled:
         assert coordinator(stage) != first
         stage.product.start(first)
 
+    @pytest.mark.skipif(not IS_LONG, reason="takes a Lease's time and an edit more; `make faults` runs it")
+    def test_one_that_sleeps_past_its_lease_does_no_harm_when_it_wakes(self, stage: Stage) -> None:
+        sleeper, target = coordinator(stage), edit(stage, "v4")
+        eventually(lambda: 0 < rollout(stage).get("readyUpdatedNodes", 0) < len(UIDS), "some nodes are ready on it")
+        stage.product.send(sleeper, signal.SIGSTOP)
+        try:
+            before = rollout(stage)
+            eventually(lambda: rollout(stage) != before, "a successor goes on", shown=lambda: rollout(stage))
+        finally:
+            stage.product.send(sleeper, signal.SIGCONT)
+        await_phase(stage, "Complete", target)
+        most, moment = most_between(stage.recorder.changes)
+        assert most <= MAX_SKEW, moment
+        assert coordinator(stage) != sleeper
+
     @pytest.mark.timeout(400)
     @pytest.mark.skipif(
         not IS_LONG, reason="the shortest deadline that a form may set is 60 s; `make faults` waits for it"
