@@ -44,6 +44,8 @@ __all__ = ["run"]
 log = structlog.get_logger(__name__)
 
 _WRITERS = 64
+_CONNECTIONS = 2 * _WRITERS
+"""Kept open; one that is more is closed after its call, and the next pays for another TLS handshake."""
 """Calls at a time, of which those that hang are the most."""
 _URGENT_S = 3.0
 _CALM_S = 10.0
@@ -52,7 +54,7 @@ _CALM_S = 10.0
 
 def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: threading.Event) -> None:
     """Reconcile until `stop` is set. Raises UsageError, ClusterError or LogError when it cannot even begin."""
-    client = KubeClient.connect(kube)
+    client = KubeClient.connect(kube, pool_size=_CONNECTIONS)
     client.resource_type(HUBS.api_version, HUBS.kind)  # fails at once, in words, when the cluster cannot be used
     clock = SystemClock()
     metrics = Metrics(clock)

@@ -163,13 +163,14 @@ def _always(raw: Mapping[str, Any]) -> Standing:  # noqa: ARG001 - every rule ha
 
 
 def _by_conditions(raw: Mapping[str, Any]) -> Standing:
-    """Any other kind: Stalled=True has failed; the first speaking condition decides; without one it is ready."""
+    """Any other kind: Stalled=True has failed, Reconciling=True is on its way (kstatus), else the first that speaks."""
     status = _map(raw, "status")
     if "observedGeneration" in status and (stale := _stale(raw)):
         return stale
-    stalled = _condition(raw, "Stalled")
-    if stalled and stalled.get("status") == "True":
-        return Standing(Readiness.FAILED, str(stalled.get("message") or "is stalled"))
+    for kind, readiness in (("Stalled", Readiness.FAILED), ("Reconciling", Readiness.PROGRESSING)):
+        against = _condition(raw, kind)
+        if against and against.get("status") == "True":
+            return Standing(readiness, str(against.get("message") or f"is {kind.lower()}"))
     for kind in _SPEAKING:
         if condition := _condition(raw, kind):
             seen = condition.get("observedGeneration")

@@ -145,8 +145,20 @@ class TestFiveSteps:
 class TestBrokenColor:
     """A version whose pods never become ready holds no traffic that it has not, and none that wants to leave it."""
 
-    def test_traffic_does_not_move_to_pods_that_do_not_come_up(self, stage: Stage) -> None:
+    def test_a_color_that_does_not_exist_moves_nothing(self, stage: Stage) -> None:
         stage.insert(HERO)
+        since = stage.sql(SWITCH.format(color="gren", uid=HERO))
+
+        def told(node: Any) -> bool:
+            conditions = (node.get("status") or {}).get("conditions") or ()
+            return any(c["type"] == "TrafficHeld" and c["reason"] == "NoBackends" for c in conditions)
+
+        stage.await_change(since, lambda c: c.kind == "LynqNode" and told(c.object), "NoBackends")
+        assert selected_color(stage.get("Service", f"{HERO}-app")) == "blue"
+        assert stage.get("Deployment", f"{HERO}-blue")["spec"]["replicas"] == 3
+        stage.change(HERO, "active_color = 'blue'")
+
+    def test_traffic_does_not_move_to_pods_that_do_not_come_up(self, stage: Stage) -> None:
         stage.sql("UPDATE nodes SET green_version = 'broken-1' WHERE node_id = %s", HERO)
         since = stage.sql(SWITCH.format(color="green", uid=HERO))
 

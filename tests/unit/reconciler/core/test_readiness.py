@@ -178,6 +178,8 @@ def test_other_kinds(
         ({"observedGeneration": 1} | condition("Ready", "True"), PROGRESSING),
         ({"observedGeneration": 2} | condition("Ready", "True"), READY),
         ({"conditions": [{"type": "Ready", "status": "True"}, {"type": "Stalled", "status": "True"}]}, FAILED),
+        ({"conditions": [{"type": "Ready", "status": "True"}, {"type": "Reconciling", "status": "True"}]}, PROGRESSING),
+        ({"conditions": [{"type": "Ready", "status": "True"}, {"type": "Reconciling", "status": "False"}]}, READY),
         ({"conditions": {"Ready": "True"}}, READY),
     ],
 )
