@@ -10,9 +10,7 @@ from reconciler.core.objects import ObjectRef
 from reconciler.core.record import observe_node
 from reconciler.core.slim import slim
 from shared.errors import ClusterRefused, ClusterUnreachable, FieldConflict, ObjectConflict, ObjectInvalid
-from shared.model.names import (
-    ANNOTATION_ROW_VERSION,
-)
+from shared.model.names import ANNOTATION_APPLIED_HASH, ANNOTATION_ROW_VERSION, FIELD_MANAGER
 from tests.builders import KEY, example_form, node_row_of, version, view_of
 from tests.unit.reconciler.member import EIGHT, GREEN, NODE, NODE_REF, SERVICE, SHARD, Member
 
@@ -68,6 +66,49 @@ def test_an_object_of_another_node_is_left_alone(settled: Member) -> None:
     assert settled.api.versions()["Deployment acme-corp-blue"] == before
     status = settled.api.find("LynqNode", squatter.name)["status"]
     assert "belongs to node" in status["conditions"][0]["message"]
+
+
+def test_an_object_that_another_process_s_node_lets_go_of_is_taken_without_a_word_of_a_watch(
+    settled: Member, pool: ThreadPoolExecutor
+) -> None:
+    claimant = KEY._replace(uid="heir")
+    form = example_form(
+        services=[{"id": "x", "nameTemplate": SERVICE.name, "spec": {"selector": {"app": "heir"}}}],
+        deployments=None,
+        ingresses=None,
+    )
+    other = Member(pool, settled.api, view_of(form))
+    other.offer(100, node_row_of("heir"), claimant)
+    again_at_s = other.run(claimant).again_at_s
+    assert again_at_s is not None
+    assert again_at_s <= other.clock.now_s + 10
+    del settled.api.objects[SERVICE]
+    other.clock.now_s = again_at_s
+    other.run(claimant)
+    assert settled.api.objects[SERVICE]["spec"]["selector"] == {"app": "heir"}
+
+
+def test_an_edit_is_taken_back_and_the_third_one_within_a_minute_is_left(settled: Member) -> None:
+    def edit() -> None:
+        settled.api.change(SERVICE, lambda raw: raw["metadata"].update(managedFields=taken))
+        settled.watch()
+        settled.clock.advance(5)
+        settled.run()
+
+    fields = {
+        "f:metadata": {"f:annotations": {f"f:{name}": {} for name in (ANNOTATION_APPLIED_HASH, ANNOTATION_ROW_VERSION)}}
+    }
+    taken = [{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}]
+    for _ in range(2):
+        edit()
+        assert "managedFields" not in settled.api.objects[SERVICE]["metadata"]
+    edit()
+    assert settled.api.objects[SERVICE]["metadata"]["managedFields"] == taken
+    assert "another manager keeps changing" in settled.condition("Conflicted")[2]
+    settled.clock.advance(301)
+    settled.run()
+    assert "managedFields" not in settled.api.objects[SERVICE]["metadata"]
+    assert settled.condition("Conflicted")[0] == "False"
 
 
 def test_an_object_deleted_by_hand_comes_back(settled: Member) -> None:
