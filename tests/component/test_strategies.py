@@ -143,6 +143,25 @@ def test_other_strategies_are_fenced_like_apply(place: Place, strategy: PatchStr
     assert place.data() == {"k": "again"}
 
 
+@pytest.mark.parametrize("strategy", [MERGE, REPLACE])
+def test_a_change_between_the_look_and_the_write_makes_the_write_fail(
+    place: Place, strategy: PatchStrategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = place.put(place.item({"data": {"k": "first"}}, strategy))
+    look = place.client.get
+
+    def get(kind: ResourceType, namespace: str, name: str) -> Body:
+        found = look(kind, namespace, name)
+        place.edit({"data": {"k": "theirs"}})
+        return found
+
+    monkeypatch.setattr(place.client, "get", get)
+    with pytest.raises(ObjectConflict):
+        place.put(place.item({"data": {"k": "late"}}, strategy), base=first)
+    monkeypatch.undo()
+    assert place.data() == {"k": "theirs"}
+
+
 @pytest.mark.parametrize("uid", ["0b0b0b0b-0000-0000-0000-000000000000", ""])
 def test_the_server_itself_refuses_a_patch_and_a_put_of_what_has_changed(place: Place, uid: str) -> None:
     """The look before the write is no fence: the object may change between the two."""
