@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_an_edit_is_taken_back_and_the_third_one_within_a_minute_is_left(settled
         settled.clock.advance(5)
         settled.run()
 
-    fields = {
+    fields: dict[str, Any] = {
         "f:metadata": {"f:annotations": {f"f:{name}": {} for name in (ANNOTATION_APPLIED_HASH, ANNOTATION_ROW_VERSION)}}
     }
     taken = [{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}]
