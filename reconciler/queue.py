@@ -21,12 +21,12 @@ __all__ = ["THREADS", "Lane", "NodeQueue"]
 
 _PLACES = 8
 """Runs at a time; more only wait for each other at the API server."""
-_SLOW_PLACES = 2
+_SLOW_PLACES = 6
 """Runs at a time of nodes whose last one was slow."""
 _HANGING = 14
-_STUCK_S = 0.5
+_STUCK_S = 0.25
 """A run that takes longer gives its place away; it goes on."""
-_SLOW_S = 1.0
+_SLOW_S = 2.5
 """A run that takes longer makes its node a slow one, until one is quicker."""
 THREADS = _PLACES + _SLOW_PLACES + _HANGING
 """Workers that the queue can keep busy."""

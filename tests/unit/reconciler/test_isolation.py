@@ -73,7 +73,8 @@ def test_nodes_that_hang_do_not_delay_others(shop: Shop) -> None:
     assert not any(key.uid.startswith("hang") for key in shop.done)
 
 
-def test_nodes_that_hang_again_and_again_do_not_either(shop: Shop) -> None:
+def test_nodes_that_hang_again_and_again_do_not_either(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.queue._SLOW_S", 0.01)
     hanging = [f"hang{i}" for i in range(12)]
     shop.offer(*hanging)
     shop.offer("first", lane=Lane.BULK)

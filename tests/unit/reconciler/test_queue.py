@@ -291,25 +291,25 @@ def test_a_run_that_hangs_gives_its_place_away(queue: NodeQueue, clock: HandCloc
 
 
 def test_a_slow_node_waits_for_a_place_among_the_slow_ones(queue: NodeQueue, clock: HandClock) -> None:
-    slow = keys("slow", 5)
+    slow = keys("slow", 8)
     for key in slow:
         queue.offer(key, Lane.HOT)
-    for key in held(queue, 5):
-        clock.advance(1.1)
+    for key in held(queue, 8):
+        clock.advance(2.6)
         queue.release(key)
     for key in slow:
         queue.offer(key, Lane.HOT)
     fine = keys("fine", 8)
     for key in fine:
         queue.offer(key, Lane.BULK)
-    taken = held(queue, 10)
+    taken = held(queue, 14)
     assert set(fine) < set(taken)
-    assert len(set(slow) & set(taken)) == 2
+    assert len(set(slow) & set(taken)) == 6
     assert all(queue.is_slow(key) for key in set(slow) & set(taken))
 
 
 def test_a_quick_run_ends_the_slowness(queue: NodeQueue, clock: HandClock) -> None:
-    for pause_s in (1.1, 0.1):
+    for pause_s in (2.6, 0.1):
         queue.offer(A, Lane.HOT)
         key = queue.take()
         assert key is not None
