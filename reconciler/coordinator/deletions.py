@@ -37,6 +37,7 @@ _RETRY_S: Final = 0.5
 class _HubState:
     """What is remembered of a hub between two looks."""
 
+    is_new: bool = True
     memory: Memory = field(default_factory=Memory)
     due_s: float | None = None
     told: tuple[str, str] | None = None
@@ -85,6 +86,9 @@ class Deletions:
         nodes = self._fleet.of_hub(key)
         if hub is not None:
             self._keep_finalizer(hub, bool(nodes))
+        if state.is_new:
+            state.is_new = False
+            state.memory = _remembered(hub, nodes.values())
         state.approved = {n: k for n, k in state.approved.items() if n in nodes and nodes[n].asked == k}
         open_ = [_request(n) for n in nodes.values() if _is_open(n) and state.approved.get(n.name) != n.asked]
         going = {n.uid for n in nodes.values() if n.leaving and not _is_open(n)} | {
@@ -96,7 +100,7 @@ class Deletions:
         again_s = verdict.again_at_s
         if not self._approve(key, verdict.approve, state):
             again_s = self._clock.monotonic_s() + _RETRY_S
-        self.held = {**self.held, key: len(open_) if verdict.held else 0}
+        self.held = {**self.held, key: len(verdict.memory.held)}
         if hub is not None:
             self._say(hub, verdict.held, state)
         return again_s
@@ -176,6 +180,15 @@ class Deletions:
             self._client.merge_patch(HUBS, *hub.key, body, {"fieldManager": DELETION_MANAGER})
         except (ObjectConflict, ObjectNotFound):
             log.info("hub has changed meanwhile, its finalizer is looked at again", hub="/".join(hub.key))
+
+
+def _remembered(hub: Hub | None, nodes: Iterable[FleetNode]) -> Memory:
+    """What a new coordinator takes over: what the hub's condition says is held stays held."""
+    known = next((c for c in hub.status.conditions if c.type == "DeletionHeld"), None) if hub else None
+    if known is None or known.status != "True":
+        return Memory()
+    held = frozenset((n.name, n.asked) for n in nodes if _is_open(n))
+    return Memory(pending=held, held=held, why=known.message.partition(";")[0])
 
 
 def _is_open(node: FleetNode) -> bool:

@@ -3,14 +3,14 @@
 A hub's requests are judged together once nothing has been added for two seconds, or ten after the first. All of them
 are held when more than 30 % of the hub's nodes, and ten at least, would be gone or lose objects within ten minutes; or
 when rows that go together are all rows of a hub that has two or more: a TRUNCATE, a wrong table, an UPDATE without
-WHERE. What is held stays so until a person approves it, or it is taken back.
+WHERE. What is held stays so until a person approves it, or it is taken back, however few are left.
 Fed by: the coordinator's duty. Feeds: approvals, the condition DeletionHeld. Never: performs I/O or reads a clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 __all__ = ["Memory", "Request", "Verdict", "decide"]
@@ -47,6 +47,10 @@ class Memory:
     changed_s: float = 0.0
     granted: tuple[tuple[float, str], ...] = ()
     """(monotonic seconds, name) of approvals within the window."""
+    held: frozenset[tuple[str, str]] = frozenset()
+    """(name, key) of the requests that only a person may approve."""
+    why: str = ""
+    """Why they are held."""
     totals: tuple[tuple[float, int], ...] = ()
     """(monotonic seconds, nodes): how many there were since when; the first tells of the window's start."""
 
@@ -84,21 +88,24 @@ def decide(requests: Collection[Request], nodes: int, rows: int, memory: Memory,
     granted = tuple((at_s, name) for at_s, name in memory.granted if at_s > now_s - WINDOW_S)
     totals = _totals(memory.totals, nodes, now_s)
     pending = frozenset((r.name, r.key) for r in requests)
-    if not pending:
-        return Verdict(Memory(granted=granted, totals=totals))
-    first_s = memory.first_s if memory.pending else now_s
+    held = memory.held & pending
+    fresh = [r for r in requests if (r.name, r.key) not in held]
+    if not fresh:
+        why = memory.why if held else ""
+        return Verdict(Memory(pending, now_s, now_s, granted, held, why, totals), held=why)
+    first_s = memory.first_s if memory.pending - memory.held else now_s
     changed_s = memory.changed_s if pending <= memory.pending else now_s
-    memory = Memory(pending, first_s, changed_s, granted, totals)
     due_s = min(changed_s + STILL_S, first_s + AT_MOST_S)
+    memory = Memory(pending, first_s, changed_s, granted, held, memory.why, totals)
     if now_s < due_s:
-        return Verdict(memory, again_at_s=due_s)
+        return Verdict(memory, held=memory.why if held else "", again_at_s=due_s)
     base = max(totals[0][1], nodes)
-    count = _Count(nodes, base, rows, frozenset(name for _, name in granted))
-    held = _too_many(requests, count)
-    if held:
-        return Verdict(memory, held=held)
-    granted += tuple((now_s, r.name) for r in requests)
-    return Verdict(Memory(granted=granted, totals=totals), approve=tuple(requests))
+    why = _too_many(requests, _Count(nodes, base, rows, frozenset(name for _, name in granted)))
+    if why:
+        return Verdict(replace(memory, held=pending, why=why), held=why)
+    granted += tuple((now_s, r.name) for r in fresh)
+    memory = Memory(held, now_s, now_s, granted, held, memory.why if held else "", totals)
+    return Verdict(memory, approve=tuple(fresh), held=memory.why)
 
 
 def _totals(known: tuple[tuple[float, int], ...], nodes: int, now_s: float) -> tuple[tuple[float, int], ...]:

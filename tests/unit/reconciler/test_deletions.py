@@ -12,6 +12,7 @@ from reconciler.core.events import Event, Subject
 from reconciler.core.fleet import FleetNode, fleet_node
 from reconciler.view import ViewHolder
 from shared.kube import HUBS, ResourceType
+from shared.model.api import Condition
 from tests.builders import SPACE, HandClock, example_form, example_hub, version, view_of
 
 HUB = (SPACE, "blue-green-nodes")
@@ -126,6 +127,27 @@ def test_a_new_coordinator_judges_anew(world: World) -> None:
     world.look(1.0)
     world.look(2.0)
     assert world.approved() == ["a-app"]
+
+
+def test_a_new_coordinator_keeps_held_what_the_hub_says_is_held(world: World) -> None:
+    """Else a restart would approve the rest of what a person has begun to look through."""
+    hub = example_hub()
+    told = Condition(
+        type="DeletionHeld",
+        status="True",
+        reason="TooMany",
+        message="all 30 rows; rowplane approve",
+        last_transition_time="2026-01-01T00:00:00Z",
+    )
+    held = hub.model_copy(update={"status": hub.status.model_copy(update={"conditions": [told]})})
+    world.holder.publish(view_of(example_form(), hub=held))
+    for uid in "abcdef":
+        world.node(uid)
+    world.node("a", "row deleted")
+    world.look()
+    world.look(5.0)
+    assert world.approved() == []
+    assert world.duty.held == {HUB: 1}
 
 
 def test_a_hub_is_held_by_a_finalizer_until_its_nodes_are_gone(world: World) -> None:

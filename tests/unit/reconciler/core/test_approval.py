@@ -101,6 +101,19 @@ def test_a_later_request_beside_held_ones_is_held_with_them() -> None:
     assert decide(requests(32), 100, 100, more.memory, 1005.0).approve == ()
 
 
+def test_what_is_held_stays_held_however_few_are_left() -> None:
+    """A person who approves one of ten does not approve the other nine."""
+    held = after(requests(10), 20)
+    assert held.held
+    left = decide(requests(3), 20, 13, held.memory, 1300.0)
+    assert (left.approve, left.held) == ((), held.held)
+    beside = [*requests(3), request(15)]
+    first = decide(beside, 20, 13, left.memory, 1400.0)
+    verdict = decide(beside, 20, 13, first.memory, 1402.0)
+    assert [r.name for r in verdict.approve] == ["n15-form"]
+    assert verdict.held == held.held
+
+
 @given(
     nodes=st.integers(1, 60),
     bursts=st.lists(st.tuples(st.integers(0, 20), st.floats(0.0, 400.0)), min_size=1, max_size=12),
