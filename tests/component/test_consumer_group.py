@@ -5,14 +5,18 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import pytest
+from kafka import TopicPartition  # type: ignore[import-untyped]  # ships no types
 
 from deploy.stack.endpoints import Endpoints
 from reconciler.adapters.kafka_changes import KafkaChanges
+from reconciler.core.offsets import commit_text
 from reconciler.ports import Partition, Standing
-from shared.kafka import connect_admin, ensure_topic
+from shared.kafka import connect_admin, connect_producer, ensure_topic
 from shared.settings import KafkaSettings
+from tests.builders import version
 
 pytestmark = pytest.mark.stack
 
@@ -24,12 +28,18 @@ class Owned:
 
     def __init__(self) -> None:
         self.partitions: set[Partition] = set()
+        self.standings: dict[Partition, Standing] = {}
+        self.told: list[tuple[str, Partition]] = []
 
     def assigned(self, partitions: Mapping[Partition, Standing]) -> None:
         self.partitions |= set(partitions)
+        self.standings |= partitions
+        self.told += [("assigned", p) for p in partitions]
 
     def revoked(self, partitions: Iterable[Partition], *, lost: bool) -> None:
-        self.partitions -= set(partitions)
+        gone = list(partitions)
+        self.partitions -= set(gone)
+        self.told += [("revoked", p) for p in gone]
 
 
 @pytest.fixture
@@ -71,3 +81,83 @@ def test_partitions_of_a_topic_that_is_no_longer_wanted_are_given_up(
         changes.subscribe(wanted)
         poll_until(changes, owned, wanted)
     changes.close()
+
+
+def test_an_offset_that_is_refused_while_reading_is_told_as_lost_and_reading_goes_on(
+    settings: KafkaSettings, topics: tuple[str, str]
+) -> None:
+    """Retention has passed what was to be read next."""
+    owned, (topic, _) = Owned(), topics
+    home = Partition(topic, 0)
+    changes, producer, admin = KafkaChanges(settings, owned, client_id="test"), connect_producer(settings), None
+    try:
+        changes.subscribe({topic})
+        poll_until(changes, owned, {topic})
+        send(producer, home, 5)
+        assert read(changes, 5) == [0, 1, 2, 3, 4]
+        changes.pause([home])
+        for _ in range(2):
+            changes.poll(0.6)  # what was under way comes back empty
+        send(producer, home, 5)
+        admin = connect_admin(settings)
+        admin.delete_records({TopicPartition(*home): 8})
+        changes.pause([])
+        assert read(changes, 2) == [8, 9]
+        assert owned.told[-2:] == [("revoked", home), ("assigned", home)]
+        assert owned.standings[home].lost
+        assert owned.standings[home].position == 8
+    finally:
+        changes.close()
+        producer.close()
+        if admin is not None:
+            admin.close()
+
+
+def test_a_member_is_fresh_while_the_group_hears_of_it(settings: KafkaSettings, topics: tuple[str, str]) -> None:
+    owned = Owned()
+    changes = KafkaChanges(settings, owned, client_id="test")
+    try:
+        assert not changes.is_fresh(), "it has not joined"
+        changes.subscribe({topics[0]})
+        poll_until(changes, owned, {topics[0]})
+        assert changes.is_fresh()
+    finally:
+        changes.close()
+
+
+def test_what_was_committed_is_where_a_successor_begins(settings: KafkaSettings, topics: tuple[str, str]) -> None:
+    first, second, home = Owned(), Owned(), Partition(topics[0], 0)
+    producer = connect_producer(settings)
+    send(producer, home, 5)
+    producer.close()
+    changes = KafkaChanges(settings, first, client_id="first")
+    changes.subscribe({topics[0]})
+    poll_until(changes, first, {topics[0]})
+    text = commit_text(version(300), first.standings[home].topic_id)
+    changes.commit({home: (3, text)}, timeout_s=5.0)
+    changes.close()
+    successor = KafkaChanges(settings, second, client_id="second")
+    try:
+        successor.subscribe({topics[0]})
+        poll_until(successor, second, {topics[0]})
+        found = second.standings[home]
+        assert (found.position, found.end, found.highest, found.lost) == (3, 5, version(300), "")
+        assert found.topic_id
+        assert read(successor, 2) == [3, 4]
+    finally:
+        successor.close()
+
+
+def send(producer: Any, partition: Partition, count: int) -> None:
+    for _ in range(count):
+        producer.send(partition.topic, value=b"x", partition=partition.number).get(timeout=PATIENCE_S)
+
+
+def read(changes: KafkaChanges, count: int) -> list[int]:
+    """The offsets of the next records."""
+    found: list[int] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(found) < count:
+        assert time.monotonic() < deadline, found
+        found += [record.offset for record in changes.poll(0.1)]
+    return found
