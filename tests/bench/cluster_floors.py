@@ -25,7 +25,7 @@ from shared.kube import NODES, KubeClient, ResourceType
 from shared.kube_watch import EventType, Reflector
 from shared.settings import KubeSettings
 
-__all__ = ["SERVICES", "Seen", "create_rate", "patch_latency", "space", "update_rate"]
+__all__ = ["CONFIG_MAPS", "SERVICES", "Counted", "Seen", "create_rate", "patch_latency", "space", "update_rate"]
 
 SERVICES: Final = ResourceType("v1", "Service", "services")
 CONFIG_MAPS: Final = ResourceType("v1", "ConfigMap", "configmaps")
@@ -69,6 +69,35 @@ class Seen:
             if not self._condition.wait_for(is_told, timeout_s):
                 raise TimeoutError(f"{name} was not seen with {number} within {timeout_s:.0f} s")
             return next(at_s for known, at_s in self._told[name] if known >= number)
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._reflector.stop()
+
+
+class Counted:
+    """How many objects of nodes a namespace holds, by a watch of their metadata."""
+
+    def __init__(self, client: KubeClient, kind: ResourceType, namespace: str) -> None:
+        self._condition = threading.Condition()
+        self._names: set[str] = set()
+        self._reflector = Reflector(
+            client, kind, self._on_event, namespace=namespace, label_selector="lynq.sh/node", metadata_only=True
+        )
+        self._reflector.start()
+        self._reflector.synced.wait(60.0)
+
+    def _on_event(self, event: EventType, raw: dict[str, Any]) -> None:
+        with self._condition:
+            (self._names.discard if event is EventType.DELETED else self._names.add)(raw["metadata"]["name"])
+            self._condition.notify_all()
+
+    def wait(self, wanted: int, timeout_s: float = 600.0) -> float:
+        """Monotonic seconds at which there were so many. Raises TimeoutError."""
+        with self._condition:
+            if not self._condition.wait_for(lambda: len(self._names) >= wanted, timeout_s):
+                raise TimeoutError(f"{len(self._names)} of {wanted} objects after {timeout_s:.0f} s")
+            return time.monotonic()
 
     def stop(self) -> None:
         """End the watch."""

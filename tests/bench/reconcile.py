@@ -34,7 +34,7 @@ from shared.errors import ObjectNotFound
 from shared.kube import FORMS, HUBS, NODES, KubeClient
 from shared.settings import KubeSettings
 from tests.bench import produce
-from tests.bench.cluster_floors import CONFIG_MAPS, SERVICES, Seen, create_rate, patch_latency, update_rate
+from tests.bench.cluster_floors import CONFIG_MAPS, SERVICES, Counted, Seen, create_rate, patch_latency, update_rate
 from tests.e2e.stage import ONE_SERVICE, make_world
 from tests.product import MARK, RECONCILERS, Product, running
 
@@ -114,30 +114,12 @@ class Bench:
             cursor.execute(f"INSERT INTO nodes (node_id, domain) VALUES {marks}", names)  # noqa: S608  # marks only
         return time.monotonic()
 
-    def fill(self, connection: pymysql.Connection[Any], first: int, count: int, kind: Any) -> float:
-        """Rows until their last objects are there; the seconds that it took."""
-        began_s = time.monotonic()
-        for start in range(first, first + count, _CHUNK):
-            self.insert(connection, [f"n{i:05}" for i in range(start, min(start + _CHUNK, first + count))])
-        wanted = (first + count) * (8 if kind is CONFIG_MAPS else 1)
-        self._await(lambda: self._count(kind) >= wanted, f"{wanted} {kind.plural}")
+    def fill(self, connection: pymysql.Connection[Any], counted: Counted, first: int, last: int, each: int) -> None:
+        """Rows, and wait until the last one's objects are there, `each` of a node, and nothing is written any more."""
+        for start in range(first, last, _CHUNK):
+            self.insert(connection, [f"n{i:05}" for i in range(start, min(start + _CHUNK, last))])
+        counted.wait(last * each)
         self.rest()
-        return time.monotonic() - began_s
-
-    def provision(self, connection: pymysql.Connection[Any], count: int) -> float:
-        """Seconds from one INSERT until the eight objects of each of the first nodes are there."""
-        began_s = self.insert(connection, [f"n{i:05}" for i in range(count)])
-        self._await(lambda: self._count(CONFIG_MAPS) >= 8 * count, f"{8 * count} objects")
-        return time.monotonic() - began_s
-
-    def _count(self, kind: Any) -> int:
-        """Objects of nodes, by the collection's own count."""
-        path = f"{kind.path(self.product.namespace)}?limit=1&labelSelector=lynq.sh%2Fnode"
-        answer = self.client.get_path(path)
-        left = answer["metadata"].get("remainingItemCount")
-        if left is None and answer["metadata"].get("continue"):
-            return len(self.client.list(kind, self.product.namespace, "lynq.sh/node", metadata_only=True)[0])
-        return len(answer["items"]) + int(left or 0)
 
     def rest(self) -> None:
         """Wait until the reconcilers have written nothing for a second."""
@@ -253,9 +235,11 @@ def one_child(bench: Bench, samples: int, nodes: int, switches: Sequence[int], s
     with bench.world("one", ONE_SERVICE) as connection:
         database = str(connection.db.decode() if isinstance(connection.db, bytes) else connection.db)
         seen = Seen(bench.client, bench.product.namespace)
-        bench.fill(connection, 0, 20, SERVICES)
+        counted = Counted(bench.client, SERVICES, bench.product.namespace)
+        bench.fill(connection, counted, 0, 20, 1)
         _put(found, "COMMIT to Service", bench.latency(connection, seen, 20, samples))
-        bench.fill(connection, 20, nodes - 20, SERVICES)
+        bench.fill(connection, counted, 20, nodes, 1)
+        counted.stop()
         _put(found, f"the same, {nodes} nodes", bench.latency(connection, seen, nodes, samples))
         per_s = _BACKGROUND_SHARE * found["floor: updates/s"] / _REQUESTS_A_CHANGE
         with bench.background(database, per_s, nodes):
@@ -276,12 +260,15 @@ def eight_children(bench: Bench, nodes: int, rest_s: float, seconds: float) -> N
     found = bench.found
     with bench.world("eight", _EIGHT) as connection:
         floor = create_rate(bench.client, bench.endpoints.kubeconfig, seconds)
-        took_s = bench.provision(connection, 100)
+        counted = Counted(bench.client, CONFIG_MAPS, bench.product.namespace)
+        began_s = bench.insert(connection, [f"n{i:05}" for i in range(100)])
+        took_s = counted.wait(800) - began_s
         found["100 new nodes of 8 objects, s"] = took_s
         found["100 new nodes, objects/s"] = 800 / took_s
         found["100 new nodes, floor just before, creations/s"] = floor
         found["100 new nodes, share of that floor, LynqNodes and their statuses counted"] = 1000 / took_s / floor
-        bench.fill(connection, 100, nodes - 100, CONFIG_MAPS)
+        bench.fill(connection, counted, 100, nodes, 8)
+        counted.stop()
         found[f"at rest, {nodes} nodes: RSS MiB"] = bench.rss_mib()
         cpu_s, requests = bench.at_rest(rest_s)
         found[f"at rest, {nodes} nodes: CPU s/min"] = cpu_s
