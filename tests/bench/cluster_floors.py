@@ -78,11 +78,13 @@ class Seen:
 class Counted:
     """How many objects of nodes a namespace holds, by a watch of their metadata."""
 
-    def __init__(self, client: KubeClient, kind: ResourceType, namespace: str) -> None:
+    def __init__(self, client: KubeClient, kind: ResourceType, namespace: str, selector: str = "lynq.sh/node") -> None:
         self._condition = threading.Condition()
         self._names: set[str] = set()
+        self.last_s = 0.0
+        """Monotonic seconds of the last event."""
         self._reflector = Reflector(
-            client, kind, self._on_event, namespace=namespace, label_selector="lynq.sh/node", metadata_only=True
+            client, kind, self._on_event, namespace=namespace, label_selector=selector, metadata_only=True
         )
         self._reflector.start()
         self._reflector.synced.wait(60.0)
@@ -90,6 +92,7 @@ class Counted:
     def _on_event(self, event: EventType, raw: dict[str, Any]) -> None:
         with self._condition:
             (self._names.discard if event is EventType.DELETED else self._names.add)(raw["metadata"]["name"])
+            self.last_s = time.monotonic()
             self._condition.notify_all()
 
     def wait(self, wanted: int, timeout_s: float = 600.0) -> float:
