@@ -30,7 +30,7 @@ from rich.table import Table
 from deploy.demo.measure import percentile
 from deploy.demo.world import NAMESPACES, World
 from deploy.stack.endpoints import Endpoints, load_endpoints
-from shared.kube import FORMS, HUBS, KubeClient
+from shared.kube import FORMS, HUBS, NODES, KubeClient
 from shared.model.names import LABEL_HUB
 from shared.settings import KubeSettings
 from tests.bench import produce
