@@ -157,6 +157,8 @@ def _of_node(node: Raw) -> Iterator[Cause]:
         yield Cause("DeletionHeld", str(parked.get("message")), f"rowplane approve node/{name}")
     ready = condition_of(node, "Ready")
     told = {str(condition_of(node, kind).get("message")) for kind in ("Degraded", "TrafficHeld")}
+    if LABEL_DELETE_REQUESTED in labels:
+        return
     if ready.get("status") != "True" and str(ready.get("message")) not in told:
         yield Cause(str(ready.get("reason", "Unknown")), str(ready.get("message", "no reconciler has told of it yet")))
     elif ready.get("status") == "True" and is_behind(node):

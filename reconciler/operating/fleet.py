@@ -59,8 +59,8 @@ class Fleet:
         return self._list(NODES)
 
     def leases(self) -> list[Raw]:
-        """The Leases of rowplane's own processes, wherever they are."""
-        found = self.client.list(LEASES)[0]
+        """The Leases of rowplane's own processes."""
+        found = self.client.list(LEASES, self.client.namespace)[0]
         return sorted((raw for raw in found if raw["metadata"]["name"].startswith("rowplane-")), key=name_of)
 
     def _list(self, kind: ResourceType) -> list[Raw]:
