@@ -96,6 +96,7 @@ class TestQuiet:
 
     def test_an_unmapped_column_writes_nothing(self, stage: Stage) -> None:
         stage.insert("quiet", "marker")
+        eventually(lambda: stage.recorder.object("Service", "quiet-front"), "the watch of Services has told it")
         before, records = stage.versions("quiet"), len(stage.published())
         stage.sql("UPDATE nodes SET last_deployment_at = NOW() WHERE node_id = 'quiet'")
         stage.change("marker", "blue_version = 'v2.0.0'")
