@@ -19,9 +19,11 @@ from reconciler.adapters.dead_letters import DeadLetters
 from reconciler.adapters.events import Events
 from reconciler.adapters.full_publish import FullPublish
 from reconciler.adapters.kafka_changes import KafkaChanges
+from reconciler.adapters.other_operator import refuse_beside_lynq
 from reconciler.adapters.watches import Watches
 from reconciler.coordinator.deletions import Deletions
 from reconciler.coordinator.driver import Coordinator, coordinator_place
+from reconciler.coordinator.hubs import Hubs
 from reconciler.coordinator.rollouts import Rollouts
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
@@ -33,7 +35,7 @@ from reconciler.view import CatalogView, ViewHolder
 from reconciler.watchdog import Watchdog
 from reconciler.worker import Workers
 from shared.backoff import Backoff
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.errors import LogError
 from shared.kube import HUBS, KubeClient
 from shared.probes import ProbeServer
@@ -42,6 +44,8 @@ from shared.settings import KafkaSettings, KubeSettings, ProbeSettings
 __all__ = ["run"]
 
 log = structlog.get_logger(__name__)
+
+_DUTIES = (Rollouts, Deletions, Hubs)
 
 _WRITERS = 64
 _CONNECTIONS = 2 * _WRITERS
@@ -54,9 +58,8 @@ _CALM_S = 10.0
 
 def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: threading.Event) -> None:
     """Reconcile until `stop` is set. Raises UsageError, ClusterError or LogError when it cannot even begin."""
-    client = KubeClient.connect(kube, pool_size=_CONNECTIONS)
-    client.resource_type(HUBS.api_version, HUBS.kind)  # fails at once, in words, when the cluster cannot be used
     clock = SystemClock()
+    client = _connect(kube, clock)
     metrics = Metrics(clock)
     client.on_request = metrics.request
     queue = NodeQueue(clock)
@@ -88,7 +91,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
         loop.drain, workers.bury = workers.drain, DeadLetters(kafka, holder).bury
         workers.start(THREADS)
         catalog.start()
-        duties = [duty(client, holder, coordinator.fleet, clock, events.tell) for duty in (Rollouts, Deletions)]
+        duties = [duty(client, holder, coordinator.fleet, clock, events.tell) for duty in _DUTIES]
         coordinator.start(duties)
         log.info("reconciler starts", api_server=client.server, kafka=list(kafka.bootstrap_servers))
         try:
@@ -102,6 +105,14 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
             probe.stop()
             client.close()
     log.info("reconciler stopped")
+
+
+def _connect(kube: KubeSettings, clock: Clock) -> KubeClient:
+    """The cluster; fails at once, in words, when it cannot be used, or when Lynq's own operator uses it."""
+    client = KubeClient.connect(kube, pool_size=_CONNECTIONS)
+    client.resource_type(HUBS.api_version, HUBS.kind)
+    refuse_beside_lynq(client, clock)
+    return client
 
 
 def _join_metrics(

@@ -45,6 +45,7 @@ __all__ = [
     "ObjectConflict",
     "ObjectInvalid",
     "ObjectNotFound",
+    "OtherOperator",
     "RenderError",
     "RenderFacts",
     "RowplaneError",
@@ -243,6 +244,13 @@ class ObjectInvalid(ClusterError):
     """400 or 422: the API server refuses the object."""
 
     reason = "ApplyFailed"
+
+
+class OtherOperator(ClusterError):
+    """Another operator works on the same objects."""
+
+    reason = "OtherOperator"
+    exit_code = 4
 
 
 class ClusterRefused(ClusterError):

@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from cdc.operating.findings import Finding, Severity, ok
 from cdc.operating.output import age
+from shared.model.names import LYNQ_LEASE
 from shared.model.rights import Right
 
-__all__ = ["LYNQ_LEASE", "ClusterFacts", "CrdState", "ForeignLease", "crd_state", "judge_cluster"]
+__all__ = ["ClusterFacts", "CrdState", "ForeignLease", "crd_state", "judge_cluster"]
 
-LYNQ_LEASE: Final = "f2130106.lynq.sh"
-"""Name of the Lease of Lynq's own operator."""
 _RUNNING_S: Final = 60.0
 """A Lease renewed no longer ago than this is in use, whatever two machines' clocks differ by."""
 

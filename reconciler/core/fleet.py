@@ -40,6 +40,8 @@ class FleetNode:
     """Form generation that its conditions speak of."""
     ready: bool | None
     """Condition Ready; None: it does not say yet."""
+    degraded: bool
+    """Condition Degraded: something has failed."""
     ready_resources: int
     row_version: str
     delete_requested: bool
@@ -73,6 +75,7 @@ def fleet_node(raw: Mapping[str, Any]) -> FleetNode:
         generation=int(generation) if generation.isdecimal() else 0,
         told=int(status.get("templateGeneration") or 0),
         ready=ready,
+        degraded=any(c["status"] == "True" for c in status.get("conditions") or () if c.get("type") == "Degraded"),
         ready_resources=int(status.get("readyResources") or 0),
         row_version=annotations.get(ANNOTATION_ROW_VERSION, ""),
         delete_requested=LABEL_DELETE_REQUESTED in labels,

@@ -36,6 +36,8 @@ ANNOTATION_TEMPLATE_GENERATION: Final = "lynq.sh/template-generation"
 ANNOTATION_DELETION_POLICY: Final = "lynq.sh/deletion-policy"
 ANNOTATION_APPLIED_HASH: Final = "lynq.sh/applied-hash"
 ANNOTATION_ONCE: Final = "lynq.sh/created-once"
+LYNQ_LEASE: Final = "f2130106.lynq.sh"
+"""Name of the Lease of Lynq's own operator."""
 HUB_FINALIZER: Final = "lynq.sh/hub-finalizer"
 NODE_FINALIZER: Final = "lynqnode.operator.lynq.sh/finalizer"
 

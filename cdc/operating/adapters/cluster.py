@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from cdc.adapters.logins import SecretLogins
-from cdc.operating.cluster_rules import LYNQ_LEASE, ClusterFacts, CrdState, ForeignLease, crd_state
+from cdc.operating.cluster_rules import ClusterFacts, CrdState, ForeignLease, crd_state
 from cdc.operating.options import parse_hub
 from cdc.ports import Login
 from shared.clock import Clock, SystemClock
@@ -21,6 +21,7 @@ from shared.model.api import parse_object
 from shared.model.crd import all_crds
 from shared.model.form import Form
 from shared.model.hub import Hub, MysqlSource
+from shared.model.names import LYNQ_LEASE
 from shared.model.rights import Right, rights
 from shared.settings import load_kube
 
