@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,8 @@ from kafka import TopicPartition  # type: ignore[import-untyped]  # ships no typ
 
 from deploy.demo.measure import SWITCH
 from shared.kafka import connect_admin, connect_consumer, connect_producer
-from shared.model.envelope import encode_key
-from shared.model.names import partition_of, table_topic
+from shared.model.envelope import encode_key, version_header
+from shared.model.names import HEADER_DEAD, HEADER_VERSION, partition_of, table_topic
 from tests.e2e.history import colors, row_version, selected_color, steps_back
 from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
 from tests.fault.stream import RUNS, UIDS, Stream
@@ -178,6 +178,40 @@ class TestPoison:
             eventually(lambda: all_committed(consumer, topic_of(stage)), "everything is committed")
         finally:
             consumer.close(autocommit=False)
+
+    def test_a_change_that_could_not_be_published_degrades_its_node_until_the_next_one(self, stage: Stage) -> None:
+        uid, partition = UIDS[0], partition_of(UIDS[0], PARTITIONS)
+        last = max(
+            version_header(dict(r.headers), HEADER_VERSION)
+            for r in stage.published()
+            if r.partition == partition
+            and r.key == encode_key("node_id", uid)
+            and dict(r.headers).get(HEADER_VERSION)
+            and len(dict(r.headers)[HEADER_VERSION]) > 20
+        )
+        mark = [
+            (HEADER_VERSION, last._replace(b=last.b + 1).text().encode()),
+            (HEADER_DEAD, b"too large for its topic"),
+        ]
+        since = stage.recorder.mark()
+        producer = connect_producer(stage.product.kafka)
+        try:
+            key = encode_key("node_id", uid)
+            producer.send(topic_of(stage), partition=partition, key=key, headers=mark).get(timeout=30)
+        finally:
+            producer.close()
+        node = f"{uid}-{stage.form}"
+        stage.await_change(
+            since, lambda c: c.name == node and degraded(c.object) == "too large for its topic", "Degraded"
+        )
+        stage.change(uid, "blue_version = 'good-again'")
+        eventually(lambda: degraded(stage.node(uid)) == "", "not degraded", shown=lambda: stage.node(uid)["status"])
+
+
+def degraded(node: Mapping[str, Any]) -> str:
+    """Why a LynqNode is degraded; empty when it is not."""
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return next((c["message"] for c in conditions if (c["type"], c["status"]) == ("Degraded", "True")), "")
 
 
 def all_committed(consumer: Any, topic: str) -> bool:
