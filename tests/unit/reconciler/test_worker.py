@@ -16,7 +16,7 @@ from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
 from reconciler.registry import Registry
 from reconciler.worker import Workers
-from shared.errors import ClusterUnreachable, InvalidError, LogUnreachable, ObjectInvalid
+from shared.errors import ClusterUnreachable, InvalidError, LogUnreachable, NotOurs, ObjectInvalid
 from tests.builders import KEY, HandClock, node_row_of, row_state, version
 from tests.unit.reconciler.rig import BrokerInMemory, ShardsInMemory
 
@@ -190,6 +190,19 @@ def test_a_row_that_comes_while_another_is_refused_is_not_done(shop: Shop) -> No
     shop.offer()
     shop.settle()
     assert shop.registry.state(KEY).offsets == [(SHARD, 1)]
+
+
+def test_a_node_that_may_be_another_member_s_is_looked_at_again_soon(shop: Shop) -> None:
+    def refused(_key: NodeKey) -> Outcome:
+        raise NotOurs("its shard may be another member's")
+
+    shop.reconcile = refused
+    shop.offer()
+    shop.settle()
+    shop.clock.advance(0.3)
+    shop.settle()
+    assert shop.runs == [KEY] * 2
+    assert shop.registry.state(KEY).offsets, "nothing is done"
 
 
 def test_a_node_of_a_partition_that_is_not_ready_is_not_run(shop: Shop) -> None:
