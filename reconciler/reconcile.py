@@ -243,7 +243,7 @@ class Reconciler:
         there = {ref for _, ref in listed} | {w.object.ref for w in step.writes if isinstance(w, Write)}
         there |= {ref for ref, seen in known.items() if isinstance(seen, ObservedObject)}
         current = [(i, refs[i]) for i in order(desired.objects) if refs[i] in there]
-        kept = [(i, ref) for i, ref in listed if ref not in wanted and not isinstance(known.get(ref), Absent)]
+        kept = [(i, ref) for i, ref in listed if ref not in wanted and not _has_left(known.get(ref))]
         record = NodeRecord(
             key=state.key,
             row=row,
@@ -356,3 +356,8 @@ class Reconciler:
         done = self._registry.take_offsets(state, upto)
         self._metrics.node_gone(state.key)
         return Outcome(done=done, again_at_s=None, gone=True)
+
+
+def _has_left(seen: ObservedObject | Absent | None) -> bool:
+    """Whether an object that is not wanted any more is gone, or given up."""
+    return isinstance(seen, Absent) or (seen is not None and seen.node is None)

@@ -5,13 +5,17 @@ Fed by: reconcile.py. Feeds: the API server. Never: retries or reads before it w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from reconciler.adapters.strategies import ONLY_IF_ABSENT, ObjectWriter
 from reconciler.core.objects import Absent, Delete, ObjectRef, ObservedObject, Write
+from reconciler.core.orphans import marked, unmarked
 from reconciler.core.record import NodeRecord, ObservedNode, observe_node
 from reconciler.core.slim import slim
+from shared.clock import rfc3339
 from shared.errors import ObjectNotFound
 from shared.kube import NODES, KubeClient, ResourceType
 from shared.model.names import API_VERSION, FIELD_MANAGER, NODE_FINALIZER
@@ -40,13 +44,26 @@ class KubeCluster:
             return Absent(ref)
 
     def write(self, write: Write, version: Version) -> ObservedObject:
-        """As the patch strategy says, with stamps and fence."""
+        """As the patch strategy says, with stamps and fence; the marks of an object that was given up go first."""
+        base = write.base
+        if base is not None and base.orphaned:
+            write = replace(write, base=slim(self._patch(base, unmarked())))
         return slim(self._writer.write(write, version.text()))
 
+    def _patch(self, base: ObservedObject, patch: dict[str, Any]) -> dict[str, Any]:
+        """A merge patch of an object's metadata, fenced."""
+        _fence(patch["metadata"], base)
+        query = {"fieldManager": FIELD_MANAGER}
+        return self._client.merge_patch(self._type(base.ref), base.ref.namespace, base.ref.name, patch, query)
+
     def delete(self, delete: Delete) -> None:
-        """Delete in the background with preconditions."""
+        """Delete in the background with preconditions; or give the object up, if it is to outlive its node."""
         ref = delete.base.ref
         try:
+            if delete.orphan:
+                live = self._client.get(self._type(ref), ref.namespace, ref.name)
+                self._patch(delete.base, marked(live, delete.orphan, rfc3339(time.time())))
+                return
             self._client.delete(
                 self._type(ref),
                 ref.namespace,

@@ -37,7 +37,7 @@ _DROPPED: Final = object()
 
 def adopts(base: ObservedObject | None) -> bool:
     """Whether a write of this object takes over one that no node tracked."""
-    return base is not None and base.node is None and not base.applied_hash
+    return base is not None and base.node is None and (base.orphaned or not base.applied_hash)
 
 
 def retracked(item: DesiredObject, live: ObservedObject) -> DesiredObject:

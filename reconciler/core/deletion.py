@@ -68,6 +68,6 @@ def guard(step: Step, annotations: Mapping[str, str], key: str) -> Step:
     doomed = [a for a in step.writes if isinstance(a, Delete)]
     if not doomed or is_approved(annotations, key):
         return step
-    waits = [Wait(d.id, WaitReason.UNAPPROVED, f"the deletion of {d.base.ref} is not approved yet") for d in doomed]
+    waits = [Wait(d.id, WaitReason.UNAPPROVED, f"that {d.base.ref} goes is not approved yet") for d in doomed]
     writes = tuple(a for a in step.writes if not isinstance(a, Delete))
     return replace(step, writes=writes, waits=(*step.waits, *waits), done=False)

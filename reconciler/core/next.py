@@ -275,7 +275,7 @@ class _Run:
             if ref in kept or live is None or name in self._desired.failed:
                 continue
             kept.add(ref)
-            if live.retain or live.node is None or self._is_foreign(live):
+            if live.node is None or self._is_foreign(live):
                 self._retained.append(ref)
                 continue
             self._outgoing.append(ref)
@@ -297,7 +297,11 @@ class _Run:
             self._waits.append(Wait(name, WaitReason.RETRY, failure.text))
             self._timer(failure.retry_at_s)
         else:
-            self._writes.append(Delete(name, live))
+            self._writes.append(Delete(name, live, self._given_up() if live.retain else ""))
+
+    def _given_up(self) -> str:
+        """Why an object that is to be retained leaves the node."""
+        return "RemovedFromTemplate" if self._desired.objects or self._desired.failed else "LynqNodeDeleted"
 
     def step(self) -> Step:
         """What was collected."""
@@ -314,7 +318,7 @@ class _Run:
         )
 
     def _differs(self, sent: DesiredObject, live: ObservedObject | None) -> bool:
-        if live is None:
+        if live is None or live.orphaned:
             return True
         if sent.creation_policy is CreationPolicy.ONCE:
             return not live.once or (live.node is None and self._observed.node is not None)

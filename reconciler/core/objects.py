@@ -163,6 +163,8 @@ class ObservedObject:
     node: tuple[str, str] | None = None
     """(namespace, name) of the LynqNode that the tracking labels name."""
     deleting: bool = False
+    orphaned: bool = False
+    """Label `lynq.sh/orphaned`: given up by a node; whoever wants it may have it."""
     retain: bool = False
     """Annotation `lynq.sh/deletion-policy` is Retain: outlives its node and its place in the form."""
     selector: Mapping[str, str] | None = None
@@ -273,6 +275,8 @@ class Delete:
 
     id: str
     base: ObservedObject
+    orphan: str = ""
+    """Deletion policy Retain: the object is not deleted but given up, for this reason."""
 
 
 class Look(NamedTuple):
@@ -329,7 +333,7 @@ class Step:
     outgoing: tuple[ObjectRef, ...] = ()
     """Objects no longer rendered that are to be deleted, now or later."""
     retained: tuple[ObjectRef, ...] = ()
-    """Objects no longer rendered that are left in place: deletion policy Retain, or not tracked by this node."""
+    """Objects no longer rendered that are left in place: not tracked by this node, or not any more."""
 
 
 REPLICAS: Final[Location] = ("spec", "replicas")

@@ -18,6 +18,7 @@ from reconciler.core.objects import (
     Workload,
     ref_of,
 )
+from reconciler.core.orphans import LABEL_ORPHANED
 from reconciler.core.readiness import assess
 from reconciler.core.record import label_value
 from shared.errors import InvalidError
@@ -59,6 +60,7 @@ def slim(raw: Mapping[str, Any]) -> ObservedObject:
         once=annotations.get(ANNOTATION_ONCE) == "true",
         node=_node(meta, managed),
         deleting=bool(meta.get("deletionTimestamp")),
+        orphaned=_map(meta, "labels").get(LABEL_ORPHANED) == "true",
         retain=annotations.get(ANNOTATION_DELETION_POLICY) == "Retain",
         selector=route_selector(raw),
         backends=route_backends(raw),

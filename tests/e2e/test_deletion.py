@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from reconciler.core.deletion import approval_key
-from shared.kube import FORMS, HUBS, NODES
+from shared.kube import FORMS, HUBS, NODES, ResourceType
 from tests.e2e.stage import ONE_SERVICE, Stage
 from tests.e2e.test_operator import rowplane
 from tests.product import CAPTURE, RECONCILERS, eventually
@@ -17,6 +17,7 @@ pytestmark = [
     pytest.mark.parametrize("flavour", ["mysql"], indirect=True, scope="class"),
 ]
 
+CONFIG_MAPS = ResourceType("v1", "ConfigMap", "configmaps")
 UIDS = [f"shop-{number}" for number in range(30)]
 
 
@@ -140,3 +141,44 @@ class TestTruncate:
         eventually(lambda: services(stage) == set(), "the Services of the hub are gone", shown=lambda: services(stage))
         eventually(lambda: stage.client.list(HUBS, stage.namespace)[0] == [], "the hub is gone")
         assert stage.product.runs(CAPTURE)
+
+
+class TestRetain:
+    """An object that is to outlive its node."""
+
+    RESOURCES: ClassVar[dict[str, Any]] = {
+        "configMaps": [
+            {
+                "id": "kept",
+                "deletionPolicy": "Retain",
+                "nameTemplate": "{{ .uid }}-kept",
+                "spec": {"data": {"color": "{{ .activeColor }}"}},
+            }
+        ]
+    }
+
+    def kept(self, stage: Stage) -> dict[str, Any]:
+        found: dict[str, Any] = stage.client.get(CONFIG_MAPS, stage.namespace, "acme-kept")
+        return found
+
+    def test_it_stays_with_marks_when_its_row_goes(self, stage: Stage) -> None:
+        stage.insert("acme", "globex")
+        metadata = self.kept(stage)["metadata"]
+        assert "ownerReferences" not in metadata
+        stage.notes["uid"] = metadata["uid"]
+        since = stage.sql("DELETE FROM nodes WHERE node_id = 'acme'")
+        stage.await_gone("acme", since)
+        metadata = self.kept(stage)["metadata"]
+        assert metadata["labels"]["lynq.sh/orphaned"] == "true"
+        assert "lynq.sh/node" not in metadata["labels"]
+        assert metadata["annotations"]["lynq.sh/orphaned-reason"] == "LynqNodeDeleted"
+
+    def test_a_row_that_is_back_has_it_again(self, stage: Stage) -> None:
+        since = stage.sql("INSERT INTO nodes (node_id, domain, active_color) VALUES ('acme', 'a.example.com', 'green')")
+        stage.await_settled("acme", since=since)
+        found = self.kept(stage)
+        assert found["metadata"]["uid"] == stage.notes["uid"]
+        assert "lynq.sh/orphaned" not in found["metadata"]["labels"]
+        assert "lynq.sh/orphaned-at" not in found["metadata"]["annotations"]
+        assert found["metadata"]["labels"]["lynq.sh/node"] == f"acme-{stage.form}"
+        assert found["data"] == {"color": "green"}

@@ -91,14 +91,17 @@ class MemoryApi(KubeClient):
         body: Mapping[str, Any],
         query: Mapping[str, str] | None = None,  # the client's signature
     ) -> dict[str, Any]:
-        """Of metadata: annotations and finalizers."""
+        """Of metadata (RFC 7386)."""
         with self._lock:
             ref, metadata = _ref(kind, namespace, name), body["metadata"]
             _check_fence(ref, self._held(ref), metadata)
             changed = copy.deepcopy(self._held(ref))
-            changed["metadata"].setdefault("annotations", {}).update(metadata.get("annotations") or {})
-            if "finalizers" in metadata:
-                changed["metadata"]["finalizers"] = list(metadata["finalizers"])
+            for part in ("labels", "annotations"):
+                merged = (changed["metadata"].get(part) or {}) | (metadata.get(part) or {})
+                changed["metadata"][part] = {k: v for k, v in merged.items() if v is not None}
+            for part in ("finalizers", "ownerReferences"):
+                if part in metadata:
+                    changed["metadata"][part] = list(metadata[part] or ())
             if "deletionTimestamp" in changed["metadata"] and not changed["metadata"].get("finalizers"):
                 self.deleted.append(ref)
                 return self.objects.pop(ref)

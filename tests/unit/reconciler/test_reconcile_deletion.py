@@ -14,7 +14,7 @@ from shared.model.form import DeletionPolicy
 from shared.model.names import (
     LABEL_DELETE_REQUESTED,
 )
-from tests.builders import example_form, example_hub, node_row_of, view_of
+from tests.builders import KEY, example_form, example_hub, node_row_of, view_of
 from tests.unit.reconciler.member import BLUE, EIGHT, GREEN, NODE, NODE_REF, SERVICE, SHARD, Member
 
 
@@ -197,6 +197,31 @@ def test_a_retained_object_outlives_its_node(member: Member) -> None:
     member.offer(200, None)
     assert member.settle().gone
     assert member.api.objects.keys() == {BLUE}
+    metadata = member.api.objects[BLUE]["metadata"]
+    assert metadata["labels"]["lynq.sh/orphaned"] == "true"
+    assert metadata["annotations"]["lynq.sh/orphaned-reason"] == "LynqNodeDeleted"
+    assert "lynq.sh/node" not in metadata["labels"]
+    member.offer(300, node_row_of())
+    member.settle()
+    metadata = member.api.objects[BLUE]["metadata"]
+    assert "lynq.sh/orphaned" not in metadata["labels"]
+    assert metadata["labels"]["lynq.sh/node"] == KEY.name
+
+
+def test_an_object_that_is_retained_leaves_the_form_with_a_mark_and_the_inventory_without_it(member: Member) -> None:
+    form = example_form(services=None, ingresses=None)
+    kept = form.spec.deployments[0].model_copy(update={"deletion_policy": DeletionPolicy.RETAIN})
+    both = form.spec.model_copy(update={"deployments": [kept, form.spec.deployments[1]]})
+    one = form.spec.model_copy(update={"deployments": [form.spec.deployments[1]]})
+    member.views.publish(view_of(form.model_copy(update={"spec": both})))
+    member.offer(100, node_row_of())
+    member.settle()
+    generation = form.metadata.model_copy(update={"generation": 2})
+    member.views.publish(view_of(form.model_copy(update={"spec": one, "metadata": generation})))
+    member.settle()
+    assert member.api.objects[BLUE]["metadata"]["annotations"]["lynq.sh/orphaned-reason"] == "RemovedFromTemplate"
+    assert [item["name"] for item in member.node()["spec"]["inventory"]] == [GREEN.name]
+    assert member.condition("Ready")[:2] == ("True", "Reconciled")
 
 
 def test_an_object_that_somebody_changed_in_the_meantime_is_not_deleted_blindly(settled: Member) -> None:
