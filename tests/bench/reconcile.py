@@ -275,6 +275,14 @@ def _put(found: dict[str, float], name: str, delays_ms: Sequence[float]) -> None
         found[f"{name}, p{share} ms"] = percentile(delays_ms, share / 100)
 
 
+class _Found(dict[str, float]):
+    """Tells each figure on stderr when it is there: a run takes minutes."""
+
+    def __setitem__(self, name: str, value: float) -> None:
+        super().__setitem__(name, value)
+        sys.stderr.write(f"{name}: {value:.2f}\n")
+
+
 @contextmanager
 def _product(endpoints: Endpoints, client: KubeClient, found: dict[str, float]) -> Iterator[Bench]:
     """One capture and two reconcilers; afterwards their namespace is waited for, so that nothing of it disturbs."""
@@ -302,7 +310,7 @@ def main(
     if quick:
         samples, nodes, objects, switches, seconds, rest_s = 200, 200, 110, [100], 4.0, 15.0
     client = KubeClient.connect(KubeSettings(str(endpoints.kubeconfig)))
-    found: dict[str, float] = {}
+    found = _Found()
     with _product(endpoints, client, found) as bench:
         floors(bench, min(samples, 200), seconds)
         one_child(bench, samples, nodes, [s for s in switches if s <= nodes], seconds)
