@@ -67,6 +67,10 @@ class Cluster(Protocol):
         """GET of a LynqNode."""
         ...
 
+    def is_terminating(self, namespace: str) -> bool:
+        """Whether the namespace, or a CRD of ours, is on its way out."""
+        ...
+
     def write_node(self, record: NodeRecord, base: ObservedNode | None) -> ObservedNode:
         """Apply a LynqNode, fenced by `base` (None: only if absent)."""
         ...

@@ -16,7 +16,7 @@ import structlog
 
 from reconciler.access import Access
 from reconciler.core.catalog import NodeKey
-from reconciler.core.deletion import Cause, guard, is_approved
+from reconciler.core.deletion import Cause, give_up, guard, is_approved
 from reconciler.core.drift import untouched
 from reconciler.core.events import Event, Subject, Told, news, standing
 from reconciler.core.goal import Goal, RowState, in_words_of_the_node
@@ -210,7 +210,8 @@ class Reconciler:
         """The step, without its deletions unless they are approved; without any write if a person holds them."""
         form, node = self._view.view.catalog.forms.get(state.key[:2]), state.node
         if node is not None and node.deleting:
-            return step  # by a person, or approved before
+            is_ending = self._access.read(state).is_terminating(state.key.namespace)
+            return give_up(step) if is_ending else step  # else it was deleted by a person, or approved before
         annotations = node.annotations if node else {}
         step = guard(step, annotations, goal.asked(step))
         rail = rail_of(goal.hub, form, annotations)

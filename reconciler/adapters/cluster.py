@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.adapters.strategies import ONLY_IF_ABSENT, ObjectWriter
+from reconciler.adapters.terminating import is_terminating
 from reconciler.core.objects import Absent, Delete, ObjectRef, ObservedObject, Write
 from reconciler.core.orphans import marked, unmarked
 from reconciler.core.record import NodeRecord, ObservedNode, observe_node
@@ -80,6 +81,10 @@ class KubeCluster:
             return observe_node(self._client.get(NODES, namespace, name))
         except ObjectNotFound:
             return None
+
+    def is_terminating(self, namespace: str) -> bool:
+        """Whether the namespace, or a CRD of ours, is on its way out."""
+        return is_terminating(self._client, namespace)
 
     def write_node(self, record: NodeRecord, base: ObservedNode | None) -> ObservedNode:
         """Apply a LynqNode."""

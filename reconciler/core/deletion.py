@@ -20,7 +20,7 @@ from shared.model.names import (
     LABEL_DELETE_REQUESTED,
 )
 
-__all__ = ["Cause", "approval_key", "cause_of", "guard", "is_approved", "removal_key"]
+__all__ = ["Cause", "approval_key", "cause_of", "give_up", "guard", "is_approved", "removal_key"]
 
 
 class Cause(StrEnum):
@@ -61,6 +61,12 @@ def removal_key(form_generation: int, row_version: str) -> str:
 def is_approved(annotations: Mapping[str, str], key: str) -> bool:
     """Whether the request is approved."""
     return bool(key) and annotations.get(ANNOTATION_APPROVED) == key
+
+
+def give_up(step: Step) -> Step:
+    """The step that leaves what it would delete, with the marks of an orphan: the cluster, not a row, asks for it."""
+    writes = tuple(replace(a, orphan="LynqNodeDeleted") if isinstance(a, Delete) else a for a in step.writes)
+    return replace(step, writes=writes)
 
 
 def guard(step: Step, annotations: Mapping[str, str], key: str) -> Step:

@@ -29,6 +29,8 @@ class MemoryApi(KubeClient):
         self._versions = itertools.count(100)
         self._uids = itertools.count(1)
         self.objects: dict[ObjectRef, dict[str, Any]] = {}
+        self.ending: set[str] = set()
+        """Namespaces and CRDs on their way out."""
         self.refusals: dict[str, ClusterError] = {}
         """Name of an object → the error that an apply of it gets."""
         self.before_apply: Callable[[ObjectRef], None] = lambda _ref: None
@@ -40,7 +42,9 @@ class MemoryApi(KubeClient):
         return ResourceType(api_version, kind, kind.lower() + "s", kind not in CLUSTER_SCOPED)
 
     def get(self, kind: ResourceType, namespace: str, name: str) -> dict[str, Any]:
-        """One object."""
+        """One object; every namespace and CRD is there."""
+        if kind.kind in ("Namespace", "CustomResourceDefinition"):
+            return {"metadata": {"name": name} | ({"deletionTimestamp": "now"} if name in self.ending else {})}
         with self._lock:
             return copy.deepcopy(self._held(_ref(kind, namespace, name)))
 

@@ -11,6 +11,7 @@ import pytest
 from reconciler.core.next import next_step
 from reconciler.core.objects import (
     Absent,
+    Delete,
     Desired,
     DesiredObject,
     Failure,
@@ -345,10 +346,24 @@ def test_what_cannot_be_rendered_is_left_as_it_is() -> None:
     assert (step.writes, step.done) == ((), False)
 
 
-@pytest.mark.parametrize("changes", [{"retain": True}, {"node": None}], ids=["retained", "not tracked"])
-def test_what_is_retained_or_not_ours_stays(changes: dict[str, Any]) -> None:
-    step = next_step(want(), having(settled([CONFIG]), CONFIG, **changes), NOW_S)
+def test_what_is_not_ours_stays() -> None:
+    step = next_step(want(), having(settled([CONFIG]), CONFIG, node=None), NOW_S)
     assert (step.writes, step.retained, step.done) == ((), (CONFIG.ref,), True)
+
+
+def test_what_is_to_be_retained_is_given_up_and_stays_then() -> None:
+    observed = having(settled([CONFIG, APP]), CONFIG, retain=True)
+    (gone,) = next_step(want(), replace(observed, inventory=(("config", CONFIG.ref),)), NOW_S).writes
+    assert isinstance(gone, Delete)
+    assert gone.orphan == "LynqNodeDeleted"
+    (left,) = next_step(want(APP), observed, NOW_S).writes
+    assert isinstance(left, Delete)
+    assert left.orphan == "RemovedFromTemplate"
+
+
+def test_an_object_that_was_given_up_is_taken_over_though_nothing_differs() -> None:
+    (write,) = next_step(want(CONFIG), having(settled([CONFIG]), CONFIG, node=None, orphaned=True), NOW_S).writes
+    assert isinstance(write, Write)
 
 
 def test_another_id_for_the_same_object_deletes_nothing() -> None:
