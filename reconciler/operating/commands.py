@@ -116,3 +116,16 @@ def rbac(
     from reconciler.operating import rights  # noqa: PLC0415  # see the module's docstring
 
     rights.rbac(file or (), process, namespace)
+
+
+@app.command()
+def uninstall(
+    *,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be let go.")] = False,
+    namespace: Namespace = "",
+) -> None:
+    """Let go of all that was made, and leave it, so that the CRDs can be deleted without taking it along."""
+    from reconciler.operating import uninstalling  # noqa: PLC0415  # see the module's docstring
+
+    uninstalling.uninstall(namespace, yes=yes, dry_run=dry_run)

@@ -13,16 +13,18 @@ import pytest
 
 from deploy.demo.measure import SWITCH
 from reconciler.adapters.events import EVENTS
+from shared.kube import NODES, ResourceType
 from tests.builders import ROOT
 from tests.e2e.history import selected_color
 from tests.e2e.stage import Stage
-from tests.product import eventually
+from tests.product import RECONCILERS, eventually
 
 pytestmark = [
     pytest.mark.stack,
     pytest.mark.parametrize("flavour", ["mysql"], indirect=True, scope="class"),
 ]
 
+DEPLOYMENTS = ResourceType("apps/v1", "Deployment", "deployments")
 HERO, OTHER = "acme-corp", "globex"
 OK, DIFFERS, USAGE, HELD = 0, 1, 2, 4
 
@@ -147,3 +149,39 @@ class TestOperator:
         assert "ingresses" in shown
         assert "secrets" not in shown
         assert "*" not in shown
+
+
+class TestUninstall:
+    """The processes are stopped, and all is let go."""
+
+    def test_nothing_is_let_go_while_reconcilers_work(self, stage: Stage) -> None:
+        stage.insert(HERO)
+        code, _, said = rowplane(stage, "uninstall", "--yes")
+        assert (code, "reconcilers still work" in said) == (HELD, True), said
+
+    def test_objects_stay_and_belong_to_nobody_and_nothing_holds_the_lynqnode(self, stage: Stage) -> None:
+        for name in RECONCILERS:
+            stage.product.end(name)
+        before = stage.versions(HERO)
+        code, shown, said = rowplane(stage, "uninstall", "--yes")
+        assert (code, "8 objects of 1 node and 1 hub" in shown) == (OK, True), shown + said
+        name = f"{HERO}-{stage.form}"
+        assert not stage.client.get(NODES, stage.namespace, name)["metadata"].get("finalizers")
+        since = stage.recorder.mark()
+        stage.client.delete(NODES, stage.namespace, name)
+        stage.await_change(since, lambda c: (c.type, c.name) == ("DELETED", name), "the LynqNode is gone at once")
+        assert {key for key in stage.versions(HERO) if key[0] != "LynqNode"} == {
+            key for key in before if key[0] != "LynqNode"
+        }
+        deployment = stage.client.get(DEPLOYMENTS, stage.namespace, f"{HERO}-blue")["metadata"]
+        assert deployment["labels"]["lynq.sh/orphaned"] == "true"
+        assert "ownerReferences" not in deployment
+
+    def test_reconcilers_that_are_back_take_it_all_over_again(self, stage: Stage) -> None:
+        since = stage.recorder.mark()
+        stage.product.start(*RECONCILERS)
+        stage.sql("UPDATE nodes SET deployment_status = 'again' WHERE node_id = %s", HERO)
+        stage.await_settled(HERO, since=since)
+        deployment = stage.client.get(DEPLOYMENTS, stage.namespace, f"{HERO}-blue")["metadata"]
+        assert "lynq.sh/orphaned" not in deployment["labels"]
+        assert deployment["labels"]["lynq.sh/node"] == f"{HERO}-{stage.form}"
