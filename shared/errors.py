@@ -250,7 +250,6 @@ class OtherOperator(ClusterError):
     """Another operator works on the same objects."""
 
     reason = "OtherOperator"
-    exit_code = 4
 
 
 class ClusterRefused(ClusterError):
