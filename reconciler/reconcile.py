@@ -214,6 +214,8 @@ class Reconciler:
             return give_up(step) if is_ending else step  # else it was deleted by a person, or approved before
         annotations = node.annotations if node else {}
         step = guard(step, annotations, goal.asked(step))
+        if goal.cause.is_cluster and step.writes and self._access.read(state).is_terminating(state.key.namespace):
+            step = give_up(step)  # a form or hub that goes with its CRD was not removed by a person
         rail = rail_of(goal.hub, form, annotations)
         return hold_back(step, rail) if rail else step
 

@@ -37,6 +37,11 @@ class Cause(StrEnum):
         """Whether the database asks for it, and not a person who edits the cluster."""
         return self in (Cause.ROW_DELETED, Cause.ROW_INACTIVE)
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether form or hub is gone: by a person, or along with its CRD."""
+        return self in (Cause.FORM_REMOVED, Cause.HUB_REMOVED)
+
 
 def cause_of(text: str) -> Cause:
     """The cause that an annotation tells; what is none counts as a deleted row."""

@@ -7,6 +7,7 @@ import pytest
 from reconciler.core.objects import ObjectRef
 from shared.errors import ObjectInvalid
 from shared.kube import NODES
+from tests.builders import view_of
 from tests.unit.reconciler.member import EIGHT, NODE_REF, Member
 
 
@@ -38,3 +39,13 @@ def test_what_is_left_belongs_to_nobody(settled: Member) -> None:
     kept = {f"{ref.kind} {ref.name}": raw["metadata"] for ref, raw in settled.api.objects.items()}
     assert all(kept[name]["labels"]["lynq.sh/orphaned"] == "true" for name in EIGHT)
     assert all(not kept[name].get("ownerReferences") for name in EIGHT)
+
+
+def test_forms_that_go_with_their_crd_take_no_object_along(settled: Member) -> None:
+    """The CRD's end looks like a form removed by a person, and few nodes are approved without one."""
+    settled.api.ending.add("lynqforms.operator.lynq.sh")
+    settled.views.publish(view_of())
+    settled.settle()
+    kept = {f"{ref.kind} {ref.name}": raw["metadata"] for ref, raw in settled.api.objects.items()}
+    assert kept.keys() >= EIGHT
+    assert set(settled.api.deleted) <= {NODE_REF}
