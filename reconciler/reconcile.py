@@ -157,13 +157,13 @@ class Reconciler:
         hub = view.hub_of(state.key, node)
         is_deleted = node is not None and node.delete_cause is Cause.ROW_DELETED
         own = node_row_of_annotations(state.key.uid, node.annotations) if node and not is_deleted else None
+        if node and node.deleting and node.row_version and own and logged is None:  # it is made again from this row
+            logged = self._registry.keep_row(state, RowState(own, node.row_version, node.source_position, 0))
         if logged is not None and (node is None or node.row_version is None or logged.version > node.row_version):
             row, where = own if logged.kept else logged.row, logged.source_position
             return Goal(row, logged.version, where, compiled, hub, logged, unknown, logged.dead)
         if node is None or node.row_version is None:
             return None
-        if node.deleting and logged is None and own is not None:  # it is made again from this row
-            state.row = logged = RowState(own, node.row_version, node.source_position, 0)
         dead = node.annotations.get(ANNOTATION_DEAD_LETTER, "")
         return Goal(own, node.row_version, node.source_position, compiled, hub, logged, unknown, dead)
 

@@ -122,6 +122,12 @@ class Registry:
             state.offsets.append((partition, offset))
             return replaced
 
+    def keep_row(self, state: NodeState, row: RowState) -> RowState:
+        """Remember what a LynqNode on its way out tells of its row; one that the log has told meanwhile wins."""
+        with self._lock:
+            state.row = state.row or row
+            return state.row
+
     def take_offsets(self, state: NodeState, upto: RowState | None) -> list[tuple[Partition, int]]:
         """Records that are done now that `upto` is taken over; none if a newer row has come meanwhile."""
         with self._lock:

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from reconciler.core.objects import ObjectRef, ObservedObject, Readiness
 from reconciler.registry import Registry
 from reconciler.view import CatalogView, ViewHolder
-from tests.builders import KEY, SPACE, example_form, node_row_of, view_of
-from tests.unit.reconciler.member import EIGHT, Member
+from shared.kube import NODES
+from shared.model.names import ANNOTATION_ROW_VERSION
+from tests.builders import KEY, SPACE, example_form, node_row_of, version, view_of
+from tests.unit.reconciler.member import EIGHT, NODE_REF, SHARD, Member
 
 REF = ObjectRef("apps/v1", "Deployment", SPACE, "acme-corp-blue")
 
@@ -26,16 +28,17 @@ def test_the_answer_to_a_write_does_not_hide_what_the_watch_has_told_since() -> 
 class LateNews(ViewHolder):
     """Tells something at the second look at the view: when a run has read the row already."""
 
-    def __init__(self, view: CatalogView, member: Member) -> None:
+    def __init__(self, view: CatalogView, member: Member, at: int = 100) -> None:
         super().__init__(view)
         self._member = member
+        self._at = at
         self._looks = 0
 
     @property
     def view(self) -> CatalogView:
         self._looks += 1
         if self._looks == 2:
-            self._member.offer(100, node_row_of())
+            self._member.offer(self._at, node_row_of())
         return super().view
 
 
@@ -48,3 +51,17 @@ def test_a_row_that_comes_while_its_node_is_found_gone_is_not_done(pool: ThreadP
     member.registry.forget_node(KEY)
     member.settle()
     assert set(member.api.versions()) >= EIGHT
+
+
+def test_a_row_that_comes_while_a_lynqnode_on_its_way_out_is_read_for_its_row_is_not_lost(
+    settled: Member, pool: ThreadPoolExecutor
+) -> None:
+    """A person deletes the LynqNode; its own row is remembered, and must not take the place of the log's newer one."""
+    settled.api.delete(NODES, NODE_REF.namespace, NODE_REF.name)
+    successor = Member(pool, settled.api)
+    successor.watch()
+    successor.reconciler._view = LateNews(successor.views.view, successor, at=200)
+    successor.run()
+    successor.settle()
+    assert successor.done == [(SHARD, 0)]
+    assert successor.node()["metadata"]["annotations"][ANNOTATION_ROW_VERSION] == version(200).text()
