@@ -21,7 +21,7 @@ from reconciler.core.events import Event, Subject
 from reconciler.core.fleet import FleetNode
 from reconciler.view import ViewHolder
 from shared.clock import Clock, rfc3339
-from shared.errors import ObjectConflict, ObjectNotFound
+from shared.errors import ClusterError, ObjectConflict, ObjectNotFound
 from shared.kube import HUBS, NODES, KubeClient
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_APPROVED, API_VERSION, DELETION_MANAGER, HUB_FINALIZER
@@ -31,6 +31,7 @@ __all__ = ["Deletions"]
 log = structlog.get_logger(__name__)
 
 _RETRY_S: Final = 0.5
+_REFUSED_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -77,7 +78,11 @@ class Deletions:
         for key in sorted(changed.hubs | due):
             hub = view.catalog.hubs.get(key)
             state = self._states.setdefault(key, _HubState())
-            state.due_s = self._judge(key, hub, state)
+            try:
+                state.due_s = self._judge(key, hub, state)
+            except ClusterError as error:  # it is not to keep the other hubs from their turn
+                log.warning("hub cannot be looked after, trying again", hub="/".join(key), error=str(error))
+                state.due_s = now_s + _REFUSED_S
         timers = [state.due_s for state in self._states.values() if state.due_s is not None]
         return min(timers, default=None)
 

@@ -17,7 +17,7 @@ from reconciler.core.events import Event, Subject
 from reconciler.core.hub_progress import hub_progress, says
 from reconciler.view import ViewHolder
 from shared.clock import Clock, rfc3339
-from shared.errors import ObjectConflict, ObjectNotFound
+from shared.errors import ClusterError, ObjectConflict, ObjectNotFound
 from shared.kube import HUBS, KubeClient
 from shared.model.hub import Hub
 from shared.model.names import API_VERSION, COORDINATOR_MANAGER
@@ -60,7 +60,12 @@ class Hubs:
         touched = (self._due | changed.hubs | {form.hub_key for form in forms if form}) & hubs.keys()
         self._due = {key for key in touched if now_s < self._written_s.get(key, float("-inf")) + _PAUSE_S}
         for key in sorted(touched - self._due):
-            self._advance(hubs[key], len(view.forms_of(hubs[key])))
+            try:
+                self._advance(hubs[key], len(view.forms_of(hubs[key])))
+            except ClusterError as error:  # it is not to keep the other hubs from their turn
+                log.warning("hub status cannot be written, trying again", hub="/".join(key), error=str(error))
+                self._written_s[key] = now_s
+                self._due.add(key)
         self._written_s = {key: at_s for key, at_s in self._written_s.items() if key in hubs}
         return min((self._written_s[key] + _PAUSE_S for key in self._due), default=None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from reconciler.coordinator.driver import Changed
 from reconciler.core.events import Event, Subject
 from reconciler.core.fleet import FleetNode, fleet_node
 from reconciler.view import ViewHolder
+from shared.errors import ClusterRefused
 from shared.kube import HUBS, ResourceType
 from shared.model.api import Condition
 from tests.builders import SPACE, HandClock, example_form, example_hub, version, view_of
@@ -24,8 +26,12 @@ class Api:
     def __init__(self) -> None:
         self.patches: list[tuple[str, str, dict[str, Any]]] = []
         self.conditions: list[dict[str, Any]] = []
+        self.refused: set[str] = set()
+        """Names of objects that may not be patched."""
 
     def merge_patch(self, kind: ResourceType, _space: str, name: str, body: dict[str, Any], _query: Any) -> None:
+        if name in self.refused:
+            raise ClusterRefused(f"PATCH {name}: forbidden", status=403)
         self.patches.append((kind.kind, name, body["metadata"]))
 
     def apply(self, _kind: ResourceType, body: dict[str, Any], *, manager: str, subresource: str) -> None:
@@ -166,3 +172,21 @@ def test_a_hub_is_held_by_a_finalizer_until_its_nodes_are_gone(world: World) -> 
     world.fleet.nodes.clear()
     world.look()
     assert world.api.patches[0][2]["finalizers"] == ["theirs"]
+
+
+def test_a_hub_that_cannot_be_written_does_not_keep_the_others_waiting(world: World) -> None:
+    """Hubs take their turns by name; without its own the second one's deletions would wait for ever."""
+    other = example_hub()
+    other = other.model_copy(update={"metadata": other.metadata.model_copy(update={"name": "a-broken-one"})})
+    view = view_of(example_form())
+    hubs = {**view.catalog.hubs, other.key: other}
+    world.holder.publish(replace(view, catalog=replace(view.catalog, hubs=hubs)))
+    world.api.refused.add(other.metadata.name)
+    for uid in "abcdef":
+        world.node(uid)
+    world.node("a", "row deleted")
+    both = Changed(hubs=frozenset((HUB, other.key)))
+    assert world.duty.look(both) == world.clock.now_s + 2.0, "the broken one is looked at again"
+    world.clock.advance(2.0)
+    world.duty.look(both)
+    assert world.approved() == ["a-app"]
