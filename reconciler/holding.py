@@ -49,7 +49,7 @@ class Holding:
             kept.append(record)
             return True
         named = record.headers.get(HEADER_READERS) if record.key is None else None
-        missing = self._unknown(named.decode().split(","), view) if named else frozenset()
+        missing = self._unknown(named.decode("utf-8", "replace").split(","), view) if named else frozenset()
         if not missing:
             return False
         self._records[partition] = [record]

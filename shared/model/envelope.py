@@ -185,7 +185,7 @@ def decode(data: bytes) -> Envelope:
             ),
             ts_ms=int(document.get("ts_ms") or 0),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidError(f"record value is not a Debezium envelope: {type(error).__name__} {error}") from error
 
 

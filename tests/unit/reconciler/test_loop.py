@@ -217,6 +217,7 @@ POISON = {
     "wrong key": Record(SHARD, 0, b"acme-corp", b"{}", HEADERS),
     "wrong value": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b"\x00\x01", HEADERS),
     "no envelope": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b'{"op":"u"}', HEADERS),
+    "no time": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b'{"op":"r","source":{},"ts_ms":1e999}', HEADERS),
     "no row": Record(SHARD, 0, b'{"node_id":"acme-corp"}', b'{"op":"u","source":{},"after":7}', HEADERS),
 }
 

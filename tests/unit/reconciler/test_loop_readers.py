@@ -90,3 +90,12 @@ def test_what_waits_goes_with_its_partition(rig: Rig) -> None:
     assert rig.taken() == []
     rig.play(rig.assign({SHARD: Standing(0, 2)}), [opening(0, "second"), row(1)])
     assert set(rig.taken()) == {KEY, SECOND_KEY}
+
+
+def test_readers_that_cannot_be_read_are_waited_for_like_unknown_ones(rig: Rig) -> None:
+    headers = {HEADER_CONTROL: b"form is new", HEADER_READERS: b"\xff"}
+    rig.play(rig.assign(), [bare(SHARD, 0, headers), row(1)])
+    assert rig.taken() == []
+    rig.clock.advance(11.0)
+    rig.play([])
+    assert rig.taken() == [KEY]

@@ -73,6 +73,7 @@ def test_a_numeric_key_becomes_its_text() -> None:
     "data",
     [b"", b"\xff", b"null", b"[]", b"1", b"{}", b'{"op":"u"}', b'{"op":"x","source":{}}', b'{"op":"u","source":7}',
      b'{"op":"u","source":{"pos":"far"}}', b'{"op":"u","source":{"pos":[1]}}',
+     b'{"op":"u","source":{"ts_ms":1e999}}', b'{"op":"u","source":{},"ts_ms":Infinity}',
      b'{"op":"u","source":{},"after":7}', b'{"op":"u","source":{},"before":["a"]}', b"[" * 100_000],
 )  # fmt: skip
 def test_other_values_are_refused(data: bytes) -> None:
