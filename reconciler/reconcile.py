@@ -115,13 +115,11 @@ class Reconciler:
         state.doubt()
         for _ in range(_MAX_ROUNDS + 2 * (len(state.node.inventory) if state.node else 0)):
             goal = self._goal(state)
-            if goal is None:
-                return self._gone(state, None)
+            if goal is None or (not goal.wanted and state.node is None):
+                return self._gone(state, goal.from_log if goal else None)
             if goal.unknown is not None:
                 self._view.look_for(key, goal.unknown)
                 return Outcome(done=(), again_at_s=self._clock.monotonic_s() + _STATUS_PAUSE_S)
-            if not goal.wanted and state.node is None:
-                return self._gone(state, goal.from_log)
             try:
                 desired = self._desired(state, goal)
                 now_s = self._clock.monotonic_s()
@@ -131,6 +129,8 @@ class Reconciler:
                 step = self._held_back(state, goal, step)
                 state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
                 if step.done and not step.writes and self._may_go(state, goal):
+                    if state.node is not None and state.node.let_go:
+                        return Outcome(done=(), again_at_s=None)  # finalizers of others keep it; its end is an event
                     self._delete_node(state)
                     continue
                 if not self._writer.execute(state, self._record(state, goal, desired, step), step, goal.version):
@@ -229,10 +229,11 @@ class Reconciler:
     def _record(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> NodeRecord | None:
         """What the LynqNode is to say, or None when it says so already.
 
-        Its inventory names what was applied or is on its way; what still waits was never there.
+        Its inventory names what was applied or is on its way; what still waits was never there. One that our finalizer
+        keeps no more can not have it again, and with it no other row.
         """
         node = state.node
-        if node is None and (goal.compiled is None or goal.hub is None):
+        if node.let_go if node else (goal.compiled is None or goal.hub is None):
             return None
         row = goal.row
         if row is None:
@@ -280,7 +281,8 @@ class Reconciler:
     # -- the end of a run ----------------------------------------------------------------------------------------
 
     def _finish(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> Outcome:
-        done = self._registry.take_offsets(state, goal.from_log)
+        takes = state.node is None or not state.node.let_go
+        done = self._registry.take_offsets(state, goal.from_log) if takes else ()
         known = {o.id for o in desired.objects} | {i for i, _ in (state.node.inventory if state.node else ())}
         waiting = {o.ref for o in desired.objects if o.id not in step.ready}
         for ref in [r for r in state.applied_at_s if r not in waiting]:

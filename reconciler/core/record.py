@@ -148,6 +148,11 @@ class ObservedNode:
     """The record of a node that is to go; a later active row, a form or a hub that is back, take it back."""
 
     @property
+    def let_go(self) -> bool:
+        """On its way out, and not kept by our finalizer."""
+        return self.deleting and NODE_FINALIZER not in self.finalizers
+
+    @property
     def delete_cause(self) -> Cause:
         """Why it is to go."""
         return cause_of(self.annotations.get(LABEL_DELETE_REQUESTED, "")) if self.delete_requested else Cause.NONE

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from reconciler.core.record import observe_node
 from reconciler.core.variables import NodeRow
 from shared.errors import ClusterUnreachable
 from shared.kube import NODES
@@ -243,3 +245,27 @@ def test_an_object_that_came_late_and_is_not_wanted_is_deleted(settled: Member) 
     settled.settle()
     assert settled.changed_since(before) == {NODE, f"Service {late.name}"}, "its removal is asked for"
     assert settled.api.deleted == [late]
+
+
+def test_a_lynqnode_that_only_the_finalizer_of_others_keeps_is_left_in_peace(
+    settled: Member, pool: ThreadPoolExecutor
+) -> None:
+    """It was asked for without end, a dozen times a second; a new row was refused, since nothing can be added to it."""
+    for ref in [ref for ref in settled.api.objects if ref != NODE_REF]:
+        del settled.api.objects[ref]
+
+    def let_go(raw: dict[str, Any]) -> None:
+        raw["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["example.com/theirs"])
+
+    settled.api.change(NODE_REF, let_go)
+    successor = Member(pool, settled.api)
+    successor.watch()
+    before = settled.api.versions()
+    successor.offer(200, node_row_of(greenVersion="v2"))
+    outcome = successor.run()
+    assert (outcome.again_at_s, outcome.done, settled.api.versions()) == (None, (), before)
+    gone = settled.api.objects.pop(NODE_REF)
+    successor.registry.node_seen(observe_node(gone), gone=True, partition=SHARD)
+    successor.settle()
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+    assert successor.done == [(SHARD, 0)]
