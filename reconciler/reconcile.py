@@ -35,6 +35,7 @@ from reconciler.core.rails import hold_back, rail_of, switch_now
 from reconciler.core.record import Inventory, NodeRecord, label_value, says
 from reconciler.core.render import Owner, render_node
 from reconciler.core.status import node_status, row_facts, same_status, with_dead_letter
+from reconciler.core.unseen import blind_spots, held, left_out
 from reconciler.core.variables import node_row_of_annotations, variables_of
 from reconciler.metrics import Metrics
 from reconciler.ports import Partition
@@ -125,8 +126,9 @@ class Reconciler:
                 now_s = self._clock.monotonic_s()
                 observed = self._observed(state, desired)
                 goal.refuse_outrun(observed)
-                step = next_step(desired, observed, now_s)
-                step = self._held_back(state, goal, step)
+                blind = blind_spots(desired, observed, state.unseen, now_s)
+                desired, seen = left_out(desired, observed, blind)
+                step = held(self._held_back(state, goal, next_step(desired, seen, now_s)), observed, blind)
                 state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
                 if step.done and not step.writes and self._may_go(state, goal):
                     if state.node is not None and state.node.let_go:

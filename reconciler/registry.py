@@ -15,6 +15,7 @@ from reconciler.core.events import Told
 from reconciler.core.goal import RowState
 from reconciler.core.objects import Absent, Failure, ObjectRef, ObservedObject, Repair
 from reconciler.core.record import ObservedNode
+from reconciler.core.unseen import Unseen
 from reconciler.ports import Partition
 
 __all__ = ["NodeState", "Registry"]
@@ -50,6 +51,8 @@ class NodeState:
     """What was the case after the last run, as told in Events; None: no run yet."""
     adopted: list[str] = field(default_factory=list)
     """Objects that the present run has adopted, in words."""
+    unseen: dict[ObjectRef, Unseen] = field(default_factory=dict)
+    """Objects that may not be read."""
     tries: int = 0
     """Failed runs in a row."""
     urgent: bool = False

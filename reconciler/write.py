@@ -16,6 +16,7 @@ from reconciler.core.adoption import adopts
 from reconciler.core.drift import remember
 from reconciler.core.objects import Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
 from reconciler.core.record import NodeRecord
+from reconciler.core.unseen import Unseen
 from reconciler.metrics import Metrics
 from reconciler.registry import NodeState, Registry
 from shared.backoff import Backoff
@@ -27,6 +28,7 @@ __all__ = ["RETRY", "Writer"]
 
 log = structlog.get_logger(__name__)
 
+_FORBIDDEN = 403
 _SOON_S = 1.0
 """After which a conflict is tried again at the object's next change."""
 RETRY = Backoff(first_s=0.25, cap_s=30.0)
@@ -104,7 +106,10 @@ class Writer:
                 self._registry.forget(ref)
                 state.doubtful.add(ref)
             if isinstance(action, Look):
-                raise
+                if error.status != _FORBIDDEN:
+                    raise
+                self._miss(state, ref, error)
+                return
             self._fail(state, resource_id, error, (digest, seen))
         else:
             state.failures.pop(resource_id, None)
@@ -113,6 +118,7 @@ class Writer:
         match action:
             case Look():
                 self._registry.put(self._access.read(state).look(action.ref))
+                state.unseen.pop(action.ref, None)
             case Delete():
                 self._access.write(state).delete(action)
                 self._registry.forget(action.base.ref)
@@ -136,6 +142,12 @@ class Writer:
         elif adopts(write.base):
             state.adopted.append(str(ref))
             log.info("object adopted", node=str(state.key), resource=write.object.id, object=str(ref))
+
+    def _miss(self, state: NodeState, ref: ObjectRef, error: ClusterError) -> None:
+        """Remember that an object may not be read, and when to look again."""
+        tries = state.unseen[ref].tries + 1 if ref in state.unseen else 0
+        again_at_s = self._clock.monotonic_s() + RETRY.delay_s(tries, random.random())  # noqa: S311  # jitter
+        state.unseen[ref] = Unseen(f"{ref} cannot be read: {error}", again_at_s, tries)
 
     def _fail(self, state: NodeState, resource_id: str, error: ClusterError, tried: tuple[str, str]) -> None:
         """Remember why, and when to try again; `tried`: hash of what was sent, resourceVersion of what was there."""
