@@ -211,13 +211,15 @@ class Reconciler:
     def _held_back(self, state: NodeState, goal: Goal, step: Step) -> Step:
         """The step, without its deletions unless they are approved; without any write if a person holds them."""
         form, node = self._view.view.catalog.forms.get(state.key[:2]), state.node
-        if node is not None and node.deleting:
-            is_ending = self._access.read(state).is_terminating(state.key.namespace)
-            return give_up(step) if is_ending else step  # else it was deleted by a person, or approved before
         annotations = node.annotations if node else {}
-        step = guard(step, annotations, goal.asked(step))
-        if goal.cause.is_cluster and step.writes and self._access.read(state).is_terminating(state.key.namespace):
-            step = give_up(step)  # a form or hub that goes with its CRD was not removed by a person
+        is_deleting = node is not None and node.deleting  # by a person, or approved before, or with all that is there
+        if not is_deleting:
+            step = guard(step, annotations, goal.asked(step))
+        may_end = step.writes and (is_deleting or goal.cause.is_cluster)
+        if may_end and self._access.read(state).is_terminating(state.key.namespace):
+            step = give_up(step)  # what goes with its CRD or namespace was not removed by a person
+            if is_deleting:
+                return step
         rail = rail_of(goal.hub, form, annotations)
         return hold_back(step, rail) if rail else step
 

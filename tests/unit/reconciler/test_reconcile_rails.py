@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.view import CatalogView
+from shared.kube import NODES
 from shared.model.form import Form
 from tests.builders import KEY, example_form, node_row_of, row_state, version, view_of
-from tests.unit.reconciler.member import NODE, NODE_REF, SERVICE, SHARD, Member
+from tests.unit.reconciler.member import EIGHT, NODE, NODE_REF, SERVICE, SHARD, Member
 
 SWITCH = node_row_of(activeColor="green")
 
@@ -101,3 +102,19 @@ def test_the_status_tells_color_deployment_status_and_when_the_row_changed(settl
     settled.run()
     assert state.node is not None
     assert settled.node()["status"]["rowChangedAt"] == "2026-01-01T00:00:00Z", "a row that is read again is no change"
+
+
+def test_a_lynqnode_that_is_deleted_under_a_pause_keeps_its_objects_until_it_is_resumed(settled: Member) -> None:
+    """They went at once, and the pause kept those of its successor from being made."""
+    show(settled, annotated(paused="true"))
+    settled.api.delete(NODES, NODE_REF.namespace, NODE_REF.name)
+    settled.watch()
+    settled.settle()
+    assert settled.api.deleted == []
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+    assert "would delete" in settled.condition("Progressing")[2]
+    uid = settled.node()["metadata"]["uid"]
+    show(settled, annotated())
+    settled.settle()
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+    assert settled.node()["metadata"]["uid"] != uid
