@@ -36,7 +36,7 @@ from reconciler.core.record import Inventory, NodeRecord, label_value, says
 from reconciler.core.render import Owner, render_node
 from reconciler.core.status import node_status, row_facts, same_status, with_dead_letter
 from reconciler.core.unseen import blind_spots, held, left_out
-from reconciler.core.variables import node_row_of_annotations, variables_of
+from reconciler.core.variables import last_row_of_annotations, node_row_of_annotations, variables_of
 from reconciler.metrics import Metrics
 from reconciler.ports import Partition
 from reconciler.registry import NodeState, Registry
@@ -158,7 +158,11 @@ class Reconciler:
         compiled, _ = view.of(state.key, node) or (None, None)
         hub = view.hub_of(state.key, node)
         is_deleted = node is not None and node.delete_cause is Cause.ROW_DELETED
-        own = node_row_of_annotations(state.key.uid, node.annotations) if node and not is_deleted else None
+        passed = node.row_version if node else None
+        is_news = logged is not None and not logged.kept and (passed is None or logged.version > passed)
+        own = None  # of no interest to a newer row, and it may be unreadable
+        if node and not is_deleted and not is_news:
+            own = node_row_of_annotations(state.key.uid, node.annotations)
         if node and node.deleting and node.row_version and own and logged is None:  # it is made again from this row
             logged = self._registry.keep_row(state, RowState(own, node.row_version, node.source_position, 0))
         if logged is not None and (node is None or node.row_version is None or logged.version > node.row_version):
@@ -243,7 +247,7 @@ class Reconciler:
         if row is None:
             if node is None:
                 return None
-            row = node_row_of_annotations(state.key.uid, node.annotations)
+            row = last_row_of_annotations(state.key.uid, node.annotations)
         refs = {o.id: o.ref for o in desired.objects}
         listed = node.inventory if node is not None else ()
         wanted = set(refs.values())

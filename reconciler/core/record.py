@@ -198,7 +198,7 @@ def observe_node(raw: Mapping[str, Any]) -> ObservedNode:
         resource_version=metadata.get("resourceVersion", ""),
         shard=labels.get(LABEL_SHARD, ""),
         row_version=Version.parse(text) if text else None,
-        form_generation=int(generation) if generation.isdigit() else 0,
+        form_generation=int(generation) if generation.isdecimal() else 0,
         source_position=annotations.get(ANNOTATION_SOURCE_POSITION, ""),
         annotations=annotations,
         inventory=tuple(

@@ -15,7 +15,15 @@ from shared.model.envelope import Row
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_ACTIVATE, ANNOTATION_EXTRA, ANNOTATION_HOST_OR_URL
 
-__all__ = ["NodeRow", "is_active", "node_row", "node_row_of_annotations", "text_of", "variables_of"]
+__all__ = [
+    "NodeRow",
+    "is_active",
+    "last_row_of_annotations",
+    "node_row",
+    "node_row_of_annotations",
+    "text_of",
+    "variables_of",
+]
 
 _TRUE = frozenset(("1", "true", "TRUE", "True", "yes", "YES", "Yes"))
 
@@ -93,6 +101,14 @@ def node_row_of_annotations(uid: str, annotations: Mapping[str, str]) -> NodeRow
         host_or_url=annotations.get(ANNOTATION_HOST_OR_URL, ""),
         extra=texts,
     )
+
+
+def last_row_of_annotations(uid: str, annotations: Mapping[str, str]) -> NodeRow:
+    """The row that a LynqNode without one goes on to name; variables that cannot be read are dropped."""
+    try:
+        return node_row_of_annotations(uid, annotations)
+    except InvalidError:
+        return node_row_of_annotations(uid, {**annotations, ANNOTATION_EXTRA: ""})
 
 
 def variables_of(row: NodeRow, hub_name: str, form_name: str) -> dict[str, object]:

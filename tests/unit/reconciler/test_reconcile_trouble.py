@@ -10,8 +10,15 @@ import pytest
 from reconciler.core.objects import ObjectRef
 from reconciler.core.record import observe_node
 from reconciler.core.slim import slim
+from reconciler.core.variables import NodeRow
 from shared.errors import ClusterRefused, ClusterUnreachable, FieldConflict, ObjectConflict, ObjectInvalid
-from shared.model.names import ANNOTATION_APPLIED_HASH, ANNOTATION_ROW_VERSION, FIELD_MANAGER
+from shared.model.names import (
+    ANNOTATION_APPLIED_HASH,
+    ANNOTATION_EXTRA,
+    ANNOTATION_ROW_VERSION,
+    ANNOTATION_TEMPLATE_GENERATION,
+    FIELD_MANAGER,
+)
 from tests.builders import KEY, example_form, node_row_of, version, view_of
 from tests.unit.reconciler.member import EIGHT, GREEN, NODE, NODE_REF, SERVICE, SHARD, Member
 
@@ -228,3 +235,25 @@ def test_a_template_that_fails_for_one_row_leaves_the_object_as_it_is(settled: M
         "blue-deployment: spec.replicas: template '{{ .blueVersion }}' gave 'v1.0.0', which is no integer; "
         "blueVersion is column blue_version (row acme-corp)"
     )
+
+
+@pytest.mark.parametrize("row", [node_row_of(greenVersion="v2"), None], ids=["changed", "deleted"])
+def test_a_lynqnode_whose_row_somebody_has_made_unreadable_takes_the_next_one(
+    settled: Member, row: NodeRow | None
+) -> None:
+    """Each later change went to the dead letters, until somebody mended the annotation."""
+    settled.api.change(NODE_REF, lambda raw: raw["metadata"]["annotations"].update({ANNOTATION_EXTRA: "{"}))
+    settled.watch()
+    settled.offer(200, row)
+    assert settled.run().done == [(SHARD, 1)]
+    settled.settle()
+    if row is None:
+        assert settled.api.objects == {}
+    else:
+        assert settled.api.objects[GREEN]["spec"]["template"]["metadata"]["labels"]["version"] == "v2"
+
+
+def test_a_generation_that_is_no_number_counts_as_none(settled: Member) -> None:
+    raw = settled.node()
+    raw["metadata"]["annotations"][ANNOTATION_TEMPLATE_GENERATION] = "\N{SUPERSCRIPT TWO}"
+    assert observe_node(raw).form_generation == 0
