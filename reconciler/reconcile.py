@@ -271,7 +271,8 @@ class Reconciler:
         )
         if node is not None and not record.delete_cause and not record.removal:
             record = replace(record, voids_approval=bool(node.annotations.get(ANNOTATION_APPROVED)))
-        return None if node is not None and says(node, record) else record
+        is_said = node is not None and (says(node, record) or state.unsaid == (record, node.resource_version))
+        return None if is_said else record
 
     def _shard(self, state: NodeState) -> str:
         if state.partition is not None:

@@ -14,7 +14,7 @@ from reconciler.core.catalog import NodeKey
 from reconciler.core.events import Told
 from reconciler.core.goal import RowState
 from reconciler.core.objects import Absent, Failure, ObjectRef, ObservedObject, Repair
-from reconciler.core.record import ObservedNode
+from reconciler.core.record import NodeRecord, ObservedNode
 from reconciler.core.unseen import Unseen
 from reconciler.ports import Partition
 
@@ -51,6 +51,9 @@ class NodeState:
     """What was the case after the last run, as told in Events; None: no run yet."""
     adopted: list[str] = field(default_factory=list)
     """Objects that the present run has adopted, in words."""
+    unsaid: tuple[NodeRecord, str] | None = None
+    """What was written last, and the resourceVersion that it left the LynqNode at, if that says it still not: labels or
+    annotations of ours that belong to others, too, stay when we let go of them."""
     unseen: dict[ObjectRef, Unseen] = field(default_factory=dict)
     """Objects that may not be read."""
     tries: int = 0

@@ -15,7 +15,7 @@ from reconciler.access import Access
 from reconciler.core.adoption import adopts
 from reconciler.core.drift import remember
 from reconciler.core.objects import Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
-from reconciler.core.record import NodeRecord
+from reconciler.core.record import NodeRecord, says
 from reconciler.core.unseen import Unseen
 from reconciler.metrics import Metrics
 from reconciler.registry import NodeState, Registry
@@ -87,7 +87,9 @@ class Writer:
 
     def _write_node(self, state: NodeState, record: NodeRecord) -> None:
         with self._metrics.write("LynqNode"):
-            self._registry.put_node(state, self._access.write(state).write_node(record, state.node))
+            answer = self._access.write(state).write_node(record, state.node)
+        state.unsaid = None if says(answer, record) else (record, answer.resource_version)
+        self._registry.put_node(state, answer)
 
     def _perform(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
         """One call for one object; failures are remembered on the node, and but for NotOurs never raised past it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,9 +19,11 @@ from shared.model.names import (
     ANNOTATION_ROW_VERSION,
     ANNOTATION_TEMPLATE_GENERATION,
     FIELD_MANAGER,
+    LABEL_DELETE_REQUESTED,
 )
 from tests.builders import KEY, example_form, node_row_of, version, view_of
 from tests.unit.reconciler.member import EIGHT, GREEN, NODE, NODE_REF, SERVICE, SHARD, Member
+from tests.unit.reconciler.memory_api import MemoryApi
 
 # -- somebody else writes too -----------------------------------------------------------------------------------------
 
@@ -257,3 +260,37 @@ def test_a_generation_that_is_no_number_counts_as_none(settled: Member) -> None:
     raw = settled.node()
     raw["metadata"]["annotations"][ANNOTATION_TEMPLATE_GENERATION] = "\N{SUPERSCRIPT TWO}"
     assert observe_node(raw).form_generation == 0
+
+
+class Shared(MemoryApi):
+    """Keeps the label of a request to be deleted, as a real one does if another manager has set it, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.applied = 0
+
+    def _merged(self, body: Mapping[str, Any], held: dict[str, Any] | None) -> dict[str, Any]:
+        wanted = super()._merged(body, held)
+        if held is not None and held["kind"] == "LynqNode":
+            self.applied += 1
+            kept = {k: v for k, v in held["metadata"]["labels"].items() if k == LABEL_DELETE_REQUESTED}
+            wanted["metadata"]["labels"].update(kept)
+        return wanted
+
+
+def test_a_label_of_ours_that_somebody_else_sets_is_not_fought_over(pool: ThreadPoolExecutor) -> None:
+    """It was written a dozen times a second for ever, and no row of the node was done any more."""
+    member = Member(pool, Shared())
+    member.offer(100, node_row_of())
+    member.settle()
+    member.api.change(NODE_REF, lambda raw: raw["metadata"]["labels"].update({LABEL_DELETE_REQUESTED: "true"}))
+    member.watch()
+    member.offer(200, node_row_of(greenVersion="v2"))
+    assert member.run().done == [(SHARD, 1)]
+    member.settle()
+    assert isinstance(member.api, Shared)
+    before = member.api.applied
+    for _ in range(3):
+        member.clock.advance(1.0)
+        assert member.run().again_at_s is None
+    assert member.api.applied == before
