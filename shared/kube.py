@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import urllib3
 import yaml
@@ -21,7 +21,7 @@ from kubernetes import config as kube_config
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
-from shared.errors import ClusterUnreachable, ObjectNotFound, UsageError
+from shared.errors import ClusterUnreachable, ObjectInvalid, ObjectNotFound, UsageError
 from shared.kube_errors import error_of
 from shared.kube_stream import KubeWatch
 from shared.model.names import API_VERSION
@@ -51,6 +51,16 @@ _METADATA = f"{_JSON};as=%s;g=meta.k8s.io;v=v1"
 """Asks for metadata alone (Kubernetes API concepts, "Metadata-only fetches")."""
 
 
+def _segment(name: str) -> str:
+    """A name as part of a path: names come from rows, and one such as `../other` would be another object's path.
+
+    Refused is what the API server refuses (IsValidPathSegmentName): it would answer 404, as for an object that is gone.
+    """
+    if name in (".", "..") or "/" in name or "%" in name:
+        raise ObjectInvalid(f"{name!r} is no name of an object: it is no part of a path", status=422)
+    return quote(name, safe=":@", errors="replace")
+
+
 class ResourceType(NamedTuple):
     """A kind as the API serves it."""
 
@@ -60,14 +70,14 @@ class ResourceType(NamedTuple):
     namespaced: bool = True
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path of the collection or of one object."""
+        """The URL path of the collection or of one object. Raises ObjectInvalid for a name that no object can have."""
         base = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
         parts = [base]
         if self.namespaced and namespace:
             parts.append(f"namespaces/{namespace}")
         parts.append(self.plural)
         if name:
-            parts.append(name)
+            parts.append(_segment(name))
         if subresource:
             parts.append(subresource)
         return "/".join(parts)

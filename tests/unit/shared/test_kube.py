@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import UsageError
-from shared.kube import KubeClient
+from shared.errors import ObjectInvalid, UsageError
+from shared.kube import NODES, KubeClient, ResourceType
 from shared.settings import KubeSettings
 
 SECRET = "token-4711"
@@ -39,3 +39,22 @@ def test_a_file_that_is_no_kubeconfig_is_told_in_a_sentence_without_what_it_hold
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used"):
         KubeClient.connect(KubeSettings(str(tmp_path / "nowhere")))
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "../lynqhubs/other", "a%2Fb"])
+def test_a_name_that_would_be_another_path_is_refused(name: str) -> None:
+    """A row whose uid had a slash was tried for ever: the answer, 404, reads like that of an object that has gone."""
+    with pytest.raises(ObjectInvalid, match="is no name of an object"):
+        NODES.path("shop", name)
+
+
+def test_a_name_says_nothing_but_a_name() -> None:
+    base = "/apis/operator.lynq.sh/v1/namespaces/shop/lynqnodes"
+    assert NODES.path("shop", "acme-web.eu", "status") == f"{base}/acme-web.eu/status"
+    assert NODES.path("shop", "a?dryRun=All#") == f"{base}/a%3FdryRun%3DAll%23"
+    assert NODES.path("shop", "\ud800") == f"{base}/%3F"
+    assert (
+        ResourceType("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles")
+        .path(name="system:node")
+        .endswith("/clusterroles/system:node")
+    )
