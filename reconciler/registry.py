@@ -14,7 +14,7 @@ from reconciler.core.catalog import NodeKey
 from reconciler.core.events import Told
 from reconciler.core.goal import RowState
 from reconciler.core.objects import Absent, Failure, ObjectRef, ObservedObject, Repair
-from reconciler.core.record import NodeRecord, ObservedNode
+from reconciler.core.record import NodeRecord, ObservedNode, label_value
 from reconciler.core.unseen import Unseen
 from reconciler.ports import Partition
 
@@ -320,7 +320,8 @@ class Registry:
         with self._lock:
             for key in [k for k, s in self._nodes.items() if s.partition in gone]:
                 self._drop(key)
-            self._unclaimed.clear()
+            kept = {(key.namespace, label_value(key.name)) for key in self._nodes}
+            self._unclaimed = {node: refs for node, refs in self._unclaimed.items() if node in kept}
 
     def _drop(self, key: NodeKey) -> None:
         state = self._nodes.pop(key)

@@ -354,3 +354,14 @@ def test_what_its_node_claims_after_a_list_is_no_stray(world: World) -> None:
     world.registry.object_seen(late(), gone=False)
     world.registry.claim(KEY, [STRAY])
     assert world.registry.strays(world.registry.state(KEY), MARK) == ()
+
+
+def test_the_loss_of_another_shard_does_not_make_a_stray_forgotten(world: World) -> None:
+    """It came with the list, before its node's first run, and no later event would have told of it."""
+    world.registry.node_seen(node(1), gone=False, partition=SHARD)
+    world.registry.object_seen(late(), gone=False)
+    world.registry.drop_partitions([Partition(SHARD.topic, 4)])
+    assert world.registry.strays(world.registry.state(KEY), MARK) == ((str(STRAY), STRAY),)
+    world.registry.object_seen(late(STRAY._replace(name="another")), gone=False)
+    world.registry.drop_partitions([SHARD])
+    assert world.registry.strays(world.registry.state(KEY), MARK) == ()
