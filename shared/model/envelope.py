@@ -32,6 +32,7 @@ __all__ = [
     "version_header",
 ]
 
+_YEAR_10000_MS = 253_402_300_800_000
 Row = Mapping[str, str | int | float | bool | None]
 
 
@@ -180,13 +181,19 @@ def decode(data: bytes) -> Envelope:
                 file=source.get("file", ""),
                 pos=int(source.get("pos") or 0),
                 row=int(source.get("row") or 0),
-                ts_ms=int(source.get("ts_ms") or 0),
+                ts_ms=_time_ms(source),
                 snapshot=source.get("snapshot") not in (None, False, "false"),
             ),
-            ts_ms=int(document.get("ts_ms") or 0),
+            ts_ms=_time_ms(document),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidError(f"record value is not a Debezium envelope: {type(error).__name__} {error}") from error
+
+
+def _time_ms(block: Mapping[str, Any]) -> int:
+    """`ts_ms`; 0, as for one that is missing, for what is no time that can be written down (years 1970 to 9999)."""
+    ts_ms = int(block.get("ts_ms") or 0)
+    return ts_ms if 0 <= ts_ms < _YEAR_10000_MS else 0
 
 
 def _row(value: Any) -> Row | None:

@@ -18,8 +18,9 @@ texts = st.text(alphabet=st.characters(codec=None), max_size=20)
 values = st.one_of(st.none(), texts, st.integers(-(2**63), 2**64), st.booleans())
 rows: st.SearchStrategy[Row] = st.dictionaries(texts, values, max_size=5)
 counts = st.integers(0, 2**63)
-sources = st.builds(Source, texts, texts, texts, texts, texts, texts, counts, counts, counts, st.booleans())
-envelopes = st.builds(Envelope, st.sampled_from(Op), st.none() | rows, st.none() | rows, sources, counts)
+times_ms = st.integers(0, 253_402_300_799_999)
+sources = st.builds(Source, texts, texts, texts, texts, texts, texts, counts, counts, times_ms, st.booleans())
+envelopes = st.builds(Envelope, st.sampled_from(Op), st.none() | rows, st.none() | rows, sources, times_ms)
 
 
 @given(envelopes)
@@ -97,3 +98,10 @@ def test_the_version_is_a_header() -> None:
 def test_a_record_without_a_version_is_refused(headers: dict[str, bytes]) -> None:
     with pytest.raises(InvalidError):
         version_header(headers, HEADER_VERSION)
+
+
+@pytest.mark.parametrize("ts_ms", [-1, 253_402_300_800_000, 10**18])
+def test_a_time_that_no_calendar_has_counts_as_unknown(ts_ms: int) -> None:
+    """The status of its node could not be written, again and again."""
+    envelope = decode(b'{"op":"r","source":{"ts_ms":%d},"ts_ms":%d}' % (ts_ms, ts_ms))
+    assert (envelope.ts_ms, envelope.source.ts_ms) == (0, 0)
