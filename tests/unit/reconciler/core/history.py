@@ -117,6 +117,7 @@ class History(Truth):
             return
         ref = self.dice.choice(list(self.cluster.live))
         if ref.kind == "Deployment" and self.dice.random() < 0.5:
+            self._log(f"{ref} is scaled by hand")
             self.cluster.scale_by_hand(ref, self.dice.randint(1, 5))
         elif ref.kind == "Service" and self.dice.random() < 0.5:
             color = self.dice.choice(("blue", "green", "gren"))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from reconciler.core.managed import lacking
 from reconciler.core.objects import (
     Absent,
     Delete,
@@ -259,7 +260,8 @@ class Truth:
         live = self.cluster.live.get(item.ref) if item else None
         if item is None or live is None or item.ref in self.cluster.applied_at_s or item.ref in self.cluster.doubtful:
             return True
-        return live.seen.applied_hash != item.hash
+        is_taken = bool(lacking(live.seen.managed, item.manifest, item.ignored))
+        return live.seen.applied_hash != item.hash or is_taken  # what somebody has changed is about to be taken back
 
     def dependencies(self, desired: Desired, item: DesiredObject) -> list[DesiredObject]:
         return [o for o in desired.objects if o.id in item.depend_ids]
