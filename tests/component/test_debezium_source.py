@@ -223,7 +223,9 @@ def test_what_cannot_be_understood_becomes_a_dead_letter_and_the_next_good_row_f
     world.wait_reason("Streaming")
     world.send(({"node_id": "a"}, b"{no json"), (b"neither", b"{no json"), envelope("c", "b"))
     world.wait_rows({"b": "blue"})
-    assert world.wait_reason("DeadLetters")["Synced"]["message"].startswith("2 ")
+    world.eventually(
+        lambda: world.wait_reason("DeadLetters")["Synced"]["message"].startswith("2 "), "both are told", 30.0
+    )
     assert world.marks() == [{"node_id": "a"}]
     letters = world.eventually(lambda: found if len(found := world.letters()) == 2 else [], "two letters")
     assert [letter["reason"] for letter in letters] == ["value of the message is not JSON"] * 2
