@@ -22,7 +22,7 @@ from reconciler.adapters.kafka_changes import KafkaChanges
 from reconciler.adapters.other_operator import refuse_beside_lynq
 from reconciler.adapters.watches import Watches
 from reconciler.coordinator.deletions import Deletions
-from reconciler.coordinator.driver import Coordinator, coordinator_place
+from reconciler.coordinator.driver import Coordinator, Office, coordinator_place
 from reconciler.coordinator.hubs import Hubs
 from reconciler.coordinator.rollouts import Rollouts
 from reconciler.loop import Loop
@@ -91,8 +91,8 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
         loop.drain, workers.bury = workers.drain, DeadLetters(kafka, holder).bury
         workers.start(THREADS)
         catalog.start()
-        duties = [duty(client, holder, coordinator.fleet, clock, events.tell) for duty in _DUTIES]
-        coordinator.start(duties)
+        office = Office(client, holder, coordinator.fleet, clock, events.tell)
+        coordinator.start([duty(office) for duty in _DUTIES])
         log.info("reconciler starts", api_server=client.server, kafka=list(kafka.bootstrap_servers))
         try:
             _consume(kafka, loop, stop)

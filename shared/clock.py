@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "Deadline", "SystemClock", "rfc3339"]
+__all__ = ["Clock", "Deadline", "SystemClock", "rfc3339", "seconds_of"]
 
 
 class Clock(Protocol):
@@ -50,6 +50,11 @@ class Deadline:
     def is_over(self) -> bool:
         """Whether the time is up."""
         return self.remaining_s() <= 0.0
+
+
+def seconds_of(stamp: str) -> float:
+    """Wall seconds of an RFC 3339 time. Raises ValueError when it is none."""
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def rfc3339(wall_s: float) -> str:

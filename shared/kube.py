@@ -32,6 +32,7 @@ __all__ = [
     "FORMS",
     "HUBS",
     "LEASES",
+    "NAMESPACES",
     "NODES",
     "REVISIONS",
     "SECRETS",
@@ -86,6 +87,7 @@ class ResourceType(NamedTuple):
 HUBS: Final = ResourceType(API_VERSION, "LynqHub", "lynqhubs")
 FORMS: Final = ResourceType(API_VERSION, "LynqForm", "lynqforms")
 NODES: Final = ResourceType(API_VERSION, "LynqNode", "lynqnodes")
+NAMESPACES: Final = ResourceType("v1", "Namespace", "namespaces", namespaced=False)
 SECRETS: Final = ResourceType("v1", "Secret", "secrets")
 REVISIONS: Final = ResourceType("apps/v1", "ControllerRevision", "controllerrevisions")
 LEASES: Final = ResourceType("coordination.k8s.io/v1", "Lease", "leases")

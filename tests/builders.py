@@ -22,7 +22,7 @@ from reconciler.core.variables import NodeRow
 from reconciler.ports import Partition, Record
 from reconciler.schemas import bundled
 from reconciler.view import CatalogView
-from shared.kube import KubeClient, ResourceType
+from shared.kube import NAMESPACES, KubeClient, ResourceType
 from shared.model.api import parse_object
 from shared.model.envelope import Envelope, Op, Row, Source, encode_key
 from shared.model.form import Form, Rollout, RolloutStatus
@@ -37,7 +37,6 @@ SPACE: Final = "lynq-system"
 """The namespace of the example's hub and form."""
 FORM: Final = "blue-green-app"
 UID: Final = "acme-corp"
-NAMESPACES: Final = ResourceType("v1", "Namespace", "namespaces", namespaced=False)
 CONFIG_MAPS: Final = ResourceType("v1", "ConfigMap", "configmaps")
 KEY: Final = NodeKey(SPACE, FORM, UID)
 

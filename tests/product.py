@@ -26,7 +26,6 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from deploy.demo.world import NAMESPACES
 from deploy.stack import ports
 from deploy.stack.cluster import Cluster
 from deploy.stack.endpoints import Database, Endpoints
@@ -35,7 +34,7 @@ from deploy.stack.processes import Processes
 from deploy.stack.product import apply_definitions
 from shared.errors import ObjectNotFound
 from shared.kafka import connect_admin
-from shared.kube import FORMS, HUBS, NODES, KubeClient
+from shared.kube import FORMS, HUBS, NAMESPACES, NODES, KubeClient
 from shared.settings import KafkaSettings, KubeSettings
 
 CAPTURE: Final = "capture"

@@ -22,6 +22,7 @@ from cdc.operating.options import Format, check_hubs
 from cdc.operating.output import age, count, err, out, print_data, tell
 from shared.clock import Deadline, SystemClock
 from shared.errors import InvalidError, UsageError
+from shared.model.api import find_condition
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS
 
@@ -199,7 +200,7 @@ class _Waiting:
 
 def _held(hub: Hub) -> str:
     """What of the table is not in its topic although it was read."""
-    synced = next((c for c in hub.status.conditions if c.type == "Synced"), None)
+    synced = find_condition(hub.status.conditions, "Synced")
     return f"{synced.reason}: {synced.message}" if synced is not None and synced.status == "False" else ""
 
 
@@ -207,7 +208,7 @@ def _trouble(hub: Hub, request: _Request) -> str:
     """Why nothing happens; empty while the table is being read."""
     if hub.metadata.annotations.get(ANNOTATION_RESYNC) != request.text:
         return "another request has taken this one's place"
-    synced = next((c for c in hub.status.conditions if c.type == "Synced"), None)
+    synced = find_condition(hub.status.conditions, "Synced")
     if synced is not None and synced.reason not in _WORKING:
         return f"{synced.reason}: {synced.message}"
     if hub.status.resync is None or hub.status.resync.request != request.text:

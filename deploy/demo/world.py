@@ -19,10 +19,9 @@ import yaml
 from deploy.stack.endpoints import Database, Endpoints
 from deploy.stack.errors import StackError
 from shared.errors import ObjectNotFound
-from shared.kube import FORMS, HUBS, NODES, SECRETS, KubeClient, ResourceType
+from shared.kube import FORMS, HUBS, NAMESPACES, NODES, SECRETS, KubeClient, ResourceType
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "blue-green"
-NAMESPACES: Final = ResourceType("v1", "Namespace", "namespaces", namespaced=False)
 MANAGER: Final = "rowplane-demo"
 
 

@@ -5,9 +5,7 @@ Fed by: app.py, before anything else. Feeds: its decision to start. Never: looks
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from shared.clock import Clock
+from shared.clock import Clock, seconds_of
 from shared.errors import ClusterError, OtherOperator
 from shared.kube import LEASES, KubeClient
 from shared.model.names import LYNQ_LEASE
@@ -25,7 +23,7 @@ def refuse_beside_lynq(client: KubeClient, clock: Clock) -> None:
         spec = lease.get("spec") or {}
         if lease["metadata"]["name"] != LYNQ_LEASE or not spec.get("holderIdentity") or not spec.get("renewTime"):
             continue
-        age_s = clock.wall_s() - datetime.fromisoformat(spec["renewTime"]).timestamp()
+        age_s = clock.wall_s() - seconds_of(spec["renewTime"])
         if age_s < max(int(spec.get("leaseDurationSeconds") or 0), 15):
             place = f"{lease['metadata']['namespace']}/{LYNQ_LEASE}"
             raise OtherOperator(

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from shared.errors import ClusterError, ObjectNotFound
-from shared.kube import CRDS, KubeClient, ResourceType
+from shared.kube import CRDS, NAMESPACES, KubeClient, ResourceType
 from shared.model.names import GROUP
 
 __all__ = ["is_terminating"]
 
-NAMESPACES: Final = ResourceType("v1", "Namespace", "namespaces", namespaced=False)
 _OURS: Final = tuple(f"{plural}.{GROUP}" for plural in ("lynqnodes", "lynqforms", "lynqhubs"))
 
 

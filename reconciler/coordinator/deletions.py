@@ -7,22 +7,22 @@ hub's finalizer. Never: deletes anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from reconciler.coordinator.driver import Changed
-from reconciler.coordinator.fleet import Fleet, Key
+from reconciler.coordinator.driver import Changed, Office
+from reconciler.coordinator.fleet import Key
 from reconciler.core.approval import Memory, Request, decide
 from reconciler.core.deletion import cause_of
 from reconciler.core.events import Event, Subject
 from reconciler.core.fleet import FleetNode
-from reconciler.view import ViewHolder
-from shared.clock import Clock, rfc3339
+from shared.clock import rfc3339
 from shared.errors import ClusterError, ObjectConflict, ObjectNotFound
-from shared.kube import HUBS, NODES, KubeClient
+from shared.kube import HUBS, NODES
+from shared.model.api import find_condition, transition_time
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_APPROVED, API_VERSION, DELETION_MANAGER, HUB_FINALIZER
 
@@ -50,19 +50,8 @@ class _HubState:
 class Deletions:
     """A `Duty`."""
 
-    def __init__(
-        self,
-        client: KubeClient,
-        holder: ViewHolder,
-        fleet: Fleet,
-        clock: Clock,
-        tell: Callable[[Subject, Event], None],
-    ) -> None:
-        self._client = client
-        self._holder = holder
-        self._fleet = fleet
-        self._clock = clock
-        self._tell = tell
+    def __init__(self, office: Office) -> None:
+        self._office = office
         self._states: dict[Key, _HubState] = {}
         self.held: Mapping[Key, int] = {}
         """Hub → how many deletions are held, for metrics."""
@@ -73,7 +62,7 @@ class Deletions:
 
     def look(self, changed: Changed) -> float | None:
         """Judge every hub that has changed or is due."""
-        view, now_s = self._holder.view, self._clock.monotonic_s()
+        view, now_s = self._office.holder.view, self._office.clock.monotonic_s()
         due = {key for key, state in self._states.items() if state.due_s is not None and state.due_s <= now_s}
         for key in sorted(changed.hubs | due):
             hub = view.catalog.hubs.get(key)
@@ -88,7 +77,7 @@ class Deletions:
 
     def _judge(self, key: Key, hub: Hub | None, state: _HubState) -> float | None:
         """One hub; the monotonic seconds at which it is due again without a change. Raises ClusterError."""
-        nodes = self._fleet.of_hub(key)
+        nodes = self._office.fleet.of_hub(key)
         if hub is not None:
             self._keep_finalizer(hub, bool(nodes))
         if state.is_new:
@@ -100,11 +89,11 @@ class Deletions:
             nodes[name].uid for name in state.approved if nodes[name].leaving
         }
         rows = len({n.uid for n in nodes.values()} - going)
-        verdict = decide(open_, len(nodes), rows, state.memory, self._clock.monotonic_s())
+        verdict = decide(open_, len(nodes), rows, state.memory, self._office.clock.monotonic_s())
         state.memory = verdict.memory
         again_s = verdict.again_at_s
         if not self._approve(key, verdict.approve, state):
-            again_s = self._clock.monotonic_s() + _RETRY_S
+            again_s = self._office.clock.monotonic_s() + _RETRY_S
         self.held = {**self.held, key: len(verdict.memory.held)}
         if hub is not None:
             self._say(hub, verdict.held, state)
@@ -116,7 +105,7 @@ class Deletions:
         for request in requests:
             body = {"metadata": {"annotations": {ANNOTATION_APPROVED: request.key}}}
             try:
-                self._client.merge_patch(NODES, hub[0], request.name, body, {"fieldManager": DELETION_MANAGER})
+                self._office.client.merge_patch(NODES, hub[0], request.name, body, {"fieldManager": DELETION_MANAGER})
             except ObjectNotFound:
                 continue
             except ObjectConflict:
@@ -130,40 +119,27 @@ class Deletions:
         """Tell people that, and why, deletions of the hub are held, or no more."""
         if state.told == (hub.metadata.uid, held):
             return
-        known = next((c for c in hub.status.conditions if c.type == "DeletionHeld"), None)
+        known = find_condition(hub.status.conditions, "DeletionHeld")
         if held or known is not None:
             status = "True" if held else "False"
             message = (
                 f"{held}; rowplane approve hub/{hub.metadata.name} lets them go" if held else "no deletion is held"
             )
-            since = known.last_transition_time if known and known.status == status else rfc3339(self._clock.wall_s())
             condition = {
                 "type": "DeletionHeld",
                 "status": status,
                 "reason": "TooMany" if held else "NothingHeld",
                 "message": message,
-                "lastTransitionTime": since,
+                "lastTransitionTime": transition_time(known, status, rfc3339(self._office.clock.wall_s())),
             }
-            self._write_condition(hub, condition)
+            self._office.write_hub(hub, {"conditions": [condition]}, DELETION_MANAGER)
             subject = Subject(API_VERSION, "LynqHub", *hub.key, hub.metadata.uid)
             if held:
                 log.warning("deletions are held", hub="/".join(hub.key), why=held)
-                self._tell(subject, Event("DeletionHeld", message, warning=True))
+                self._office.tell(subject, Event("DeletionHeld", message, warning=True))
             elif known is not None and known.status == "True":
-                self._tell(subject, Event("DeletionReleased", "no deletion is held any more"))
+                self._office.tell(subject, Event("DeletionReleased", "no deletion is held any more"))
         state.told = hub.metadata.uid, held
-
-    def _write_condition(self, hub: Hub, condition: Mapping[str, Any]) -> None:
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "LynqHub",
-            "metadata": {"namespace": hub.metadata.namespace, "name": hub.metadata.name, "uid": hub.metadata.uid},
-            "status": {"conditions": [condition]},
-        }
-        try:
-            self._client.apply(HUBS, body, manager=DELETION_MANAGER, subresource="status")
-        except (ObjectConflict, ObjectNotFound):
-            log.info("hub is gone, its condition is not written", hub="/".join(hub.key))
 
     def _keep_finalizer(self, hub: Hub, has_nodes: bool) -> None:
         """A hub stays until its nodes are gone: it keeps their partitions owned. Raises ClusterError."""
@@ -182,14 +158,14 @@ class Deletions:
             }
         }
         try:
-            self._client.merge_patch(HUBS, *hub.key, body, {"fieldManager": DELETION_MANAGER})
+            self._office.client.merge_patch(HUBS, *hub.key, body, {"fieldManager": DELETION_MANAGER})
         except (ObjectConflict, ObjectNotFound):
             log.info("hub has changed meanwhile, its finalizer is looked at again", hub="/".join(hub.key))
 
 
 def _remembered(hub: Hub | None, nodes: Iterable[FleetNode]) -> Memory:
     """What a new coordinator takes over: what the hub's condition says is held stays held."""
-    known = next((c for c in hub.status.conditions if c.type == "DeletionHeld"), None) if hub else None
+    known = find_condition(hub.status.conditions, "DeletionHeld") if hub else None
     if known is None or known.status != "True":
         return Memory()
     held = frozenset((n.name, n.asked) for n in nodes if _is_open(n))

@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
 from reconciler.coordinator.fleet import Fleet, Key
+from reconciler.core.events import Event, Subject
 from reconciler.view import CatalogView, ViewHolder
 from shared.clock import Clock
-from shared.errors import ClusterError
-from shared.kube import KubeClient
+from shared.errors import ClusterError, ObjectConflict, ObjectNotFound
+from shared.kube import HUBS, KubeClient
 from shared.lease import Lease, LeasePlace, lease_place
+from shared.model.hub import Hub
+from shared.model.names import API_VERSION
 
-__all__ = ["Changed", "Coordinator", "Duty", "coordinator_place"]
+__all__ = ["Changed", "Coordinator", "Duty", "Office", "coordinator_place"]
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +50,27 @@ def coordinator_place(namespace: str, topic_prefix: str) -> LeasePlace:
     """The Lease of the reconcilers that share a topic prefix: `rowplane-coordinator-<16 hex>`."""
     name = f"rowplane-coordinator-{hashlib.sha256(topic_prefix.encode()).hexdigest()[:16]}"
     return lease_place(namespace, name, {"lynq.sh/topic-prefix": topic_prefix})
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What every duty works with."""
+
+    client: KubeClient
+    holder: ViewHolder
+    fleet: Fleet
+    clock: Clock
+    tell: Callable[[Subject, Event], None]
+    """Told of what is worth a Kubernetes Event; returns at once."""
+
+    def write_hub(self, hub: Hub, status: Mapping[str, Any], manager: str) -> None:
+        """Apply the manager's part of a hub's status; a hub that is gone, or made anew, is passed over."""
+        metadata = {"namespace": hub.metadata.namespace, "name": hub.metadata.name, "uid": hub.metadata.uid}
+        body = {"apiVersion": API_VERSION, "kind": "LynqHub", "metadata": metadata, "status": dict(status)}
+        try:
+            self.client.apply(HUBS, body, manager=manager, subresource="status")
+        except (ObjectConflict, ObjectNotFound):
+            log.info("hub is another one now, its status is not written", hub="/".join(hub.key), manager=manager)
 
 
 class Duty(Protocol):

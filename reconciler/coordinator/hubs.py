@@ -6,21 +6,17 @@ the hub says already, or counters more often than once a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from reconciler.coordinator.driver import Changed
-from reconciler.coordinator.fleet import Fleet, Key
-from reconciler.core.events import Event, Subject
+from reconciler.coordinator.driver import Changed, Office
+from reconciler.coordinator.fleet import Key
 from reconciler.core.hub_progress import hub_progress, says
-from reconciler.view import ViewHolder
-from shared.clock import Clock, rfc3339
-from shared.errors import ClusterError, ObjectConflict, ObjectNotFound
-from shared.kube import HUBS, KubeClient
+from shared.clock import rfc3339
+from shared.errors import ClusterError
 from shared.model.hub import Hub
-from shared.model.names import API_VERSION, COORDINATOR_MANAGER
+from shared.model.names import COORDINATOR_MANAGER
 
 __all__ = ["Hubs"]
 
@@ -32,18 +28,8 @@ _PAUSE_S: Final = 1.0
 class Hubs:
     """A `Duty`."""
 
-    def __init__(
-        self,
-        client: KubeClient,
-        holder: ViewHolder,
-        fleet: Fleet,
-        clock: Clock,
-        _tell: Callable[[Subject, Event], None],
-    ) -> None:
-        self._client = client
-        self._holder = holder
-        self._fleet = fleet
-        self._clock = clock
+    def __init__(self, office: Office) -> None:
+        self._office = office
         self._written_s: dict[Key, float] = {}
         self._due: set[Key] = set()
 
@@ -54,7 +40,7 @@ class Hubs:
 
     def look(self, changed: Changed) -> float | None:
         """Write the statuses of hubs that have changed, each at most once a second."""
-        view, now_s = self._holder.view, self._clock.monotonic_s()
+        view, now_s = self._office.holder.view, self._office.clock.monotonic_s()
         hubs = view.catalog.hubs
         forms = (view.catalog.forms.get(key) for key in changed.forms)
         touched = (self._due | changed.hubs | {form.hub_key for form in forms if form}) & hubs.keys()
@@ -71,14 +57,9 @@ class Hubs:
 
     def _advance(self, hub: Hub, forms: int) -> None:
         """One hub. Raises ClusterError."""
-        nodes = self._fleet.of_hub(hub.key).values()
-        status = hub_progress(hub, forms, nodes, rfc3339(self._clock.wall_s()))
+        nodes = self._office.fleet.of_hub(hub.key).values()
+        status = hub_progress(hub, forms, nodes, rfc3339(self._office.clock.wall_s()))
         if says(hub, status):
             return
-        metadata = {"namespace": hub.metadata.namespace, "name": hub.metadata.name, "uid": hub.metadata.uid}
-        body = {"apiVersion": API_VERSION, "kind": "LynqHub", "metadata": metadata, "status": status}
-        try:
-            self._client.apply(HUBS, body, manager=COORDINATOR_MANAGER, subresource="status")
-        except (ObjectConflict, ObjectNotFound):
-            log.info("hub is another one now, its status is not written", hub="/".join(hub.key))
-        self._written_s[hub.key] = self._clock.monotonic_s()
+        self._office.write_hub(hub, status, COORDINATOR_MANAGER)
+        self._written_s[hub.key] = self._office.clock.monotonic_s()

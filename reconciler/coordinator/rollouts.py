@@ -7,23 +7,22 @@ Fed by: the view (forms, histories), the fleet. Feeds: `LynqForm.status`. Never:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
 
-from reconciler.coordinator.driver import Changed
-from reconciler.coordinator.fleet import Fleet, Key
+from reconciler.coordinator.driver import Changed, Office
+from reconciler.coordinator.fleet import Key
 from reconciler.core.events import Event, Subject
 from reconciler.core.fleet import FleetNode, fleet_node
 from reconciler.core.form_progress import is_urgent, progress_status, says
 from reconciler.core.rails import Rail, rail_of
 from reconciler.core.revision import History, revision_name
 from reconciler.core.rollout import Clocks, Phase, Standing, advance, max_skew
-from reconciler.view import ViewHolder
-from shared.clock import Clock, rfc3339
+from shared.clock import rfc3339
 from shared.errors import ClusterError, ObjectConflict, ObjectNotFound
-from shared.kube import FORMS, NODES, REVISIONS, KubeClient
+from shared.kube import FORMS, NODES, REVISIONS
 from shared.model.form import Form, RolloutStatus
 from shared.model.names import API_VERSION, COORDINATOR_MANAGER
 
@@ -59,19 +58,8 @@ class _FormState:
 class Rollouts:
     """A `Duty`."""
 
-    def __init__(
-        self,
-        client: KubeClient,
-        holder: ViewHolder,
-        fleet: Fleet,
-        clock: Clock,
-        tell: Callable[[Subject, Event], None],
-    ) -> None:
-        self._client = client
-        self._tell = tell
-        self._holder = holder
-        self._fleet = fleet
-        self._clock = clock
+    def __init__(self, office: Office) -> None:
+        self._office = office
         self._states: dict[Key, _FormState] = {}
 
     def begin(self) -> None:
@@ -80,7 +68,7 @@ class Rollouts:
 
     def look(self, changed: Changed) -> float | None:
         """Advance every form that has changed or is due."""
-        view, now_s = self._holder.view, self._clock.monotonic_s()
+        view, now_s = self._office.holder.view, self._office.clock.monotonic_s()
         for key in [key for key in self._states if key not in view.catalog.forms]:
             del self._states[key]
         due = {key for key, state in self._states.items() if state.due_s is not None and state.due_s <= now_s}
@@ -100,7 +88,7 @@ class Rollouts:
 
     def _advance(self, form: Form, history: History, state: _FormState, rail: Rail | None) -> float | None:
         """One form; the monotonic seconds at which it is due again without a change."""
-        now_s, stamp = self._clock.monotonic_s(), rfc3339(self._clock.wall_s())
+        now_s, stamp = self._office.clock.monotonic_s(), rfc3339(self._office.clock.wall_s())
         if int(form.metadata.resource_version or 0) < state.written_version:
             return None  # the watch brings what we wrote
         due_s = state.looked_s + (_SLOTS_PAUSE_S if _is_rolling(form, history) else _STATUS_PAUSE_S)
@@ -127,11 +115,11 @@ class Rollouts:
 
     def _nodes(self, form: Form) -> dict[str, FleetNode]:
         """The form's nodes, with those that hold a slot and are not known. Raises ClusterError."""
-        nodes = self._fleet.of_form(form.key)
+        nodes = self._office.fleet.of_form(form.key)
         for name in form.status.rollout.updating if form.status.rollout else ():
             if name not in nodes:
                 try:
-                    node = fleet_node(self._client.get(NODES, form.metadata.namespace, name))
+                    node = fleet_node(self._office.client.get(NODES, form.metadata.namespace, name))
                 except ObjectNotFound:
                     continue
                 if node.form == form.metadata.name:
@@ -151,8 +139,8 @@ class Rollouts:
             },
             "status": dict(status),
         }
-        live = self._client.apply(FORMS, body, manager=COORDINATOR_MANAGER, subresource="status")
-        state.written_s = self._clock.monotonic_s()
+        live = self._office.client.apply(FORMS, body, manager=COORDINATOR_MANAGER, subresource="status")
+        state.written_s = self._office.clock.monotonic_s()
         state.written_version = int(live["metadata"]["resourceVersion"])
 
     def _announce(self, form: Form, rollout: RolloutStatus | None) -> None:
@@ -165,18 +153,18 @@ class Rollouts:
         write("rollout", form="/".join(form.key), phase=rollout.phase, told=rollout.message)
         subject = Subject(API_VERSION, "LynqForm", *form.key, form.metadata.uid)
         reason = _REASONS.get(rollout.phase or "", "RolloutStarted")
-        self._tell(subject, Event(reason, rollout.message or "", warning=is_failed))
+        self._office.tell(subject, Event(reason, rollout.message or "", warning=is_failed))
 
     def _prune(self, form: Form, history: History, nodes: Mapping[str, FleetNode], state: _FormState) -> float | None:
         """Remove generations that no node has named for a while; when the next one is due."""
-        now_s = self._clock.monotonic_s()
+        now_s = self._office.clock.monotonic_s()
         named = {history.current, *(node.generation for node in nodes.values())}
         unnamed = history.digests.keys() - named
         state.unnamed_since_s = {number: state.unnamed_since_s.get(number, now_s) for number in unnamed}
         for number, since_s in list(state.unnamed_since_s.items()):
             if now_s - since_s >= _REVISION_KEPT_S:
                 try:
-                    self._client.delete(REVISIONS, form.metadata.namespace, revision_name(form, number))
+                    self._office.client.delete(REVISIONS, form.metadata.namespace, revision_name(form, number))
                 except ObjectNotFound:
                     continue
                 except ClusterError as error:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 
-from reconciler.core.objects import Delete, Step, Wait, WaitReason
+from reconciler.core.objects import Delete, Look, Step, Wait, WaitReason, Write
 from shared.model.names import (
     ANNOTATION_APPROVED,
     ANNOTATION_REMOVAL_REQUESTED,
@@ -20,7 +20,7 @@ from shared.model.names import (
     LABEL_DELETE_REQUESTED,
 )
 
-__all__ = ["Cause", "approval_key", "cause_of", "give_up", "guard", "is_approved", "removal_key"]
+__all__ = ["Cause", "approval_key", "cause_of", "deletion_key", "give_up", "guard", "is_approved", "removal_key"]
 
 
 class Cause(StrEnum):
@@ -54,8 +54,13 @@ def cause_of(text: str) -> Cause:
 def approval_key(annotations: Mapping[str, str]) -> str:
     """What the approval of a LynqNode's present request has to say; empty when it asks for nothing."""
     if cause := annotations.get(LABEL_DELETE_REQUESTED):
-        return f"{annotations.get(ANNOTATION_ROW_VERSION, '')} {cause}"
+        return deletion_key(annotations.get(ANNOTATION_ROW_VERSION, ""), cause)
     return annotations.get(ANNOTATION_REMOVAL_REQUESTED, "")
+
+
+def deletion_key(row_version: str, cause: str) -> str:
+    """The request to delete the node for this cause, as of this row."""
+    return f"{row_version} {cause}"
 
 
 def removal_key(form_generation: int, row_version: str) -> str:
@@ -76,9 +81,12 @@ def give_up(step: Step) -> Step:
 
 def guard(step: Step, annotations: Mapping[str, str], key: str) -> Step:
     """The step without its deletions unless `key`, what is asked for now, is approved."""
-    doomed = [a for a in step.writes if isinstance(a, Delete)]
-    if not doomed or is_approved(annotations, key):
+    if is_approved(annotations, key):
         return step
-    waits = [Wait(d.id, WaitReason.UNAPPROVED, f"that {d.base.ref} goes is not approved yet") for d in doomed]
-    writes = tuple(a for a in step.writes if not isinstance(a, Delete))
-    return replace(step, writes=writes, waits=(*step.waits, *waits), done=False)
+    return step.withhold(_unapproved)
+
+
+def _unapproved(action: Write | Delete | Look) -> Wait | None:
+    if not isinstance(action, Delete):
+        return None
+    return Wait(action.id, WaitReason.UNAPPROVED, f"that {action.base.ref} goes is not approved yet")

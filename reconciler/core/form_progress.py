@@ -14,7 +14,7 @@ from reconciler.core.fleet import FleetNode
 from reconciler.core.rails import Rail
 from reconciler.core.revision import History
 from reconciler.core.rollout import Phase
-from shared.model.api import Condition
+from shared.model.api import Condition, transition_time
 from shared.model.form import Form, RolloutStatus
 
 __all__ = ["CONDITIONS", "is_urgent", "progress_status", "says"]
@@ -81,13 +81,12 @@ def is_urgent(form: Form, status: Mapping[str, Any]) -> bool:
 
 def _condition(told: _Told, known: Condition | None, form: Form, stamp: str) -> dict[str, Any]:
     status = "True" if told.status else "False"
-    same = known is not None and known.status == status
     return {
         "type": told.type,
         "status": status,
         "reason": told.reason,
         "message": told.message,
-        "lastTransitionTime": known.last_transition_time if known is not None and same else stamp,
+        "lastTransitionTime": transition_time(known, status, stamp),
         "observedGeneration": form.metadata.generation,
     }
 

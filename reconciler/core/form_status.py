@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reconciler.core.validation import Finding, Severity
+from shared.model.api import find_condition, transition_time
 from shared.model.form import Form
 
 __all__ = ["form_status"]
@@ -23,7 +24,7 @@ def form_status(form: Form, findings: Sequence[Finding], stamp: str) -> dict[str
     status = "False" if wrong else "True"
     reason = "ValidationFailed" if wrong else "ValidationPassed"
     message = _message(form, wrong or findings)
-    known = next((c for c in form.status.conditions if c.type == "Valid"), None)
+    known = find_condition(form.status.conditions, "Valid")
     generation = form.metadata.generation
     if known is not None and (known.status, known.reason, known.message, known.observed_generation) == (
         status,
@@ -32,7 +33,6 @@ def form_status(form: Form, findings: Sequence[Finding], stamp: str) -> dict[str
         generation,
     ):
         return None
-    since = known.last_transition_time if known is not None and known.status == status else stamp
     return {
         "observedGeneration": generation,
         "conditions": [
@@ -41,7 +41,7 @@ def form_status(form: Form, findings: Sequence[Finding], stamp: str) -> dict[str
                 "status": status,
                 "reason": reason,
                 "message": message,
-                "lastTransitionTime": since,
+                "lastTransitionTime": transition_time(known, status, stamp),
                 "observedGeneration": generation,
             }
         ],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from reconciler.core.deletion import Cause, removal_key
+from reconciler.core.deletion import Cause, deletion_key, removal_key
 from reconciler.core.objects import Desired, Observed, ObservedObject, Step
 from reconciler.core.record import ObservedNode
 from reconciler.core.render import CompiledForm
@@ -72,7 +72,7 @@ class Goal:
     @property
     def request(self) -> str:
         """What the approval of the node's deletion has to say."""
-        return f"{self.version.text()} {self.cause}"
+        return deletion_key(self.version.text(), self.cause)
 
     @property
     def changed_ms(self) -> int:

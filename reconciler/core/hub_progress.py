@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from reconciler.core.fleet import FleetNode
+from shared.model.api import find_condition, transition_time
 from shared.model.hub import Hub
 
 __all__ = ["hub_progress", "says"]
@@ -31,11 +32,11 @@ def hub_progress(hub: Hub, forms: int, nodes: Collection[FleetNode], stamp: str)
         "ready": ready,
         "failed": failed,
     }
-    synced = next((c for c in hub.status.conditions if c.type == "Synced"), None)
+    synced = find_condition(hub.status.conditions, "Synced")
     if synced is None:
         return status
     is_there = synced.status == "True"
-    known = next((c for c in hub.status.conditions if c.type == "Ready"), None)
+    known = find_condition(hub.status.conditions, "Ready")
     word = "True" if is_there else "False"
     text = f"{ready} of {len(staying)} nodes ready{_troubled(staying)}" if forms else "no form uses the hub"
     condition = {
@@ -43,7 +44,7 @@ def hub_progress(hub: Hub, forms: int, nodes: Collection[FleetNode], stamp: str)
         "status": word,
         "reason": "DatabaseConnected" if is_there else synced.reason,
         "message": text if is_there else synced.message,
-        "lastTransitionTime": known.last_transition_time if known and known.status == word else stamp,
+        "lastTransitionTime": transition_time(known, word, stamp),
         "observedGeneration": hub.metadata.generation,
     }
     return status | {"conditions": [condition]}

@@ -9,7 +9,7 @@ import copy
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -334,6 +334,15 @@ class Step:
     """Objects no longer rendered that are to be deleted, now or later."""
     retained: tuple[ObjectRef, ...] = ()
     """Objects no longer rendered that are left in place: not tracked by this node, or not any more."""
+
+    def withhold(self, why: Callable[[Write | Delete | Look], Wait | None]) -> Step:
+        """The step without the actions that `why` has a wait for, and with these; itself when there are none."""
+        told = [(action, why(action)) for action in self.writes]
+        waits = [wait for _, wait in told if wait is not None]
+        if not waits:
+            return self
+        writes = tuple(action for action, wait in told if wait is None)
+        return replace(self, writes=writes, waits=(*self.waits, *waits), done=False)
 
 
 REPLICAS: Final[Location] = ("spec", "replicas")

@@ -6,7 +6,6 @@ Fed by: annotations of hubs, forms and LynqNodes. Feeds: reconcile.py, the comma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from reconciler.core.objects import Delete, Look, Step, Wait, WaitReason, Write
@@ -48,12 +47,13 @@ def rail_of(hub: Hub | None, form: Form | None, node: Mapping[str, str]) -> Rail
 
 def hold_back(step: Step, rail: Rail) -> Step:
     """The step without its writes; each becomes a wait that says what would have been done. Reads go on."""
-    held = [a for a in step.writes if not isinstance(a, Look)]
-    if not held:
-        return step
-    waits = (*step.waits, *(Wait(_id(a), rail.reason, f"{rail.text}: would {_deed(a)}") for a in held))
-    looks = tuple(a for a in step.writes if isinstance(a, Look))
-    return replace(step, writes=looks, waits=waits, done=False)
+
+    def why(action: Write | Delete | Look) -> Wait | None:
+        return (
+            None if isinstance(action, Look) else Wait(_id(action), rail.reason, f"{rail.text}: would {_deed(action)}")
+        )
+
+    return step.withhold(why)
 
 
 def switch_now(node: Mapping[str, str]) -> Version | None:

@@ -24,7 +24,7 @@ from shared.kube import FORMS, HUBS
 from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_DRY_RUN, ANNOTATION_TEMPLATE_GENERATION, LABEL_DELETE_REQUESTED
+from shared.model.names import ANNOTATION_DRY_RUN, ANNOTATION_TEMPLATE_GENERATION, LABEL_DELETE_REQUESTED, LABEL_HUB
 
 __all__ = ["Cause", "causes", "explain_wait"]
 
@@ -51,7 +51,7 @@ def explain_wait(name: str, form: str, namespace: str, output: Format) -> None:
     found = list(
         causes(
             node,
-            fleet.look(HUBS, space, (node["metadata"].get("labels") or {}).get("lynq.sh/hub", "")),
+            fleet.look(HUBS, space, (node["metadata"].get("labels") or {}).get(LABEL_HUB, "")),
             fleet.look(FORMS, space, node["spec"].get("templateRef", "")),
         )
     )

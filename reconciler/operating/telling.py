@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from reconciler.core.rails import is_paused
 from reconciler.operating.fleet import Raw, annotations_of, condition_of, name_of
-from shared.model.names import ANNOTATION_DRY_RUN, ANNOTATION_ROW_VERSION, LABEL_DELETE_REQUESTED
+from shared.clock import seconds_of
+from shared.model.names import ANNOTATION_DRY_RUN, ANNOTATION_ROW_VERSION, LABEL_DELETE_REQUESTED, LABEL_HUB
 
 __all__ = ["NodeLine", "age", "by_resource", "form_line", "hub_line", "is_behind", "node_line", "seconds_since"]
 
@@ -21,7 +21,7 @@ __all__ = ["NodeLine", "age", "by_resource", "form_line", "hub_line", "is_behind
 def seconds_since(stamp: str, now_s: float) -> float | None:
     """Seconds from an RFC 3339 time until `now_s`; None when it is none."""
     try:
-        return now_s - datetime.fromisoformat(stamp).timestamp()
+        return now_s - seconds_of(stamp)
     except ValueError:
         return None
 
@@ -88,7 +88,7 @@ def node_line(raw: Raw) -> NodeLine:
         node=name_of(raw),
         uid=str(spec.get("uid", "")),
         form=str(spec.get("templateRef", "")),
-        hub=str(labels.get("lynq.sh/hub", "")),
+        hub=str(labels.get(LABEL_HUB, "")),
         ready=int(status.get("readyResources") or 0),
         desired=int(status.get("desiredResources") or 0),
         is_ready=ready.get("status") == "True" and LABEL_DELETE_REQUESTED not in labels,

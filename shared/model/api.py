@@ -6,6 +6,7 @@ Fed by: nothing. Feeds: hub.py, form.py, node.py, crd.py. Never: validates beyon
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,7 +14,18 @@ from pydantic.alias_generators import to_camel
 
 from shared.errors import InvalidError
 
-__all__ = ["ApiModel", "Condition", "FreeObject", "Int32", "Int64", "Metadata", "Time", "parse_object"]
+__all__ = [
+    "ApiModel",
+    "Condition",
+    "FreeObject",
+    "Int32",
+    "Int64",
+    "Metadata",
+    "Time",
+    "find_condition",
+    "parse_object",
+    "transition_time",
+]
 
 
 class ApiModel(BaseModel):
@@ -61,6 +73,16 @@ class Condition(ApiModel):
     message: Annotated[str, Field(max_length=32768)]
     last_transition_time: Time
     observed_generation: Annotated[Int64, Field(ge=0)] | None = None
+
+
+def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """The condition of this type; None when it is not told."""
+    return next((condition for condition in conditions if condition.type == kind), None)
+
+
+def transition_time(known: Condition | None, status: str, stamp: str) -> str:
+    """The lastTransitionTime of a condition with this `status`: it moves, to `stamp`, only when that differs."""
+    return known.last_transition_time if known is not None and known.status == status else stamp
 
 
 _M = TypeVar("_M", bound=ApiModel)

@@ -20,8 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.demo.world import NAMESPACES
-from shared.kube import NODES, KubeClient, ResourceType
+from shared.kube import NAMESPACES, NODES, KubeClient, ResourceType
 from shared.kube_watch import EventType, Reflector
 from shared.settings import KubeSettings
 

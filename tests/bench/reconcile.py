@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.demo.measure import percentile
-from deploy.demo.world import NAMESPACES, World
+from deploy.demo.world import World
 from deploy.stack.endpoints import Endpoints, load_endpoints
-from shared.kube import FORMS, HUBS, NODES, KubeClient
+from shared.kube import FORMS, HUBS, NAMESPACES, NODES, KubeClient
 from shared.model.names import LABEL_HUB
 from shared.settings import KubeSettings
 from tests.bench import produce

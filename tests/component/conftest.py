@@ -22,14 +22,13 @@ import yaml
 
 from deploy.stack.endpoints import Database, Endpoints
 from shared.kafka import connect_admin, connect_consumer, connect_producer, read_all
-from shared.kube import CRDS, HUBS, SECRETS, KubeClient, ResourceType
+from shared.kube import CRDS, HUBS, NAMESPACES, SECRETS, KubeClient
 from shared.model.names import API_VERSION, HEADER_VERSION, position_topic, table_topic
 from shared.model.position import CaptureState, settle
 from shared.model.version import Version
 from shared.settings import KafkaSettings, KubeSettings
 from tests.component.tcp_proxy import TcpProxy
 
-NAMESPACES = ResourceType("v1", "Namespace", "namespaces", namespaced=False)
 ROOT = Path(__file__).parents[2]
 COLUMNS = "node_id VARCHAR(40) PRIMARY KEY, active TINYINT(1) NOT NULL, color VARCHAR(10), junk INT"
 

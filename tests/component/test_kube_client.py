@@ -15,13 +15,13 @@ from deploy.stack.endpoints import Endpoints
 from reconciler.core.form_status import form_status
 from reconciler.core.validation import Context, validate_form
 from shared.errors import ClusterRefused, ClusterUnreachable, ObjectConflict, ObjectInvalid, ObjectNotFound, UsageError
-from shared.kube import CRDS, FORMS, HUBS, NODES, KubeClient, ResourceType
+from shared.kube import CRDS, FORMS, HUBS, NAMESPACES, NODES, KubeClient, ResourceType
 from shared.model.api import parse_object
 from shared.model.crd import all_crds
 from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.settings import KubeSettings
-from tests.builders import CONFIG_MAPS, NAMESPACES, example_document, example_schemas, fresh_namespace
+from tests.builders import CONFIG_MAPS, example_document, example_schemas, fresh_namespace
 
 pytestmark = pytest.mark.stack
 

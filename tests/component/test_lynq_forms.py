@@ -19,13 +19,13 @@ from reconciler.core.schema import Schemas
 from reconciler.core.validation import Context, validate_form, validate_hub
 from reconciler.core.variables import node_row, variables_of
 from shared.errors import ObjectNotFound
-from shared.kube import CRDS, FORMS, HUBS, KubeClient
+from shared.kube import CRDS, FORMS, HUBS, NAMESPACES, KubeClient
 from shared.model.api import parse_object
 from shared.model.envelope import Row
 from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.model.names import FIELD_MANAGER
-from tests.builders import EXAMPLE, NAMESPACES, ROOT, fresh_namespace, version
+from tests.builders import EXAMPLE, ROOT, fresh_namespace, version
 from tests.product import eventually
 
 pytestmark = pytest.mark.stack

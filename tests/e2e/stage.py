@@ -16,10 +16,10 @@ import pytest
 
 from deploy.demo.measure import is_settled
 from deploy.demo.recorder import Change, Recorder
-from deploy.demo.world import NAMESPACES, World
+from deploy.demo.world import World
 from deploy.stack.endpoints import Database, Endpoints
 from shared.kafka import connect_consumer, read_all
-from shared.kube import FORMS, HUBS, KubeClient, ResourceType
+from shared.kube import FORMS, HUBS, NAMESPACES, KubeClient, ResourceType
 from shared.model.names import table_topic
 from tests.e2e.history import row_version
 from tests.product import DATABASES, MARK, Product, eventually

@@ -12,9 +12,8 @@ from typing import Any, ClassVar
 import pytest
 
 from deploy.demo.recorder import Change
-from deploy.demo.world import NAMESPACES
 from shared.errors import ObjectNotFound
-from shared.kube import FORMS, ResourceType
+from shared.kube import FORMS, NAMESPACES, ResourceType
 from shared.model.names import FIELD_MANAGER, LABEL_NODE, LABEL_NODE_NAMESPACE, LABEL_SHARD
 from tests.builders import CONFIG_MAPS
 from tests.e2e.history import ordered, steps_back

@@ -9,9 +9,8 @@ from typing import Any, Final
 import pytest
 
 from deploy.demo.recorder import Change
-from deploy.demo.world import NAMESPACES
 from shared.errors import ClusterError
-from shared.kube import FORMS, KubeClient, ResourceType
+from shared.kube import FORMS, NAMESPACES, KubeClient, ResourceType
 from tests.e2e.history import steps_back
 from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
 from tests.fault.api_proxy import Answers, ApiProxy, Cuts, Loses, Matches, Rule, Stalls

@@ -7,14 +7,13 @@ changes anything but annotations of hubs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from cdc.adapters.logins import SecretLogins
 from cdc.operating.cluster_rules import ClusterFacts, CrdState, ForeignLease, crd_state
 from cdc.operating.options import parse_hub
 from cdc.ports import Login
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock, SystemClock, seconds_of
 from shared.errors import ClusterRefused, InvalidError, ObjectNotFound, UsageError
 from shared.kube import CRDS, FORMS, HUBS, LEASES, KubeClient, ResourceType
 from shared.model.api import parse_object
@@ -161,7 +160,7 @@ class Cluster:
     def _lease(self, document: dict[str, Any]) -> ForeignLease:
         spec = document.get("spec") or {}
         renewed = spec.get("renewTime")
-        age_s = self._clock.wall_s() - datetime.fromisoformat(renewed).timestamp() if renewed else float("inf")
+        age_s = self._clock.wall_s() - seconds_of(renewed) if renewed else float("inf")
         return ForeignLease(document["metadata"]["namespace"], str(spec.get("holderIdentity") or ""), max(0.0, age_s))
 
 

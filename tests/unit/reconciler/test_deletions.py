@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.coordinator.deletions import Deletions
-from reconciler.coordinator.driver import Changed
+from reconciler.coordinator.driver import Changed, Office
 from reconciler.core.events import Event, Subject
 from reconciler.core.fleet import FleetNode, fleet_node
 from reconciler.view import ViewHolder
@@ -58,7 +58,7 @@ class World:
         def tell(_subject: Subject, event: Event) -> None:
             self.events.append(event)
 
-        self.duty = Deletions(self.api, self.holder, self.fleet, self.clock, tell)  # type: ignore[arg-type]
+        self.duty = Deletions(Office(self.api, self.holder, self.fleet, self.clock, tell))  # type: ignore[arg-type]
         self.duty.begin()
 
     def node(self, uid: str, cause: str = "", approved: str = "") -> None:

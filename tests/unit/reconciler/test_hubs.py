@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from reconciler.coordinator.driver import Changed
+from reconciler.coordinator.driver import Changed, Office
 from reconciler.coordinator.fleet import Fleet
 from reconciler.coordinator.hubs import Hubs
 from reconciler.view import ViewHolder
@@ -34,6 +34,6 @@ def test_a_hub_whose_status_cannot_be_written_does_not_keep_the_others_waiting()
     view = view_of(example_form())
     hubs = {hub.key: hub, broken.key: broken}
     holder = ViewHolder(replace(view, catalog=replace(view.catalog, hubs=hubs)))
-    duty = Hubs(api, holder, Fleet(api, lambda _form, _hub: None), clock, lambda _subject, _event: None)
+    duty = Hubs(Office(api, holder, Fleet(api, lambda _form, _hub: None), clock, lambda _subject, _event: None))
     assert duty.look(Changed(hubs=frozenset(hubs))) == clock.now_s + 1.0, "the broken one is tried again"
     assert api.told == [hub.metadata.name]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.coordinator.driver import Changed
+from reconciler.coordinator.driver import Changed, Office
 from reconciler.coordinator.fleet import Fleet
 from reconciler.coordinator.rollouts import Rollouts
 from reconciler.core.events import Event, Subject
@@ -36,7 +36,9 @@ class World:
         self.holder = ViewHolder(view_since(FIRST, self.form()))
         self.fleet = Fleet(self.api, lambda _form, _hub: None)
         self.told: list[tuple[Subject, Event]] = []
-        self.duty = Rollouts(self.api, self.holder, self.fleet, self.clock, lambda *news: self.told.append(news))
+        self.duty = Rollouts(
+            Office(self.api, self.holder, self.fleet, self.clock, lambda *news: self.told.append(news))
+        )
         for name in names:
             self.node(name)
 
