@@ -29,6 +29,7 @@ from shared.model.form import Form, Rollout, RolloutStatus
 from shared.model.hub import Hub
 from shared.model.names import HEADER_BULK, HEADER_VERSION
 from shared.model.version import Version
+from tests.cleaning import remove_namespace
 
 ROOT: Final = Path(__file__).parents[1]
 EXAMPLE: Final = ROOT / "deploy" / "examples" / "blue-green"
@@ -161,7 +162,7 @@ def fresh_namespace(client: KubeClient) -> Iterator[str]:
     try:
         yield name
     finally:
-        client.delete(NAMESPACES, "", name)
+        remove_namespace(client, name)
 
 
 def bare(partition: Partition, offset: int, headers: Mapping[str, bytes] | None = None) -> Record:

@@ -15,7 +15,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -32,14 +32,15 @@ from deploy.stack.endpoints import Database, Endpoints
 from deploy.stack.paths import REPOSITORY, default_paths
 from deploy.stack.processes import Processes
 from deploy.stack.product import apply_definitions
-from shared.errors import ObjectNotFound
 from shared.kafka import connect_admin
-from shared.kube import FORMS, HUBS, NAMESPACES, NODES, KubeClient
+from shared.kube import NAMESPACES, KubeClient
 from shared.settings import KafkaSettings, KubeSettings
+from tests.cleaning import remove_namespace
 
 CAPTURE: Final = "capture"
-RECONCILERS: Final = ("reconciler-1", "reconciler-2")
-SPARE: Final = "reconciler-3"
+MEMBERS: Final = ("reconciler-1", "reconciler-2", "reconciler-3", "reconciler-4")
+RECONCILERS: Final = MEMBERS[:2]
+SPARE: Final = MEMBERS[2]
 """A further member, for tests that start and stop it themselves."""
 MARK: Final = "rowplane.test"
 """Label of the namespaces that these tests make."""
@@ -71,8 +72,8 @@ class Product:
             tuple(endpoints.kafka_bootstrap_servers.split(",")), f"{TOPICS}{self.name}", group=f"{TOPICS}{self.name}"
         )
         self._processes = Processes(run)
-        names = (CAPTURE, *RECONCILERS, SPARE)
-        first = _FIRST_PORT + len(names) * (int(self.name, 16) % 1000)  # a session's own: one that ends a process wants
+        names = (CAPTURE, *MEMBERS)
+        first = _FIRST_PORT + len(names) * (int(self.name, 16) % 800)  # a session's own: one that ends a process wants
         self._ports = ports.choose({name: first + i for i, name in enumerate(names)}, {}, ())  # its port again
         for name in names:
             self._processes.stop(name)  # of a test session that was killed
@@ -137,7 +138,7 @@ class Product:
 
     def stop(self) -> None:
         """Stop all that still runs, reconcilers first."""
-        for name in (SPARE, *RECONCILERS, CAPTURE):
+        for name in (*MEMBERS, CAPTURE):
             self._processes.stop(name)
 
     def capture_of(self, server: Database) -> int:
@@ -159,7 +160,7 @@ class Product:
 
     def log_text(self) -> str:
         """Everything that all processes have logged."""
-        paths = [self._processes.log_path(name) for name in (CAPTURE, *RECONCILERS, SPARE)]
+        paths = [self._processes.log_path(name) for name in (CAPTURE, *MEMBERS)]
         return "".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
 
     def samples(self, name: str) -> list[Sample]:
@@ -220,10 +221,7 @@ def sweep(endpoints: Endpoints, client: KubeClient, kafka: KafkaSettings, is_ove
     """Remove what test sessions that are over have left behind: objects, databases, accounts, topics."""
     namespaces = [n["metadata"]["name"] for n in client.list(NAMESPACES, label_selector=MARK)[0]]
     for namespace in [n for n in namespaces if is_over(n.removeprefix(_NAMESPACES))]:
-        for kind in (FORMS, HUBS, NODES):
-            for item in client.list(kind, namespace)[0]:
-                _delete(client, kind, namespace, item["metadata"]["name"])
-        _delete(client, NAMESPACES, "", namespace)
+        remove_namespace(client, namespace)
     for server in (endpoints.mysql, endpoints.mariadb):
         if server is not None:
             _sweep_server(server, is_over)
@@ -251,13 +249,6 @@ def _sweep_server(server: Database, is_over: Callable[[str], bool]) -> None:
         for (name,) in cursor.fetchall():
             if str(name).startswith(DATABASES) and is_over(_first(str(name), DATABASES)):
                 cursor.execute(f"DROP USER '{name}'@'%'")
-
-
-def _delete(client: KubeClient, kind: Any, namespace: str, name: str) -> None:
-    try:
-        client.delete(kind, namespace, name)
-    except ObjectNotFound:
-        return
 
 
 @contextmanager
@@ -307,14 +298,16 @@ def product(endpoints: Endpoints, client: KubeClient) -> Iterator[Product]:
 
 
 @contextmanager
-def running(endpoints: Endpoints, client: KubeClient, logs: str) -> Iterator[Product]:
+def running(
+    endpoints: Endpoints, client: KubeClient, logs: str, members: Sequence[str] = RECONCILERS
+) -> Iterator[Product]:
     """A product of its own, which reaches the cluster by the endpoints' kubeconfig; its logs are in build/`logs`."""
     product = Product(endpoints, REPOSITORY / "build" / logs)
     with _session(product.name) as is_over:
         apply_definitions(Cluster(endpoints.kubeconfig))
         sweep(endpoints, client, product.kafka, is_over)
         try:
-            product.start(CAPTURE, *RECONCILERS)
+            product.start(CAPTURE, *members)
             yield product
         finally:
             product.stop()

@@ -27,6 +27,7 @@ from shared.model.names import API_VERSION, HEADER_VERSION, position_topic, tabl
 from shared.model.position import CaptureState, settle
 from shared.model.version import Version
 from shared.settings import KafkaSettings, KubeSettings
+from tests.cleaning import remove_namespace
 from tests.component.tcp_proxy import TcpProxy
 
 ROOT = Path(__file__).parents[2]
@@ -270,7 +271,7 @@ class CaptureWorld:
         self.sql("DROP DATABASE IF EXISTS DB")
         for hub in self.kube.list(HUBS, self.name)[0]:
             self.kube.delete(HUBS, self.name, hub["metadata"]["name"])
-        self.kube.delete(NAMESPACES, "", self.name)
+        remove_namespace(self.kube, self.name)
         admin = connect_admin(self.kafka)
         admin.delete_topics([topic for topic in admin.list_topics() if topic.startswith(f"{self.name}.")])
         admin.close()
