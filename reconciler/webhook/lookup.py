@@ -138,7 +138,7 @@ def _within(deadline: Deadline, future: Future[_T], subject: str, left_out: str,
     try:
         return future.result(deadline.remaining_s())
     except LateError:
-        reason = f"the API server did not answer within {_LIMIT_S:.0f} s"
+        reason = f"the API server did not answer within {_LIMIT_S:g} s"
     except RowplaneError as error:
         reason = error.text
     future.cancel()
