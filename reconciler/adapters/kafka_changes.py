@@ -230,7 +230,8 @@ class KafkaChanges:
         return frozenset(rewound)
 
     def _take_up(self, partitions: list[TopicPartition], *, out_of_range: bool = False) -> set[TopicPartition]:
-        """Begin to read, and tell."""
+        """Begin to read, and tell; what has gone again since the note is not ours to take up."""
+        partitions = [tp for tp in partitions if tp in self._consumer.assignment()]
         if not partitions:
             return set()
         begins, ends = self._consumer.beginning_offsets(partitions), self._consumer.end_offsets(partitions)

@@ -83,6 +83,22 @@ def test_partitions_of_a_topic_that_is_no_longer_wanted_are_given_up(
     changes.close()
 
 
+def test_what_was_given_just_before_its_topic_was_no_longer_wanted_is_not_taken_up(
+    settings: KafkaSettings, topics: tuple[str, str]
+) -> None:
+    """A rebalance ends in the client's thread while the hub goes: partitions that nobody reads were never caught up."""
+    a, b = topics
+    owned = Owned()
+    changes = KafkaChanges(settings, owned, client_id="test")
+    changes.subscribe({a})
+    poll_until(changes, owned, {a})
+    changes.subscribe({b})
+    changes._notes.on_partitions_assigned([TopicPartition(a, 0)])
+    poll_until(changes, owned, {b})
+    assert owned.told.count(("assigned", Partition(a, 0))) == 1
+    changes.close()
+
+
 def test_an_offset_that_is_refused_while_reading_is_told_as_lost_and_reading_goes_on(
     settings: KafkaSettings, topics: tuple[str, str]
 ) -> None:
