@@ -68,6 +68,8 @@ class Stage:
         self.form = str(world.form["metadata"]["name"])
         self.notes: dict[str, Any] = {}
         """What an earlier test of the class has seen."""
+        self._missing = ""
+        """Why rows of an earlier test did not arrive: what builds on them fails for the same reason."""
 
     # -- database ------------------------------------------------------------------------------------------------
 
@@ -80,11 +82,17 @@ class Stage:
 
     def insert(self, *uids: str) -> None:
         """Rows with the table's defaults, in one transaction, and wait until their nodes are settled."""
+        if self._missing:
+            pytest.fail(f"rows of an earlier test did not arrive: {self._missing}", pytrace=False)
         marks = ", ".join(["(%s, %s)"] * len(uids))
         statement = f"INSERT INTO nodes (node_id, domain) VALUES {marks}"  # noqa: S608  # marks only
         self.sql(statement, *(text for uid in uids for text in (uid, f"{uid}.example.com")))
-        for uid in uids:
-            self.await_settled(uid)
+        try:
+            for uid in uids:
+                self.await_settled(uid)
+        except pytest.fail.Exception as failure:
+            self._missing = str(failure)
+            raise
 
     def change(self, uid: str, assignments: str) -> list[Change]:
         """Update one row and wait until its node is settled; what happened to its objects meanwhile."""
