@@ -75,8 +75,17 @@ faults: stack ## kill and stop real processes, FAULT_RUNS=10 times each; the mod
 	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/fault -m fault
 
 .PHONY: test
-test: lint stack ## run everything
-	@.venv/bin/pytest tests
+test: venv ## run everything; style, and the tests that need no server, beside those that do
+	@$(MAKE) -j 2 test-alone test-stack
+
+.PHONY: test-alone
+test-alone: venv ## style, and the tests that need no server; shows all at its end
+	@mkdir -p build; failed=0; ($(MAKE) lint && $(MAKE) unit) >build/test-alone.txt 2>&1 || failed=$$?; \
+	  cat build/test-alone.txt; exit $$failed
+
+.PHONY: test-stack
+test-stack: stack ## the tests on real servers
+	@.venv/bin/pytest tests --ignore tests/unit --ignore tests/contract
 
 .PHONY: bench
 bench: venv ## measure one row's rendering beside Go's engine (more: python -m tests.bench.<name>)
