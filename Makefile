@@ -28,7 +28,7 @@ $(STAMP): requirements.lock pyproject.toml deploy/stack/venv.sh
 .PHONY: lock
 lock: venv ## write requirements.lock anew from pyproject.toml
 	@$(PY) -m pip install --quiet uv
-	@.venv/bin/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate \
+	@.venv/bin/uv pip compile pyproject.toml --extra dev --extra bench --universal --generate-hashes --no-annotate \
 	  --no-header --quiet --output-file requirements.lock
 
 .PHONY: stack
@@ -88,8 +88,12 @@ test-stack: stack ## the tests on real servers
 	@.venv/bin/pytest tests --ignore tests/unit --ignore tests/contract
 
 .PHONY: bench
-bench: venv ## measure one row's rendering beside Go's engine (more: python -m tests.bench.<name>)
-	@$(PY) -m tests.bench.render
+bench: stack ## measure everything beside floors and peers, 30 minutes (docs/benchmarks.md; ONLY=switch,micro)
+	@$(PY) -m tests.bench --only "$(ONLY)" $(SIZE:%=--size=%)
+
+.PHONY: bench-quick
+bench-quick: stack ## the same with few samples, 4 minutes
+	@$(PY) -m tests.bench --quick --only "$(ONLY)" $(SIZE:%=--size=%)
 
 .PHONY: demo
 demo: stack ## show the product at work (KEEP=1: leave it running)

@@ -21,7 +21,8 @@ from deploy.stack.paths import Paths
 
 PORTS = {"kafka": 29092, "kafka-controller": 29093}
 
-_POM = """\
+VERSION: Final = "4.1.0"
+_POM = f"""\
 <project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>rowplane</groupId>
@@ -31,7 +32,7 @@ _POM = """\
     <dependency>
       <groupId>org.apache.kafka</groupId>
       <artifactId>kafka_2.13</artifactId>
-      <version>4.1.0</version>
+      <version>{VERSION}</version>
     </dependency>
     <dependency>
       <groupId>org.apache.logging.log4j</groupId>
@@ -92,7 +93,7 @@ def parts(paths: Paths) -> list[Part]:
         )
         remove(project)
 
-    return [Part("kafka", "fetching Kafka 4.1.0", paths.cache / "kafka", _POM, build)]
+    return [Part("kafka", f"fetching Kafka {VERSION}", paths.cache / "kafka", _POM, build)]
 
 
 def component(paths: Paths, ports: Mapping[str, int]) -> Component:

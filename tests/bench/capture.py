@@ -1,256 +1,222 @@
-"""`python -m tests.bench.capture`: what capture takes from COMMIT to Kafka, on the real stack, by each client.
+"""From COMMIT to Kafka: our capture with either client beside Debezium, on one table of one server, in one run.
 
-Latency: single-row UPDATEs, 20 a second with some jitter; from the return of COMMIT until librdkafka's consumer, in a
-process of its own, hands the record out; both read the machine's monotonic clock. Once with nothing else, once while
-the table is compared with its topic again and again. Drain: single-row transactions that were committed while capture
-was down; from its first record of them to its last, by the records' own times, and the memory that it took.
-Beneath the drain are two figures of the same run: the same backlog decoded alone, and records of the same size, ready
-made, sent by the client alone. One after the other on one core they are the floor of a capture that does nothing else.
-Fed by: the local stack. Feeds: a table, or JSON. Never: asserts anything.
+Latency: single-row UPDATEs, 20 or 500 a second at random distances; from the return of COMMIT until librdkafka's
+consumer, in a process of its own, has the record. Ours also while the table is compared with its topic. Drain:
+transactions that were committed while the capture was down; from the start of its process, and from its first record,
+until the topic holds them all. Beneath the drain: the same backlog read packet by packet, and decoded, by one process
+that does nothing else, and records of the same size sent by the clients alone.
+Fed by: captures.py. Feeds: the catalog of parts. Never: lets two captures run at once.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
 import random
-import signal
-import statistics
-import subprocess
-import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import typer
+import pytest
 import yaml
-from confluent_kafka import Consumer, TopicPartition
-from rich.console import Console
-from rich.table import Table
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from cdc.adapters.publisher import open_producer
 from cdc.adapters.publisher_librdkafka import client_settings
 from cdc.core.plan import TableSpec
 from cdc.ports import Login, StreamOrder
-from deploy.stack.endpoints import Endpoints, load_endpoints
-from shared.kube import CRDS, HUBS, KubeClient
-from shared.model.names import table_topic
+from shared.kube import CRDS, HUBS
+from shared.model.names import TABLE_PARTITIONS
 from shared.model.position import MysqlGtids, Position, TableId
-from shared.settings import KafkaSettings, KubeSettings
+from shared.settings import KafkaSettings
+from tests.bench.captures import COLUMNS, System, systems, world
 from tests.bench.decode import MARK
 from tests.bench.decode import measure as decode
+from tests.bench.frame import Bars, Chart, Ecdf, Key, Part, Settings, Side, Spec
+from tests.bench.observers import Numbers, Times, topic_observer
 from tests.bench.produce import CLIENTS, bench_topic, client_ceiling
-from tests.component.conftest import ROOT, CaptureWorld, make_world
+from tests.component.conftest import ROOT, CaptureWorld
 
-_PACE_S: Final = 0.05
+_RATES: Final = (20, 500)
+_WRITERS: Final = 4
+_BACKLOG_WRITERS: Final = 8
 _WARM_UP: Final = 20
-_WRITERS: Final = 8
-_PATIENCE_S: Final = 600.0
-_PARTITIONS: Final = 8
+_PATIENCE_S: Final = 180.0
+_STILL_S: Final = 1.0
+_BULK: Final = 100
+_VALUE_BYTES: Final = 600
+_DIFFS_S: Final = 0.05
 
 
-class Drained(NamedTuple):
-    """What a capture did with the backlog."""
+class Committed(NamedTuple):
+    """A change and when its COMMIT returned, monotonic seconds."""
 
-    per_s: float
-    cpu_us: float
-    """For each row."""
-    value_bytes: int
-    """Of a record's value, on average."""
+    number: int
+    at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What capture did with one client."""
+class Bench:
+    """The world, and what all measurements of it share."""
 
-    client: str
-    rows_known: int
-    """Rows of the table, all of them known to capture."""
-    p50_ms: float
-    p99_ms: float
-    diff_p99_ms: float
-    """While the table was compared."""
-    diff_s: float
-    """Median of the comparisons, none of which found a difference."""
-    drain_rows: int
-    drain_per_s: float
-    drain_cpu_us: float
-    """Processor time of the capture process from its first record on, all its threads, for each row."""
-    decode_per_s: float
-    """The backlog decoded alone, by processor time."""
-    client_per_s: float
-    """Records that the client stores, ready made and of the size that the drain's have."""
-    rss_known_mib: float
-    """Resident with all rows known, at rest."""
-    rss_peak_mib: float
-    """At most, in the process that has published all rows and compared them."""
-    rss_drain_mib: float
-    """At most, in the process that has learned them from the topic and drained the backlog."""
+    def __init__(self, found: CaptureWorld, part: Part, rows: int) -> None:
+        self.world = found
+        self.part = part
+        self.rows = rows
+        self.kafka = KafkaSettings(found.kafka.bootstrap_servers, client="librdkafka")
+        self._consumer = Consumer(client_settings(self.kafka) | {"group.id": found.name})
 
-    @property
-    def floor_per_s(self) -> float:
-        """Decoding and the client alone, one after the other on one core."""
-        return 1 / (1 / self.decode_per_s + 1 / self.client_per_s)
+    def close(self) -> None:
+        """Let Kafka go."""
+        self._consumer.close()
+
+    def held(self, topic: str) -> int:
+        """Records of the topic; 0 while there is none."""
+        try:
+            places = [TopicPartition(topic, number) for number in range(TABLE_PARTITIONS)]
+            return sum(self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+        except KafkaException:
+            return 0
+
+    def change(self, numbers: Numbers, count: int, per_s: float, writers: int) -> list[Committed]:
+        """So many single-row changes, at so many a second on average."""
+
+        def work(lane: int) -> list[Committed]:
+            done = []
+            with closing(self.world.connect()) as session, session.cursor() as cursor:
+                statement = f"UPDATE {self.world.name}.nodes SET blue_version = %s WHERE node_id = %s"  # noqa: S608  # as above
+                next_s = time.monotonic()
+                for at in range(lane, count, writers):
+                    next_s += writers / per_s * random.uniform(0.5, 1.5)
+                    time.sleep(max(0.0, next_s - time.monotonic()))
+                    number = numbers.take()
+                    cursor.execute(statement, (str(number), f"n{at % self.rows:06d}"))
+                    done.append(Committed(number, time.monotonic()))
+            return done
+
+        with ThreadPoolExecutor(writers) as pool:
+            return [one for lane in pool.map(work, range(writers)) for one in lane]
+
+    def latency(self, watch: tuple[Times, Numbers], count: int, per_s: float) -> list[float]:
+        """Milliseconds of so many changes, after some to warm up."""
+        (records, numbers), writers = watch, _WRITERS if per_s > 100 else 1
+        self.change(numbers, _WARM_UP, per_s, writers)
+        changes = self.change(numbers, count, per_s, writers)
+        return [1000 * (records.wait(change.number) - change.at_s) for change in changes]
+
+    def await_still(self, topic: str) -> None:
+        """Wait until the capture publishes what is committed, and has nothing else to publish. Raises TimeoutError."""
+        numbers, before, end_s = Numbers(), self.held(topic), time.monotonic() + _PATIENCE_S
+        while (held := self.held(topic)) <= before:
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"nothing comes into topic {topic} within {_PATIENCE_S:.0f} s")
+            self.change(numbers, 1, 10, 1)
+        while True:
+            time.sleep(_STILL_S)
+            before, held = held, self.held(topic)
+            if held == before:
+                return
+
+    # -- drain ---------------------------------------------------------------------------------------------------
+
+    def write_backlog(self, transactions: int, rows: int) -> None:
+        """Transactions of so many rows each, by several sessions."""
+
+        def work(lane: int) -> None:
+            with closing(self.world.connect()) as session, session.cursor() as cursor:
+                statement = f"UPDATE {self.world.name}.nodes SET blue_version = %s WHERE node_id IN %s"  # noqa: S608  # as above
+                for number in range(lane, transactions, _BACKLOG_WRITERS):
+                    first = number * rows % (self.rows - rows + 1)
+                    keys = tuple(f"n{at:06d}" for at in range(first, first + rows))
+                    cursor.execute(statement, (f"b{random.randrange(10**9)}", keys))
+
+        with ThreadPoolExecutor(_BACKLOG_WRITERS) as pool:
+            list(pool.map(work, range(_BACKLOG_WRITERS)))
+
+    def drain(self, system: System, backlog: str, rows: int) -> None:
+        """Start the capture and wait until it has published the backlog."""
+        before, begun_s = self.held(system.topic), time.monotonic()
+        with system.running() as pid:
+            first_s = self._await(system.topic, before + 1)
+            already = self.held(system.topic) - before
+            last_s = self._await(system.topic, before + rows)
+            used_s, peak_mib = _cpu_s(pid), memory_mib(pid, "VmHWM")
+        name = f"{system.name}.drain.{backlog}"
+        self.part.figure(f"{name}.total_per_s", rows / (last_s - begun_s))
+        if rows > already:
+            self.part.figure(f"{name}.steady_per_s", (rows - already) / (last_s - first_s))
+        self.part.figure(f"{name}.cpu_s", used_s)
+        self.part.figure(f"{name}.rss_mib", peak_mib)
+
+    def _await(self, topic: str, wanted: int) -> float:
+        end_s = time.monotonic() + _PATIENCE_S
+        while self.held(topic) < wanted:
+            if time.monotonic() > end_s:
+                raise TimeoutError(f"topic {topic} holds {self.held(topic)} records of {wanted}")
+            time.sleep(0.02)
+        return time.monotonic()
+
+    # -- floors --------------------------------------------------------------------------------------------------
+
+    def order(self) -> StreamOrder:
+        """The table from here on."""
+        server, table = self.world.server, TableId(self.world.name, "nodes")
+        ((gtids,),) = self.world.sql("SELECT @@gtid_executed")
+        file, end, *_ = self.world.sql("SHOW BINARY LOG STATUS")[0]
+        position = Position(MysqlGtids.parse(str(gtids)), str(file), 0, int(end))
+        spec = TableSpec(table, "topic", "node_id", COLUMNS, ())
+        login = Login(server.host, server.port, server.user, server.password)
+        return StreamOrder(login, position, {table: spec}, random.randrange(2**31, 2**32))
+
+    def floors(self, order: StreamOrder, backlog: str, rows: int) -> None:
+        """Read the backlog with nothing behind it."""
+        self.world.sql(f"CREATE TABLE DB.{MARK} (a INT)", f"DROP TABLE DB.{MARK}")
+        for reader, name in (("PyMySQL, packets only", "packets"), ("rowplane", "decoded")):
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                figures = pool.submit(decode, reader, backlog, order, max(os.sched_getaffinity(0))).result()
+            self.part.figure(f"floor.{name}.{backlog}.per_s", rows / figures.wall_s)
+
+    def client_floor(self, client: str, records: int) -> None:
+        """Records that the client stores, ready made."""
+        settings = replace(self.kafka, client=client)
+        with bench_topic(settings) as (_, topic):
+            producer = open_producer(settings)
+            client_ceiling(producer, topic, records // 10, b"x" * _VALUE_BYTES)
+            self.part.figure(f"floor.{client}.per_s", client_ceiling(producer, topic, records, b"x" * _VALUE_BYTES))
+            producer.close(5.0)
 
 
-def consume(settings: KafkaSettings, topic: str, first: int, wanted: int, results: Connection) -> None:
-    """The consumer's process: send "ready", then, for each numbered change, the time when it was there."""
-    options = {"group.id": topic, "enable.auto.commit": False, "fetch.min.bytes": 1, "fetch.wait.max.ms": 10}
-    consumer = Consumer(client_settings(settings) | options)
-    consumer.assign([TopicPartition(topic, p, end) for p, end in enumerate(_ends(consumer, topic))])
-    consumer.poll(0.5)
-    results.send("ready")
-    seen: dict[int, float] = {}
-    end_s = time.monotonic() + _PATIENCE_S
-    while len(seen) < wanted and time.monotonic() < end_s:
-        message = consumer.poll(1.0)
-        now_s = time.monotonic()
-        if message is not None and message.error() is None and message.key() is not None:
-            after = json.loads(message.value() or b"null")["after"]
-            number = int(after["junk"])
-            if number >= first:
-                seen.setdefault(number, now_s)
-    results.send(seen)
-    consumer.close()
+@contextmanager
+def comparing(found: CaptureWorld) -> Iterator[list[float]]:
+    """Have the table compared with its topic again and again; how long each took, in seconds."""
+    stop, took_s = threading.Event(), list[float]()
 
-
-def latency(world: CaptureWorld, first: int, count: int) -> list[float]:
-    """Delays in ms, sorted, of changes numbered from `first`."""
-    topic = table_topic(world.name, world.server_id, world.name, "nodes")
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    total = count + _WARM_UP
-    process = context.Process(target=consume, args=(world.kafka, topic, first, total, theirs))
-    process.start()
-    theirs.close()
-    ours.recv()
-    sent: dict[int, float] = {}
-    with closing(world.connect()) as session, session.cursor() as cursor:
-        cursor.execute(f"USE {world.name}")
-        for number in range(first, first + total):
-            time.sleep(_PACE_S * random.uniform(0.8, 1.2))
-            cursor.execute("UPDATE nodes SET junk = %s WHERE node_id = %s", (number, f"n{number % 500:06d}"))
-            sent[number] = time.monotonic()
-    seen: dict[int, float] = ours.recv()
-    process.join()
-    counted = range(first + _WARM_UP, first + total)
-    return sorted(1000 * (seen[number] - sent[number]) for number in counted)
-
-
-def compared(world: CaptureWorld, stop: threading.Event, took_s: list[float]) -> None:
-    """Ask for one comparison after the other, until `stop`."""
-    number = 0
-    while not stop.is_set():
-        number += 1
-        wish = f"diff/{number}"
-        begun_s = time.monotonic()
-        annotations = {"metadata": {"annotations": {"lynq.sh/resync-requested": wish}}}
-        world.kube.merge_patch(HUBS, world.name, "hub", annotations)
+    def work() -> None:
+        number = 0
         while not stop.is_set():
-            status = world.kube.get(HUBS, world.name, "hub").get("status") or {}
-            if status.get("resync") == {"request": wish, "phase": "Done"}:
-                took_s.append(time.monotonic() - begun_s)
-                break
-            stop.wait(0.05)
+            number += 1
+            wish, begun_s = f"diff/{time.monotonic_ns()}", time.monotonic()
+            annotations = {"metadata": {"annotations": {"lynq.sh/resync-requested": wish}}}
+            found.kube.merge_patch(HUBS, found.name, "hub", annotations)
+            while not stop.wait(_DIFFS_S):
+                status = found.kube.get(HUBS, found.name, "hub").get("status") or {}
+                if status.get("resync") == {"request": wish, "phase": "Done"}:
+                    took_s.append(time.monotonic() - begun_s)
+                    break
 
-
-def write_backlog(world: CaptureWorld, first: int, count: int, rows: int) -> None:
-    """So many single-row transactions, by several sessions."""
-
-    def work(lane: int) -> None:
-        with closing(world.connect()) as session, session.cursor() as cursor:
-            cursor.execute(f"USE {world.name}")
-            for number in range(first + lane, first + count, _WRITERS):
-                cursor.execute("UPDATE nodes SET junk = %s WHERE node_id = %s", (number, f"n{number % rows:06d}"))
-
-    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(_WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def drain(world: CaptureWorld, process: subprocess.Popen[bytes], first: int, count: int) -> Drained:
-    """The backlog's records, by a capture that was just started. Its start does not count."""
-    topic = table_topic(world.name, world.server_id, world.name, "nodes")
-    consumer = Consumer(client_settings(world.kafka) | {"group.id": topic, "auto.offset.reset": "earliest"})
+    thread = threading.Thread(target=work)
+    thread.start()
     try:
-        missed, before_s = _await_end(consumer, topic, first + 1, process.pid)
-        _, after_s = _await_end(consumer, topic, count + first, process.pid)
-        records = _records(consumer, topic, count)
+        yield took_s
     finally:
-        consumer.close()
-    times_ms = sorted(time_ms for time_ms, _ in records)
-    return Drained(
-        1000 * (count - 1) / max(1, times_ms[-1] - times_ms[0]),
-        1e6 * (after_s - before_s) / (count + first - missed),
-        sum(size for _, size in records) // count,
-    )
-
-
-def _await_end(consumer: Consumer, topic: str, wanted: int, pid: int) -> tuple[int, float]:
-    """Until the topic holds so many records: how many it holds then, and the process's processor time before that."""
-    end_s = time.monotonic() + _PATIENCE_S
-    while True:
-        cpu_s = _cpu_s(pid)
-        held = sum(_ends(consumer, topic))
-        if held >= wanted:
-            return held, cpu_s
-        if time.monotonic() > end_s:
-            sys.exit(f"topic {topic} does not hold {wanted} records after {_PATIENCE_S:.0f} s")
-        time.sleep(0.02)
-
-
-def _ends(consumer: Consumer, topic: str) -> list[int]:
-    return [consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(_PARTITIONS)]
-
-
-def _records(consumer: Consumer, topic: str, count: int) -> list[tuple[int, int]]:
-    """(time when it was handed to the client, bytes of its value) of the last `count` records."""
-    left = sum(_ends(consumer, topic))
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(_PARTITIONS)])
-    found: list[tuple[int, int]] = []
-    while left:
-        message = consumer.poll(5.0)
-        if message is not None and message.error() is None:
-            left -= 1
-            found.append((message.timestamp()[1], len(message.value() or b"")))
-    return sorted(found)[-count:]
-
-
-def decoded_per_s(world: CaptureWorld, order: StreamOrder) -> float:
-    """Rows a second of the backlog from there, by processor time, in a process that does nothing else."""
-    world.sql(f"CREATE TABLE DB.{MARK} (a INT)", f"DROP TABLE DB.{MARK}")
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        figures = pool.submit(decode, "rowplane", "", order, max(os.sched_getaffinity(0))).result()
-    return figures.rows / figures.cpu_s
-
-
-def _order(world: CaptureWorld) -> StreamOrder:
-    """The table from here on."""
-    server, table = world.server, TableId(world.name, "nodes")
-    ((gtids,),) = world.sql("SELECT @@gtid_executed")
-    file, end, *_ = world.sql("SHOW BINARY LOG STATUS")[0]
-    position = Position(MysqlGtids.parse(str(gtids)), str(file), 0, int(end))
-    spec = TableSpec(table, "topic", "node_id", ("active", "color", "junk", "node_id"), ())
-    login = Login(server.host, server.port, server.user, server.password)
-    return StreamOrder(login, position, {table: spec}, random.randrange(2**31, 2**32))
-
-
-def _client_per_s(settings: KafkaSettings, records: int, value_bytes: int) -> float:
-    with bench_topic(settings) as (_, topic):
-        producer = open_producer(settings)
-        client_ceiling(producer, topic, records // 10, b"x" * value_bytes)
-        per_s = client_ceiling(producer, topic, records, b"x" * value_bytes)
-        producer.close(5.0)
-    return per_s
+        stop.set()
+        thread.join()
 
 
 def _cpu_s(pid: int) -> float:
@@ -258,113 +224,156 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _memory_mib(pid: int, field: str) -> float:
+def memory_mib(pid: int, field: str) -> float:
+    """A line of /proc/PID/status: `VmRSS` resident now, `VmHWM` at most."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     line = next(line for line in text.splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) / 1024
 
 
-def measure(endpoints: Endpoints, cluster: KubeClient, client: str, sizes: tuple[int, int, int]) -> Figures:
-    """All figures of one client; `sizes` are changes, transactions and rows."""
-    changes, transactions, rows = sizes
-    os.environ["ROWPLANE_KAFKA_CLIENT"] = client
-    with _world(endpoints, cluster) as world:
-        world.make_table()
-        world.fill(f"n{number:06d}" for number in range(rows))
-        world.make_hub(extras={"activeColor": "color", "number": "junk"})
-        process = world.start()
-        world.wait_reason("Streaming", timeout_s=_PATIENCE_S)
-        rss_known_mib = _memory_mib(process.pid, "VmRSS")
-        delays = latency(world, 1, changes)
-        stop, took_s = threading.Event(), list[float]()
-        comparer = threading.Thread(target=compared, args=(world, stop, took_s))
-        comparer.start()
-        delays_in_diff = latency(world, changes + _WARM_UP + 1, changes)
-        stop.set()
-        comparer.join()
-        peak_mib = _memory_mib(process.pid, "VmHWM")
-        world.stop(process, signal.SIGTERM)
-        held, order = rows + 2 * (changes + _WARM_UP), _order(world)
-        write_backlog(world, held, transactions, rows)
-        process = world.start()
-        drained = drain(world, process, _PARTITIONS + held, transactions)
-        drain_mib = _memory_mib(process.pid, "VmHWM")
-        world.stop(process, signal.SIGTERM)
-        decode_per_s = decoded_per_s(world, order)
-        client_per_s = _client_per_s(replace(world.kafka, client=client), transactions, drained.value_bytes)
-    return Figures(
-        client,
-        rows,
-        statistics.median(delays),
-        _percentile(delays, 99),
-        _percentile(delays_in_diff, 99),
-        statistics.median(took_s) if took_s else float("nan"),
-        transactions,
-        drained.per_s,
-        drained.cpu_us,
-        decode_per_s,
-        client_per_s,
-        rss_known_mib,
-        peak_mib,
-        drain_mib,
-    )
+def latencies(bench: Bench, known: Sequence[System], part: Part, rounds: int) -> None:
+    """All systems in turns, each round with a part of the samples."""
+    counts = {20: part.size("samples_20", full=300, quick=60), 500: part.size("samples_500", full=2000, quick=500)}
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    rss_mib: dict[str, float] = {}
+    for _ in range(rounds):
+        for system in known:
+            with system.running() as pid:
+                bench.await_still(system.topic)
+                numbers = Numbers()
+                with topic_observer(bench.kafka, (system.topic,), numbers) as records:
+                    watch = records, numbers
+                    for rate in _RATES:
+                        name = f"{system.name}.latency.{rate}_per_s"
+                        found[name] += bench.latency(watch, counts[rate] // rounds, rate)
+                    rss_mib[system.name] = memory_mib(pid, "VmRSS")
+                    if system.is_ours:
+                        with comparing(bench.world) as took_s:
+                            name = f"{system.name}.latency.comparing"
+                            found[name] += bench.latency(watch, counts[20] // rounds, 20)
+                        found[f"{system.name}.comparison"] += took_s
+    for name, values in found.items():
+        if values:
+            part.measured(name, values)
+    for name, mib in rss_mib.items():
+        part.figure(f"{name}.rss_mib", mib)
 
 
-def _percentile(ordered: list[float], percent: int) -> float:
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
-
-
-@contextmanager
-def _world(endpoints: Endpoints, cluster: KubeClient) -> Iterator[CaptureWorld]:
-    yield from make_world(endpoints, cluster, "mysql")
-
-
-def _table(found: list[Figures]) -> Table:
-    table = Table(title="From COMMIT to Kafka", show_lines=False)
-    table.add_column("")
-    for figures in found:
-        table.add_column(figures.client, justify="right")
-    lines: dict[str, Any] = {
-        "COMMIT to consumer, p50 ms": lambda f: f"{f.p50_ms:.2f}",
-        "COMMIT to consumer, p99 ms": lambda f: f"{f.p99_ms:.2f}",
-        "the same while comparing, p99 ms": lambda f: f"{f.diff_p99_ms:.2f}",
-        "comparison of all rows, s": lambda f: f"{f.diff_s:.2f}",
-        "drain, rows/s": lambda f: f"{f.drain_per_s:,.0f}",
-        "drain, CPU us a row": lambda f: f"{f.drain_cpu_us:.1f}",
-        "the same by processor time": lambda f: f"{1e6 / f.drain_cpu_us:,.0f}",
-        "decoding alone, rows/s": lambda f: f"{f.decode_per_s:,.0f}",
-        "client alone, records/s": lambda f: f"{f.client_per_s:,.0f}",
-        "floor: both on one core, rows/s": lambda f: f"{f.floor_per_s:,.0f}",
-        "drain of the client alone": lambda f: f"{100 * f.drain_per_s / f.client_per_s:.0f} %",
-        "drain of the floor": lambda f: f"{100 * f.drain_per_s / f.floor_per_s:.0f} %",
-        "RSS with all rows known, MiB": lambda f: f"{f.rss_known_mib:.0f}",
-        "peak RSS, published and compared, MiB": lambda f: f"{f.rss_peak_mib:.0f}",
-        "peak RSS, learned and drained, MiB": lambda f: f"{f.rss_drain_mib:.0f}",
-    }
-    for name, shown in lines.items():
-        table.add_row(name, *(shown(figures) for figures in found))
-    return table
-
-
-def main(
-    changes: Annotated[int, typer.Option(help="changes for each latency, 20 a second")] = 340,
-    transactions: Annotated[int, typer.Option(help="transactions of the backlog")] = 100_000,
-    rows: Annotated[int, typer.Option(help="rows of the table")] = 100_000,
-    output: Annotated[str, typer.Option("-o", "--output", help="table or json")] = "table",
-) -> None:
-    """Measure capture with both clients on the local stack."""
-    endpoints = load_endpoints()
-    if endpoints is None:
-        sys.exit("the stack is not up: run `make stack` first")
-    cluster = KubeClient.connect(KubeSettings(str(endpoints.kubeconfig)))
-    for path in sorted((ROOT / "deploy" / "crds").glob("*.yaml")):
-        cluster.apply(CRDS, yaml.safe_load(path.read_text(encoding="utf-8")), manager="rowplane-test")
-    found = [measure(endpoints, cluster, client, (changes, transactions, rows)) for client in CLIENTS]
-    if output == "json":
-        sys.stdout.write(json.dumps([asdict(figures) for figures in found], indent=2) + "\n")
+def drains(bench: Bench, known: Sequence[System], part: Part) -> None:
+    """Two backlogs, each read by every system."""
+    rows = part.size("drain_rows", full=100_000, quick=0)
+    if not rows:
+        part.skip("drain", "a quick run does not write a backlog")
         return
-    Console().print(_table(found))
+    for backlog, each in (("single", 1), ("bulk", _BULK)):
+        order = bench.order()
+        bench.write_backlog(rows // each, each)
+        bench.floors(order, backlog, rows)
+        for system in known:
+            bench.drain(system, backlog, rows)
+    for client in CLIENTS:
+        bench.client_floor(client, rows)
 
 
-if __name__ == "__main__":
-    typer.run(main)
+def run(settings: Settings, part: Part) -> None:
+    """All systems that can be had here."""
+    for path in sorted((ROOT / "deploy" / "crds").glob("*.yaml")):
+        settings.client.apply(CRDS, yaml.safe_load(path.read_text(encoding="utf-8")), manager="rowplane-test")
+    rows = part.size("rows", full=10_000, quick=10_000)
+    rounds = part.size("rounds", full=2, quick=1)
+    with tempfile.TemporaryDirectory(prefix="rowplane-bench-") as name, ExitStack() as stack:
+        directory = Path(name)
+        place = directory / "mysql"
+        place.mkdir()
+        try:
+            bench = Bench(stack.enter_context(world(settings.endpoints, settings.client, place, rows)), part, rows)
+        except pytest.skip.Exception as skipped:
+            part.skip("all", str(skipped.msg))
+            return
+        stack.callback(bench.close)
+        known = systems(bench.world, directory, part, quick=settings.quick)
+        latencies(bench, known, part, rounds)
+        drains(bench, known, part)
+        _ratios(part)
+
+
+def _ratios(part: Part) -> None:
+    medians = {one.key: one for one in part.result.distributions}
+    for client in CLIENTS:
+        for rate in _RATES:
+            ours = medians.get(f"rowplane.{client}.latency.{rate}_per_s")
+            peer = medians.get(f"debezium.tuned.latency.{rate}_per_s")
+            if ours and peer:
+                part.figure(f"debezium.tuned.ratio.{client}.{rate}_per_s", peer.p50 / ours.p50, samples=ours.samples)
+
+
+def _keys() -> list[Key]:
+    found = []
+    for owner, side, whose in (("rowplane", Side.OURS, "a client"), ("debezium", Side.PEER, "`default` or `tuned`")):
+        place = "<client>" if side is Side.OURS else "<variant>"
+        delay = f"COMMIT returned → a consumer has the record; {whose}, `20_per_s` or `500_per_s`"
+        delay += ", or 20 while the table is compared: `comparing`." if side is Side.OURS else "."
+        found += [
+            Key(f"{owner}.{place}.latency.<rate>", "ms", delay, side),
+            Key(f"{owner}.{place}.rss_mib", "MiB", "Resident after the latencies, with 10,000 rows.", side),
+            Key(
+                f"{owner}.{place}.drain.<backlog>.total_per_s",
+                "1/s",
+                "Rows a second from the process's start on.",
+                side,
+            ),
+            Key(
+                f"{owner}.{place}.drain.<backlog>.steady_per_s", "1/s", "Rows a second from its first record on.", side
+            ),
+            Key(
+                f"{owner}.{place}.drain.<backlog>.cpu_s",
+                "s",
+                "Processor time of the process, its start included.",
+                side,
+            ),
+            Key(f"{owner}.{place}.drain.<backlog>.rss_mib", "MiB", "Resident at most, in the drain.", side),
+        ]
+    return [
+        *found,
+        Key("rowplane.<client>.comparison", "s", "A comparison of the table with its topic that finds no difference."),
+        Key("debezium.tuned.ratio.<client>.<rate>", "x", "Debezium's median latency, tuned, ÷ ours.", Side.RATIO),
+        Key("floor.packets.<backlog>.per_s", "1/s", "Rows of the backlog, packets only read.", Side.FLOOR),
+        Key(
+            "floor.decoded.<backlog>.per_s",
+            "1/s",
+            "Rows of the backlog decoded by our engine, nothing else.",
+            Side.FLOOR,
+        ),
+        Key(
+            "floor.<client>.per_s", "1/s", "Records of 600 B that the client stores, ready made, acks=all.", Side.FLOOR
+        ),
+    ]
+
+
+_CHARTS: Final[list[Chart]] = [
+    Ecdf(
+        "capture-latency.png",
+        "COMMIT to a Kafka consumer, 20 changes a second",
+        {
+            "rowplane, kafka-python": "rowplane.kafka-python.latency.20_per_s",
+            "rowplane, librdkafka": "rowplane.librdkafka.latency.20_per_s",
+            "Debezium, tuned": "debezium.tuned.latency.20_per_s",
+            "Debezium, default": "debezium.default.latency.20_per_s",
+        },
+    ),
+    Bars(
+        "capture-drain.png",
+        "100,000 single-row transactions, rows a second from the first record on",
+        {
+            "rowplane, kafka-python": "rowplane.kafka-python.drain.single.steady_per_s",
+            "rowplane, librdkafka": "rowplane.librdkafka.drain.single.steady_per_s",
+            "Debezium, tuned": "debezium.tuned.drain.single.steady_per_s",
+            "Debezium, default": "debezium.default.drain.single.steady_per_s",
+            "floor: decoded only": "floor.decoded.single.per_s",
+            "floor: packets only": "floor.packets.single.per_s",
+            "floor: kafka-python only": "floor.kafka-python.per_s",
+            "floor: librdkafka only": "floor.librdkafka.per_s",
+        },
+    ),
+]
+SPEC: Final = Spec("capture", "From COMMIT to Kafka, beside Debezium", _keys(), run, _CHARTS, limit_s=900.0)

@@ -37,7 +37,7 @@ from cdc.adapters.binlog import BinlogStream
 from cdc.adapters.mysql import connection_settings
 from cdc.core.events import Rows, Statement, Whole
 from cdc.core.transaction import TransactionFold
-from cdc.ports import StreamOrder
+from cdc.ports import Login, StreamOrder
 from deploy.stack.endpoints import load_endpoints
 from tests.component.binlog_source import BinlogSource
 
@@ -122,8 +122,7 @@ def folded(order: StreamOrder) -> Iterator[int]:
 
 def packets(order: StreamOrder) -> Iterator[int]:
     """The floor: PyMySQL reads the packets of the same stream and nobody looks into them; commits are counted."""
-    reader = _library(order)
-    reader._BinLogStreamReader__connect_to_stream()
+    reader = packet_reader(order.login, (order.position.file, order.position.end), order.replica_id)
     connection: Any = reader._stream_connection
     mark = MARK.encode()
     with closing(reader):
@@ -131,12 +130,19 @@ def packets(order: StreamOrder) -> Iterator[int]:
             yield data[5] == 16
 
 
+def packet_reader(login: Login, place: tuple[str, int], replica_id: int) -> Any:
+    """mysql-replication's reader, connected from a place in the log on: for its connection alone."""
+    reader = _library(login, place, replica_id)
+    reader._BinLogStreamReader__connect_to_stream()
+    return reader
+
+
 def library(order: StreamOrder) -> Iterator[int]:
     """The peer: mysql-replication's own reader, rows as dictionaries."""
     (table,) = order.tables
-    reader = _library(
-        order, only_events=[QueryEvent, UpdateRowsEvent], only_schemas=[table.database], only_tables=[table.table]
-    )
+    place = order.position.file, order.position.end
+    only = {"only_schemas": [table.database], "only_tables": [table.table]}
+    reader = _library(order.login, place, order.replica_id, only_events=[QueryEvent, UpdateRowsEvent], **only)
     with closing(reader):
         for event in reader:
             if isinstance(event, UpdateRowsEvent):
@@ -145,13 +151,13 @@ def library(order: StreamOrder) -> Iterator[int]:
                 return
 
 
-def _library(order: StreamOrder, **wishes: Any) -> Any:
+def _library(login: Login, place: tuple[str, int], replica_id: int, **wishes: Any) -> Any:
     return BinLogStreamReader(
-        connection_settings=connection_settings(order.login),
-        server_id=order.replica_id,
+        connection_settings=connection_settings(login),
+        server_id=replica_id,
         blocking=True,
-        log_file=order.position.file,
-        log_pos=order.position.end,
+        log_file=place[0],
+        log_pos=place[1],
         resume_stream=True,
         slave_heartbeat=2,
         enable_logging=False,

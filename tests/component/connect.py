@@ -152,7 +152,7 @@ class Connect:
                 return
 
 
-def _jars() -> Path:
+def jars() -> Path:
     """The directory of the jars, fetched once. Raises StackError."""
     paths = default_paths()
     dependencies = "".join(_DEPENDENCY.format(*artifact) for artifact in _ARTIFACTS)
@@ -175,10 +175,10 @@ def _jars() -> Path:
 
 
 @contextmanager
-def connect_worker(directory: Path, kafka: str) -> Iterator[Connect]:
-    """A worker that runs; skips where its jars cannot be had."""
+def connect_worker(directory: Path, kafka: str, heap: str = "320m") -> Iterator[Connect]:
+    """A worker that runs, its Java heap at most so large; skips where its jars cannot be had."""
     try:
-        jars = _jars()
+        classes = jars()
         java = toolchains.java(default_paths())
     except StackError as error:
         pytest.skip(f"no Kafka Connect here: {error}")
@@ -187,7 +187,7 @@ def connect_worker(directory: Path, kafka: str) -> Iterator[Connect]:
         _WORKER.format(kafka=kafka, port=port, directory=directory), encoding="utf-8"
     )
     (directory / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
-    flags = ["-Xmx320m", f"-Dlog4j2.configurationFile={directory / 'log4j2.properties'}", "-cp", f"{jars}/*"]
+    flags = [f"-Xmx{heap}", f"-Dlog4j2.configurationFile={directory / 'log4j2.properties'}", "-cp", f"{classes}/*"]
     main = ["org.apache.kafka.connect.cli.ConnectStandalone", str(directory / "worker.properties")]
     with (directory / "connect.log").open("ab") as output:
         process = subprocess.Popen(
