@@ -22,7 +22,7 @@ from reconciler.adapters.kafka_changes import KafkaChanges
 from reconciler.adapters.other_operator import refuse_beside_lynq
 from reconciler.adapters.watches import Watches
 from reconciler.coordinator.deletions import Deletions
-from reconciler.coordinator.driver import Coordinator, Office, coordinator_place
+from reconciler.coordinator.driver import Coordinator, Duty, Office, coordinator_place
 from reconciler.coordinator.hubs import Hubs
 from reconciler.coordinator.rollouts import Rollouts
 from reconciler.loop import Loop
@@ -40,12 +40,11 @@ from shared.errors import LogError
 from shared.kube import HUBS, KubeClient
 from shared.probes import ProbeServer
 from shared.settings import KafkaSettings, KubeSettings, ProbeSettings
+from shared.supervise import SUPERVISION
 
 __all__ = ["run"]
 
 log = structlog.get_logger(__name__)
-
-_DUTIES = (Rollouts, Deletions, Hubs)
 
 _WRITERS = 64
 _CONNECTIONS = 2 * _WRITERS
@@ -72,6 +71,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     holder.listen(watches.view_changed)
     holder.listen(loop.view_changed)
     coordinator = Coordinator(client, coordinator_place(kube.namespace, kafka.topic_prefix), holder, clock)
+    catalog.tells, coordinator.on_lead = lambda: coordinator.leads, catalog.look_again
     _join_metrics(metrics, holder, queue, loop, registry, coordinator)
     throttle = Throttle(clock, stop.wait)
     urgent, calm = client.through(throttle.urgent, _URGENT_S), client.through(throttle.calm, _CALM_S)
@@ -92,7 +92,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
         workers.start(THREADS)
         catalog.start()
         office = Office(client, holder, coordinator.fleet, clock, events.tell)
-        coordinator.start([duty(office) for duty in _DUTIES])
+        coordinator.start(_duties(office, metrics))
         log.info("reconciler starts", api_server=client.server, kafka=list(kafka.bootstrap_servers))
         try:
             _consume(kafka, loop, stop)
@@ -113,6 +113,12 @@ def _connect(kube: KubeSettings, clock: Clock) -> KubeClient:
     client.resource_type(HUBS.api_version, HUBS.kind)
     refuse_beside_lynq(client, clock)
     return client
+
+
+def _duties(office: Office, metrics: Metrics) -> list[Duty]:
+    deletions = Deletions(office)
+    metrics.fleet.held = deletions.held
+    return [Rollouts(office), deletions, Hubs(office)]
 
 
 def _join_metrics(
@@ -162,4 +168,4 @@ def _missing(catalog: CatalogWatch, loop: Loop) -> str | None:
         return "Kafka has not answered yet"
     if not loop.all_ready():
         return "owned partitions have not caught up yet"
-    return None
+    return SUPERVISION.trouble()

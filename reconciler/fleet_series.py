@@ -28,6 +28,11 @@ _FAMILIES: Final = (
     ("hub_desired", "Nodes that the hub is to have: active rows by forms.", _HUB),
     ("hub_ready", "Nodes of the hub that are ready.", _HUB),
     ("hub_failed", "Nodes of the hub that have failed.", _HUB),
+    (
+        "rowplane_deletions_held",
+        "Nodes of the hub that are to go, or to lose objects, and wait for a person: `rowplane approve hub/NAME`.",
+        _HUB,
+    ),
     ("rowplane_hub_condition", "Conditions of the hub: 0 False, 1 True, 2 Unknown.", (*_HUB, "type")),
     ("lynqform_rollout_updating_nodes", "Nodes of a form with `maxSkew` that are being updated.", _FORM),
     ("lynqform_rollout_phase", "Rollout: 0 Idle, 1 InProgress, 2 Failed, 3 Complete.", _FORM),
@@ -41,6 +46,8 @@ class FleetSeries(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self.leads: Callable[[], bool] = bool
         self.catalog: Callable[[], Catalog] = lambda: Catalog(prefix="")
+        self.held: Callable[[], Mapping[tuple[str, str], int]] = dict
+        """Hub → LynqNodes whose deletion is held."""
         registry.register(self)
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
@@ -54,6 +61,8 @@ class FleetSeries(Collector):
         if leads:
             catalog = self.catalog()
             _add_hubs(families, catalog.hubs.values())
+            for (namespace, name), count in sorted(self.held().items()):
+                families["rowplane_deletions_held"].add_metric((name, namespace), count)
             _add_forms(families, catalog.forms.values())
         yield from families.values()
 

@@ -46,6 +46,8 @@ class Standing(NamedTuple):
     topic_id: str = ""
     lost: str = ""
     """Why changes may be missing; empty when none is."""
+    readers: frozenset[str] | None = None
+    """See `core.offsets.Start`."""
 
 
 class Cluster(Protocol):
@@ -59,8 +61,8 @@ class Cluster(Protocol):
         """Server-side apply with the fence of `write.base`; the answer is the live object."""
         ...
 
-    def delete(self, delete: Delete) -> None:
-        """Delete with preconditions; an object that is gone already is no error."""
+    def delete(self, delete: Delete, stamp: str) -> None:
+        """Delete with preconditions; an object that is gone already is no error. `stamp`: now, RFC 3339."""
         ...
 
     def look_node(self, namespace: str, name: str) -> ObservedNode | None:

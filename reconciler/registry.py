@@ -106,6 +106,7 @@ class Registry:
         """resourceVersion at which a watch told an owned object's end: an older answer of our own must not hide it."""
         self._claimed: dict[NodeKey, set[ObjectRef]] = {}
         self._by_name: dict[tuple[str, str], NodeKey] = {}
+        """Node as labels name it → key."""
         self._wake = wake
 
     # -- rows ----------------------------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ class Registry:
                 return
             state.node, state.node_known = (None, False) if gone else (node, True)
             state.node_end = node.resource_version if gone else ""
-            self._by_name[node.key.namespace, node.name] = node.key
+            self._by_name[node.key.namespace, label_value(node.name)] = node.key
         self.claim(node.key, (ref for _, ref in node.inventory))
         self._wake(node.key)
 
@@ -198,12 +199,12 @@ class Registry:
             if known is None or not _is_older(node.resource_version, known.resource_version):
                 state.node = node
             state.node_known, state.node_end = True, ""
-            self._by_name[node.key.namespace, node.name] = node.key
+            self._by_name[node.key.namespace, label_value(node.name)] = node.key
 
     def node_gone(self, namespace: str, name: str, version: str) -> None:
         """A LynqNode vanished between two lists, the second of which had this resourceVersion: look it up again."""
         with self._lock:
-            key = self._by_name.get((namespace, name))
+            key = self._by_name.get((namespace, label_value(name)))
             state = self._nodes.get(key) if key else None
             if state is None:
                 return
@@ -326,7 +327,7 @@ class Registry:
     def _drop(self, key: NodeKey) -> None:
         state = self._nodes.pop(key)
         if state.node is not None:
-            self._by_name.pop((key.namespace, state.node.name), None)
+            self._by_name.pop((key.namespace, label_value(state.node.name)), None)
         for ref in self._claimed.pop(key, ()):
             rivals = self._rivals.get(ref)
             if rivals is not None:

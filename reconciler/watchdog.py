@@ -1,4 +1,4 @@
-"""Notices that the loop or a worker is stuck, says where, and has the process restarted by its liveness probe.
+"""Notices that the loop, a worker or another thread is stuck, says where, and has the process restarted by its probe.
 
 Fed by: the loop's turns, the queue's runs. Feeds: /livez, the log. Never: ends the process by itself.
 """
@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable
 
 import structlog
+
+from shared.supervise import SUPERVISION
 
 __all__ = ["Watchdog"]
 
@@ -32,7 +34,7 @@ class Watchdog:
         self._silent_s = loop_silent_s
         self._longest_s = longest_run_s
         self._stop = stop
-        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        self._thread = SUPERVISION.thread("watchdog", self._run, stop)
         self.trouble: str | None = None
 
     def start(self) -> None:
@@ -50,7 +52,7 @@ class Watchdog:
             return f"the loop has not come round for {silent_s:.0f} s"
         if (longest_s := self._longest_s()) > _RUN_S:
             return f"a worker has been busy with one node for {longest_s:.0f} s"
-        return None
+        return SUPERVISION.long_trouble()
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_S):

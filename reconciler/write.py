@@ -20,7 +20,7 @@ from reconciler.core.unseen import Unseen
 from reconciler.metrics import Metrics
 from reconciler.registry import NodeState, Registry
 from shared.backoff import Backoff
-from shared.clock import Clock
+from shared.clock import Clock, rfc3339
 from shared.errors import ClusterBusy, ClusterError, FieldConflict, NotOurs, ObjectConflict, ObjectNotFound
 from shared.model.version import Version
 
@@ -122,7 +122,7 @@ class Writer:
                 self._registry.put(self._access.read(state).look(action.ref))
                 state.unseen.pop(action.ref, None)
             case Delete():
-                self._access.write(state).delete(action)
+                self._access.write(state).delete(action, rfc3339(self._clock.wall_s()))
                 self._registry.forget(action.base.ref)
             case Write():
                 wanted = action.object

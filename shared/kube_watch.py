@@ -17,6 +17,7 @@ import structlog
 from shared.backoff import Backoff
 from shared.errors import ClusterError, WatchExpired
 from shared.kube import KubeClient, KubeWatch, ResourceType
+from shared.supervise import SUPERVISION
 
 __all__ = ["EventType", "Reflector"]
 
@@ -43,8 +44,8 @@ class Reflector:
     410, or an error of the server in the stream, lists again, and what vanished meanwhile is DELETED. A healthy
     watch brings a bookmark a minute.
 
-    `on_event` runs in this thread and must be quick; the object of a DELETED that a list found out is its last
-    known metadata only, with the resourceVersion of the list.
+    `on_event` runs in this thread and must be quick; an event at which it raises comes again after a while. The object
+    of a DELETED that a list found out is its last known metadata only, with the resourceVersion of the list.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Reflector:
         """(namespace, name) → uid of what exists, so that its disappearance can be told."""
         self._stop = threading.Event()
         self._watch: KubeWatch | None = None
-        self._thread = threading.Thread(target=self._run, name=f"watch-{kind.plural}", daemon=True)
+        self._thread = SUPERVISION.thread(f"watch-{kind.plural}", self._run, self._stop)
         self._backoff = Backoff()
         self.silence_s = 70.0
         """A connection without a byte for so long is dead; to be set before `start`."""

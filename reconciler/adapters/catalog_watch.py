@@ -1,14 +1,15 @@
 """Hubs and forms of all namespaces, kept as the current view; a form is compiled once a generation, and again when
 its hub or a type that it uses has changed.
 
-Fed by: watches of LynqHub and LynqForm, the cluster's types. Feeds: ViewHolder, and the `Valid` condition of each form.
+Fed by: watches of LynqHub and LynqForm, the cluster's types. Feeds: ViewHolder, and, where this process is the
+coordinator, the `Valid` condition of each form.
 Never: lets one bad hub or form keep the others from the view.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,7 @@ from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.model.names import API_VERSION, VALIDATION_MANAGER
+from shared.supervise import SUPERVISION
 
 __all__ = ["CatalogWatch"]
 
@@ -62,17 +64,22 @@ class CatalogWatch:
         self._stop = threading.Event()
         self._watch_hubs = Reflector(client, HUBS, self._on_hub, namespace=client.namespace)
         self._watch_forms = Reflector(client, FORMS, self._on_form, namespace=client.namespace)
-        self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
+        self._thread = SUPERVISION.thread("catalog", self._run, self._stop)
         self.synced = threading.Event()
         """Set once the first complete view is published."""
+        self.tells: Callable[[], bool] = lambda: True
+        """Whether this process is the one that writes what it finds into the forms."""
 
     def start(self) -> None:
         """Begin."""
-        self._changed.set()  # a cluster without hubs and forms is a complete view too
         self._watch_hubs.start()
         self._watch_forms.start()
         self._revisions.start()
         self._thread.start()
+
+    def look_again(self) -> None:
+        """Judge and tell anew, though nothing has changed."""
+        self._changed.set()
 
     def stop(self) -> None:
         """End."""
@@ -107,6 +114,7 @@ class CatalogWatch:
 
     def _run(self) -> None:
         self._revisions.synced.wait(_REVISIONS_S)
+        self._changed.set()  # a cluster without hubs and forms is a complete view, too; and so begins what has failed
         while not self._stop.is_set():
             self._changed.wait(_RETRY_S if self._revisions.is_unwritten else self._types.poll_s)
             if not (self._watch_hubs.synced.wait(0.1) and self._watch_forms.synced.wait(0.1)):
@@ -155,7 +163,7 @@ class CatalogWatch:
     def _tell(self, form: Form, findings: Sequence[Finding]) -> None:
         """Write the form's `Valid` condition if it says something else."""
         status = form_status(form, findings, rfc3339(self._clock.wall_s()))
-        if status is None:
+        if status is None or not self.tells():
             return
         body = {
             "apiVersion": API_VERSION,

@@ -5,18 +5,17 @@ Fed by: reconcile.py. Feeds: the API server. Never: retries or reads before it w
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from reconciler.adapters.orphaning import give_up
 from reconciler.adapters.strategies import ONLY_IF_ABSENT, ObjectWriter
 from reconciler.adapters.terminating import is_terminating
 from reconciler.core.objects import Absent, Delete, ObjectRef, ObservedObject, Write
-from reconciler.core.orphans import marked, unmarked
+from reconciler.core.orphans import unmarked
 from reconciler.core.record import NodeRecord, ObservedNode, observe_node
 from reconciler.core.slim import slim
-from shared.clock import rfc3339
 from shared.errors import ObjectNotFound
 from shared.kube import NODES, KubeClient, ResourceType
 from shared.model.names import API_VERSION, FIELD_MANAGER, NODE_FINALIZER
@@ -57,13 +56,14 @@ class KubeCluster:
         query = {"fieldManager": FIELD_MANAGER}
         return self._client.merge_patch(self._type(base.ref), base.ref.namespace, base.ref.name, patch, query)
 
-    def delete(self, delete: Delete) -> None:
+    def delete(self, delete: Delete, stamp: str) -> None:
         """Delete in the background with preconditions; or give the object up, if it is to outlive its node."""
         ref = delete.base.ref
         try:
             if delete.orphan:
                 live = self._client.get(self._type(ref), ref.namespace, ref.name)
-                self._patch(delete.base, marked(live, delete.orphan, rfc3339(time.time())))
+                fence = {"uid": delete.base.uid, "resourceVersion": delete.base.resource_version}
+                give_up(self._client, self._type(ref), live, fence, (delete.orphan, stamp))
                 return
             self._client.delete(
                 self._type(ref),

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,6 +23,7 @@ from reconciler.core.events import Event, Subject
 from shared.clock import Clock
 from shared.errors import ClusterError
 from shared.kube import KubeClient, ResourceType
+from shared.supervise import SUPERVISION
 
 __all__ = ["EVENTS", "Events"]
 
@@ -55,7 +57,8 @@ class Events:
         self._clock = clock
         self._queue: queue.Queue[tuple[Subject, Event] | None] = queue.Queue(_WAITING)
         self._known: OrderedDict[tuple[str, str, str], _Series] = OrderedDict()
-        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._stop = threading.Event()
+        self._thread = SUPERVISION.thread("events", self._run, self._stop)
         self.on_dropped: Callable[[], None] = lambda: None
 
     def start(self) -> None:
@@ -64,11 +67,10 @@ class Events:
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Write what is waiting, for at most `timeout_s`."""
-        try:
+        with suppress(queue.Full):
             self._queue.put_nowait(None)
-        except queue.Full:
-            return
-        self._thread.join(timeout_s)
+            self._thread.join(timeout_s)
+        self._stop.set()
 
     def tell(self, subject: Subject, event: Event) -> None:
         """Have the event written; returns at once."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import structlog
 
@@ -15,6 +16,7 @@ from shared.errors import ClusterError, ObjectNotFound
 from shared.kube import HUBS, KubeClient
 from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_RESYNC
+from shared.supervise import SUPERVISION
 
 __all__ = ["FullPublish"]
 
@@ -51,7 +53,7 @@ class FullPublish:
                 return True
             if topic not in self._asking:
                 self._asking.add(topic)
-                threading.Thread(target=self._run, args=(topic, reason), name="full-publish", daemon=True).start()
+                SUPERVISION.thread("full-publish", partial(self._run, topic, reason), self._stop).start()
             return False
 
     def _run(self, topic: str, reason: str) -> None:

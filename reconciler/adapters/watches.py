@@ -26,6 +26,7 @@ from shared.errors import ClusterError, InvalidError
 from shared.kube import NODES, KubeClient, ResourceType
 from shared.kube_watch import EventType, Reflector
 from shared.model.names import LABEL_SHARD, shard_label
+from shared.supervise import SUPERVISION
 
 __all__ = ["Watches"]
 
@@ -56,7 +57,7 @@ class Watches:
         self._running: dict[Kind, list[_Watch]] = {}
         self._wished = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
+        self._thread = SUPERVISION.thread("watches", self._run, self._stop)
 
     def start(self) -> None:
         """Begin."""
@@ -102,6 +103,7 @@ class Watches:
     # -- granting it ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._wished.set()  # after a failure there may be a wish that was not granted
         while not self._stop.is_set():
             self._wished.wait()
             self._wished.clear()

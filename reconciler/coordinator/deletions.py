@@ -1,13 +1,14 @@
 """The duty of deletions: requests of LynqNodes that may go on are approved, the others held, hub by hub.
 
-An approval names the very request, so one that comes late, or from two coordinators at once, approves nothing else.
+An approval names the very request and the uid of its LynqNode, so one that comes late, or from two coordinators at
+once, approves nothing else.
 Fed by: the fleet, the view (hubs). Feeds: `lynq.sh/approved` on LynqNodes, the condition DeletionHeld on hubs, the
 hub's finalizer. Never: deletes anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,15 +54,22 @@ class Deletions:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._states: dict[Key, _HubState] = {}
-        self.held: Mapping[Key, int] = {}
-        """Hub → how many deletions are held, for metrics."""
+        self._before: dict[Key, str] | None = None
+        """Hub → why its requests were held when the term began; None: not asked yet."""
 
     def begin(self) -> None:
         """Forget what an earlier term remembers."""
         self._states.clear()
+        self._before = None
+
+    def held(self) -> dict[Key, int]:
+        """Hub → how many LynqNodes wait for a person's approval; called by other threads."""
+        return {key: len(state.memory.held) for key, state in list(self._states.items())}
 
     def look(self, changed: Changed) -> float | None:
-        """Judge every hub that has changed or is due."""
+        """Judge every hub that has changed or is due. Raises ClusterError."""
+        if self._before is None:
+            self._before = self._held_before()
         view, now_s = self._office.holder.view, self._office.clock.monotonic_s()
         due = {key for key, state in self._states.items() if state.due_s is not None and state.due_s <= now_s}
         for key in sorted(changed.hubs | due):
@@ -72,8 +80,21 @@ class Deletions:
             except ClusterError as error:  # it is not to keep the other hubs from their turn
                 log.warning("hub cannot be looked after, trying again", hub="/".join(key), error=str(error))
                 state.due_s = now_s + _REFUSED_S
+            else:
+                if hub is None and not self._office.fleet.of_hub(key):
+                    del self._states[key]
         timers = [state.due_s for state in self._states.values() if state.due_s is not None]
         return min(timers, default=None)
+
+    def _held_before(self) -> dict[Key, str]:
+        """Asked of the API server: the view may be from before the predecessor's last word. Raises ClusterError."""
+        client, found = self._office.client, dict[Key, str]()
+        for raw in client.list(HUBS, client.namespace)[0]:
+            for condition in (raw.get("status") or {}).get("conditions") or ():
+                if condition.get("type") == "DeletionHeld" and condition.get("status") == "True":
+                    metadata, message = raw["metadata"], str(condition.get("message") or "")
+                    found[metadata["namespace"], metadata["name"]] = message.partition(";")[0] or "held before"
+        return found
 
     def _judge(self, key: Key, hub: Hub | None, state: _HubState) -> float | None:
         """One hub; the monotonic seconds at which it is due again without a change. Raises ClusterError."""
@@ -82,7 +103,7 @@ class Deletions:
             self._keep_finalizer(hub, bool(nodes))
         if state.is_new:
             state.is_new = False
-            state.memory = _remembered(hub, nodes.values())
+            state.memory = _remembered((self._before or {}).pop(key, ""), nodes.values())
         state.approved = {n: k for n, k in state.approved.items() if n in nodes and nodes[n].asked == k}
         open_ = [_request(n) for n in nodes.values() if _is_open(n) and state.approved.get(n.name) != n.asked]
         going = {n.uid for n in nodes.values() if n.leaving and not _is_open(n)} | {
@@ -94,7 +115,6 @@ class Deletions:
         again_s = verdict.again_at_s
         if not self._approve(key, verdict.approve, state):
             again_s = self._office.clock.monotonic_s() + _RETRY_S
-        self.held = {**self.held, key: len(verdict.memory.held)}
         if hub is not None:
             self._say(hub, verdict.held, state)
         return again_s
@@ -103,7 +123,8 @@ class Deletions:
         """Write the approvals; False when one has to be looked at again. Raises ClusterError."""
         is_done = True
         for request in requests:
-            body = {"metadata": {"annotations": {ANNOTATION_APPROVED: request.key}}}
+            metadata = {"uid": request.object_uid, "annotations": {ANNOTATION_APPROVED: request.key}}
+            body = {"metadata": metadata}
             try:
                 self._office.client.merge_patch(NODES, hub[0], request.name, body, {"fieldManager": DELETION_MANAGER})
             except ObjectNotFound:
@@ -163,13 +184,12 @@ class Deletions:
             log.info("hub has changed meanwhile, its finalizer is looked at again", hub="/".join(hub.key))
 
 
-def _remembered(hub: Hub | None, nodes: Iterable[FleetNode]) -> Memory:
-    """What a new coordinator takes over: what the hub's condition says is held stays held."""
-    known = find_condition(hub.status.conditions, "DeletionHeld") if hub else None
-    if known is None or known.status != "True":
+def _remembered(why: str, nodes: Iterable[FleetNode]) -> Memory:
+    """What a new coordinator takes over: what the hub's condition has said is held stays held."""
+    if not why:
         return Memory()
     held = frozenset((n.name, n.asked) for n in nodes if _is_open(n))
-    return Memory(pending=held, held=held, why=known.message.partition(";")[0])
+    return Memory(pending=held, held=held, why=why)
 
 
 def _is_open(node: FleetNode) -> bool:
@@ -181,6 +201,7 @@ def _request(node: FleetNode) -> Request:
     return Request(
         name=node.name,
         uid=node.uid,
+        object_uid=node.object_uid,
         key=node.asked,
         cause=node.delete_cause,
         is_row=node.delete_requested and cause_of(node.delete_cause).is_row,

@@ -12,6 +12,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
@@ -25,6 +26,7 @@ from shared.kube import HUBS, KubeClient
 from shared.lease import Lease, LeasePlace, lease_place
 from shared.model.hub import Hub
 from shared.model.names import API_VERSION
+from shared.supervise import SUPERVISION
 
 __all__ = ["Changed", "Coordinator", "Duty", "Office", "coordinator_place"]
 
@@ -108,7 +110,9 @@ class Coordinator:
         self.fleet = Fleet(client, self._on_node)
         self.leads = False
         """Whether this process is the coordinator, as far as it knows."""
-        self._thread = threading.Thread(target=self._run, name="coordinator", daemon=True)
+        self.on_lead: Callable[[], None] = lambda: None
+        """Told when it has become the coordinator."""
+        self._thread = SUPERVISION.thread("coordinator", self._run, self._stop)
         self._duties: Sequence[Duty] = ()
         holder.listen(self._on_view)
 
@@ -151,9 +155,10 @@ class Coordinator:
             if not self._lease.wait(self._stop):
                 return
             over = threading.Event()
-            keeper = threading.Thread(target=self._keep, args=(over,), name="coordinator-lease", daemon=True)
+            keeper = SUPERVISION.thread("coordinator-lease", partial(self._keep, over), over)
             keeper.start()
             self.leads = True
+            self.on_lead()
             try:
                 self._lead(over)
             finally:

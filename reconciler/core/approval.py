@@ -29,6 +29,8 @@ class Request:
     name: str
     uid: str
     """The row's."""
+    object_uid: str
+    """The LynqNode's, for which alone the approval is meant."""
     key: str
     """What the approval has to say."""
     cause: str

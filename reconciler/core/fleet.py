@@ -12,12 +12,12 @@ from typing import Any
 
 from reconciler.core.deletion import approval_key
 from reconciler.core.rails import is_paused
+from reconciler.core.record import hub_name
 from shared.model.names import (
     ANNOTATION_APPROVED,
     ANNOTATION_ROW_VERSION,
     ANNOTATION_TEMPLATE_GENERATION,
     LABEL_DELETE_REQUESTED,
-    LABEL_HUB,
 )
 
 __all__ = ["FleetNode", "fleet_node"]
@@ -31,6 +31,8 @@ class FleetNode:
     name: str
     uid: str
     """The row's."""
+    object_uid: str
+    """The LynqNode's: one that is made again has another."""
     resource_version: str
     hub: str
     form: str
@@ -69,8 +71,9 @@ def fleet_node(raw: Mapping[str, Any]) -> FleetNode:
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
         uid=spec.get("uid", ""),
+        object_uid=metadata.get("uid", ""),
         resource_version=metadata.get("resourceVersion", ""),
-        hub=labels.get(LABEL_HUB, ""),
+        hub=hub_name(metadata),
         form=spec.get("templateRef", ""),
         generation=int(generation) if generation.isdecimal() else 0,
         told=int(status.get("templateGeneration") or 0),

@@ -6,6 +6,7 @@ manifests.
 
 from __future__ import annotations
 
+import re
 import sys
 import zlib
 from collections.abc import ItemsView, Iterator, Mapping
@@ -37,15 +38,34 @@ from shared.model.names import (
 )
 from shared.model.version import Version
 
-__all__ = ["Inventory", "NodeRecord", "ObservedNode", "label_value", "observe_node", "says", "tracking_labels"]
+__all__ = [
+    "Inventory",
+    "NodeRecord",
+    "ObservedNode",
+    "hub_name",
+    "label_value",
+    "observe_node",
+    "says",
+    "tracking_labels",
+]
 
 Inventory = tuple[tuple[str, ObjectRef], ...]
-_LABEL_MAX = 63
+_LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_HEAD = re.compile(r"[^-A-Za-z0-9_.]")
 
 
 def label_value(text: str) -> str:
-    """A legal label value: the text itself, or its head and a checksum when it is longer than 63 characters."""
-    return text if len(text) <= _LABEL_MAX else f"{text[:54]}-{zlib.crc32(text.encode()):08x}"
+    """A legal label value: the text itself, or its head and a checksum when it is too long or has other characters."""
+    if not text or _LABEL.fullmatch(text):
+        return text
+    head = _HEAD.sub("_", text[:54]).lstrip("-_.")
+    return f"{head}-{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}".lstrip("-")
+
+
+def hub_name(metadata: Mapping[str, Any]) -> str:
+    """Name of the hub that a LynqNode is of; its label holds a long one shortened."""
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    return str(annotations.get(ANNOTATION_HUB_ID) or labels.get(LABEL_HUB) or "")
 
 
 def tracking_labels(key: NodeKey, shard: str) -> dict[str, str]:
@@ -91,7 +111,7 @@ class NodeRecord:
                 "name": self.key.name,
                 "namespace": self.key.namespace,
                 "labels": {
-                    LABEL_HUB: self.hub,
+                    LABEL_HUB: label_value(self.hub),
                     LABEL_UID: label_value(self.row.uid),
                     LABEL_SHARD: self.shard,
                     **({LABEL_DELETE_REQUESTED: "true"} if self.delete_cause else {}),
@@ -208,7 +228,7 @@ def observe_node(raw: Mapping[str, Any]) -> ObservedNode:
             )
             for item in spec.get("inventory") or ()
         ),
-        hub=labels.get(LABEL_HUB, ""),
+        hub=hub_name(metadata),
         status=_Packed(raw.get("status") or {}),
         finalizers=tuple(metadata.get("finalizers") or ()),
         deleting="deletionTimestamp" in metadata,

@@ -17,6 +17,7 @@ from reconciler.authoring.options import Format
 from reconciler.authoring.output import out, print_data
 from reconciler.core.objects import WaitReason
 from reconciler.core.rails import rail_of
+from reconciler.core.record import hub_name
 from reconciler.operating.fleet import Fleet, Raw, annotations_of, condition_of, name_of
 from reconciler.operating.telling import is_behind
 from shared.errors import InvalidError
@@ -24,7 +25,7 @@ from shared.kube import FORMS, HUBS
 from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
-from shared.model.names import ANNOTATION_DRY_RUN, ANNOTATION_TEMPLATE_GENERATION, LABEL_DELETE_REQUESTED, LABEL_HUB
+from shared.model.names import ANNOTATION_DRY_RUN, ANNOTATION_TEMPLATE_GENERATION, LABEL_DELETE_REQUESTED
 
 __all__ = ["Cause", "causes", "explain_wait"]
 
@@ -51,7 +52,7 @@ def explain_wait(name: str, form: str, namespace: str, output: Format) -> None:
     found = list(
         causes(
             node,
-            fleet.look(HUBS, space, (node["metadata"].get("labels") or {}).get(LABEL_HUB, "")),
+            fleet.look(HUBS, space, hub_name(node["metadata"])),
             fleet.look(FORMS, space, node["spec"].get("templateRef", "")),
         )
     )

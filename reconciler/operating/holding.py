@@ -12,6 +12,7 @@ import typer
 
 from reconciler.authoring.output import count, out
 from reconciler.core.deletion import approval_key
+from reconciler.core.record import hub_name
 from reconciler.operating.fleet import Fleet, Raw, annotations_of, condition_of, name_of
 from shared.errors import UsageError
 from shared.kube import FORMS, HUBS, NODES, ResourceType
@@ -20,7 +21,6 @@ from shared.model.names import (
     ANNOTATION_PAUSED,
     ANNOTATION_ROW_VERSION,
     ANNOTATION_SWITCH_NOW,
-    LABEL_HUB,
 )
 
 __all__ = ["approve", "pause", "resume", "switch_now"]
@@ -95,7 +95,7 @@ def _is_below(kind: ResourceType, raw: Raw, node: Raw) -> bool:
     if node["metadata"].get("namespace") != metadata.get("namespace"):
         return False
     if kind is HUBS:
-        return bool((node["metadata"].get("labels") or {}).get(LABEL_HUB) == metadata["name"])
+        return bool(hub_name(node["metadata"]) == metadata["name"])
     return bool(node["spec"].get("templateRef") == metadata["name"])
 
 

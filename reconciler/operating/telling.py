@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.rails import is_paused
+from reconciler.core.record import hub_name
 from reconciler.operating.fleet import Raw, annotations_of, condition_of, name_of
 from shared.clock import seconds_of
-from shared.model.names import ANNOTATION_DRY_RUN, ANNOTATION_ROW_VERSION, LABEL_DELETE_REQUESTED, LABEL_HUB
+from shared.model.names import ANNOTATION_DRY_RUN, ANNOTATION_ROW_VERSION, LABEL_DELETE_REQUESTED
 
 __all__ = ["NodeLine", "age", "by_resource", "form_line", "hub_line", "is_behind", "node_line", "seconds_since"]
 
@@ -88,7 +89,7 @@ def node_line(raw: Raw) -> NodeLine:
         node=name_of(raw),
         uid=str(spec.get("uid", "")),
         form=str(spec.get("templateRef", "")),
-        hub=str(labels.get(LABEL_HUB, "")),
+        hub=hub_name(raw["metadata"]),
         ready=int(status.get("readyResources") or 0),
         desired=int(status.get("desiredResources") or 0),
         is_ready=ready.get("status") == "True" and LABEL_DELETE_REQUESTED not in labels,

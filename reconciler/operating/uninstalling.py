@@ -8,13 +8,14 @@ Exit codes: 0 done, 1 something could not be let go, 2 usage, 3 cannot reach, 4 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import typer
 from rich.progress import Progress
 
+from reconciler.adapters.orphaning import give_up
 from reconciler.authoring.output import count, err, out, tell
-from reconciler.core.orphans import marked
 from reconciler.operating.fleet import Fleet, Raw, name_of
 from reconciler.operating.telling import seconds_since
 from shared.clock import Clock, SystemClock, rfc3339
@@ -93,8 +94,9 @@ def _give_up(fleet: Fleet, node: Raw, item: Raw, stamp: str) -> None:
     labels = (live["metadata"].get("labels") or {}) if live else {}
     if live is None or (LABEL_NODE not in labels and node["metadata"]["uid"] not in owners):
         return
-    patch: dict[str, Any] = marked(live, "LynqNodeDeleted", stamp)
-    _patch(fleet, kind, live, patch["metadata"])
+    fence = {"uid": live["metadata"]["uid"], "resourceVersion": live["metadata"]["resourceVersion"]}
+    with suppress(ObjectNotFound):
+        give_up(fleet.client, kind, live, fence, ("LynqNodeDeleted", stamp))
 
 
 def _take_off(fleet: Fleet, kind: ResourceType, raw: Raw, finalizer: str) -> None:

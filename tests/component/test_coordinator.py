@@ -28,10 +28,14 @@ class Notes:
         self.terms = 0
         self.seen: list[Changed] = []
         self.failures = 0
+        self.bugs = 0
         self.again_s: float | None = None
 
     def begin(self) -> None:
         self.terms += 1
+        if self.bugs:
+            self.bugs -= 1
+            raise RuntimeError("a bug")
 
     def look(self, changed: Changed) -> float | None:
         if self.failures:
@@ -130,3 +134,15 @@ def test_a_duty_is_asked_again_at_the_time_that_it_names(
     first.notes.again_s = 0.0
     first.start()
     eventually(lambda: len(first.notes.seen) > 3, "asked again and again")
+
+
+def test_a_coordinator_that_fails_unexpectedly_gives_up_the_lease_and_asks_for_it_again(
+    cluster: KubeClient, namespace: str, member: Callable[[str], Member]
+) -> None:
+    """Its thread ended in silence: held deletions waited until the process was started again."""
+    put_node(cluster, namespace, "before", "web")
+    first = member("first")
+    first.notes.bugs = 1
+    first.start()
+    eventually(lambda: (namespace, "web") in first.notes.forms(), "it coordinates all the same")
+    assert first.notes.terms == 2

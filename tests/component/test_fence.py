@@ -31,6 +31,7 @@ from shared.kube import HUBS, KubeClient
 from shared.model.names import FIELD_MANAGER
 from tests.builders import CONFIG_MAPS, KEY, example_document, fresh_namespace, node_row_of, version
 
+STAMP = "2026-01-01T00:00:00Z"
 pytestmark = pytest.mark.stack
 
 Body = dict[str, Any]
@@ -202,14 +203,14 @@ def test_the_adapter_fences_creates_updates_and_deletes(place: Place) -> None:
     with pytest.raises(ObjectConflict):
         cluster.write(Write(wanted(place.namespace, "late"), base=first), version(1))
     with pytest.raises(ObjectConflict):
-        cluster.delete(Delete("a", first))
+        cluster.delete(Delete("a", first), STAMP)
     assert place.value() == "second"
     looked = cluster.look(second.ref)
     assert isinstance(looked, ObservedObject)
     assert (looked.uid, looked.resource_version) == (second.uid, second.resource_version)
-    cluster.delete(Delete("a", looked))
+    cluster.delete(Delete("a", looked), STAMP)
     assert cluster.look(second.ref) == Absent(second.ref)
-    cluster.delete(Delete("a", looked))
+    cluster.delete(Delete("a", looked), STAMP)
     with pytest.raises(ObjectConflict):
         cluster.write(Write(wanted(place.namespace, "zombie"), base=second), version(1))
     assert place.value() is None

@@ -273,6 +273,48 @@ def test_a_changed_mapping_is_named_by_the_next_error(catalog: Catalog, cluster:
     catalog.until(lambda view: str(catalog.size(view, "x")).endswith("size is column width"))
 
 
+def test_a_catalog_that_fails_unexpectedly_begins_anew(
+    catalog: Catalog, cluster: KubeClient, widgets: Widgets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread ended in silence, and no hub or form that came afterwards was ever seen."""
+    catalog.until(lambda view: len(view.compiled) == 2)
+    types, failures = catalog.watch._types, [RuntimeError("a bug")]
+    read = types.read
+
+    def failing(kinds: frozenset[tuple[str, str]]) -> tuple[Schemas, frozenset[tuple[str, str]]]:
+        if failures:
+            raise failures.pop()
+        return read(kinds)
+
+    monkeypatch.setattr(types, "read", failing)
+    cluster.merge_patch(HUBS, catalog.namespace, "hub", {"spec": {"extraValueMappings": {"size": "width"}}})
+    key = catalog.namespace, "hub"
+    catalog.until(lambda view: view.catalog.hubs[key].spec.extra_value_mappings["size"] == "width")
+    assert not failures
+
+
+def test_who_does_not_coordinate_tells_a_form_nothing(catalog: Catalog, cluster: KubeClient, widgets: Widgets) -> None:
+    """Two versions side by side would rewrite each other's findings for ever."""
+
+    def told() -> list[str]:
+        status = cluster.get(FORMS, catalog.namespace, "custom").get("status") or {}
+        return [c["message"] for c in status.get("conditions") or () if c["type"] == "Valid"]
+
+    eventually(told, "the form is judged")
+    before = told()
+    catalog.watch.tells = lambda: False
+    widgets.define(INTEGER)
+    catalog.until(lambda view: catalog.size(view, "3") == 3)
+    cluster.merge_patch(HUBS, catalog.namespace, "hub", {"spec": {"extraValueMappings": {"size": "width"}}})
+    catalog.until(
+        lambda view: str(catalog.size(view, "x")).endswith("size is column width")
+    )  # what was before is judged
+    assert told() == before
+    catalog.watch.tells = lambda: True
+    catalog.watch.look_again()
+    eventually(lambda: told() != before, "the coordinator tells")
+
+
 @pytest.fixture
 def unprivileged(endpoints: Endpoints, cluster: KubeClient, namespace: str, tmp_path: Path) -> KubeClient:
     """A client that may do nothing but discover what the server serves."""

@@ -15,7 +15,7 @@ from reconciler.core.leaf import visible
 from reconciler.core.objects import DesiredObject
 from reconciler.core.render import CompiledForm, Owner, render_resources
 from reconciler.core.validation.items import Item, subject_of
-from reconciler.core.validation.names import is_label_value, name_fault
+from reconciler.core.validation.names import name_fault
 from reconciler.core.validation.objects import Fault, faults, same_objects, selects_nothing
 from reconciler.core.validation.report import Context, Finding, Severity
 from reconciler.core.variables import NodeRow, variables_of
@@ -95,8 +95,6 @@ def _try(compiled: CompiledForm, row: NodeRow) -> _Trial:
 def _key_fault(form: Form, row: NodeRow) -> str | None:
     """Why the row cannot have a LynqNode, or None."""
     name = NodeKey(form.metadata.namespace, form.metadata.name, row.uid).name
-    if not is_label_value(row.uid):
-        return "its key is no legal label value: at most 63 letters, digits, '-', '_' and '.'"
     wrong = name_fault(API_VERSION, "LynqNode", name)
     return f"its name {visible(name)} {wrong}" if wrong else None
 

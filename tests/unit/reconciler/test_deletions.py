@@ -14,7 +14,6 @@ from reconciler.core.fleet import FleetNode, fleet_node
 from reconciler.view import ViewHolder
 from shared.errors import ClusterRefused
 from shared.kube import HUBS, ResourceType
-from shared.model.api import Condition
 from tests.builders import SPACE, HandClock, example_form, example_hub, version, view_of
 
 HUB = (SPACE, "blue-green-nodes")
@@ -28,6 +27,13 @@ class Api:
         self.conditions: list[dict[str, Any]] = []
         self.refused: set[str] = set()
         """Names of objects that may not be patched."""
+        self.namespace = ""
+        self.hubs: list[dict[str, Any]] = []
+        """As the API server has them, whatever the view does."""
+
+    def list(self, kind: ResourceType, _space: str) -> tuple[list[dict[str, Any]], str]:
+        assert kind is HUBS
+        return self.hubs, "1"
 
     def merge_patch(self, kind: ResourceType, _space: str, name: str, body: dict[str, Any], _query: Any) -> None:
         if name in self.refused:
@@ -67,9 +73,12 @@ class World:
         if cause:
             annotations["lynq.sh/delete-requested"] = cause
             labels["lynq.sh/delete-requested"] = "true"
-        metadata = {"namespace": SPACE, "name": f"{uid}-app", "labels": labels, "annotations": annotations}
+        name = f"{uid}-app"
+        metadata = {
+            "namespace": SPACE, "name": name, "uid": f"{uid}-uid", "labels": labels, "annotations": annotations
+        }  # fmt: skip
         raw = {"metadata": metadata, "spec": {"uid": uid, "templateRef": "blue-green-app"}}
-        self.fleet.nodes[f"{uid}-app"] = fleet_node(raw)
+        self.fleet.nodes[name] = fleet_node(raw)
 
     def look(self, after_s: float = 0.0) -> float | None:
         self.clock.advance(after_s)
@@ -96,6 +105,7 @@ def test_one_row_of_many_is_approved_after_two_seconds_and_once(world: World) ->
     assert world.approved() == ["a-app"], "the fleet has not shown it yet"
     (patch,) = [m for k, _, m in world.api.patches if k == "LynqNode"]
     assert patch["annotations"] == {"lynq.sh/approved": f"{version(5).text()} row deleted"}
+    assert patch["uid"] == "a-uid", "a LynqNode that is made again may ask for the same once more"
 
 
 def test_a_truncate_is_held_and_told_until_it_is_taken_back(world: World) -> None:
@@ -108,7 +118,7 @@ def test_a_truncate_is_held_and_told_until_it_is_taken_back(world: World) -> Non
     assert (condition["type"], condition["status"], condition["reason"]) == ("DeletionHeld", "True", "TooMany")
     assert "all 3 rows of the hub are to go at once" in condition["message"]
     assert [e.reason for e in world.events] == ["DeletionHeld"]
-    assert world.duty.held == {HUB: 3}
+    assert world.duty.held() == {HUB: 3}
     world.look(60.0)
     assert len(world.api.conditions) == 1, "told once"
 
@@ -136,24 +146,20 @@ def test_a_new_coordinator_judges_anew(world: World) -> None:
 
 
 def test_a_new_coordinator_keeps_held_what_the_hub_says_is_held(world: World) -> None:
-    """Else a restart would approve the rest of what a person has begun to look through."""
-    hub = example_hub()
-    told = Condition(
-        type="DeletionHeld",
-        status="True",
-        reason="TooMany",
-        message="all 30 rows; rowplane approve",
-        last_transition_time="2026-01-01T00:00:00Z",
-    )
-    held = hub.model_copy(update={"status": hub.status.model_copy(update={"conditions": [told]})})
-    world.holder.publish(view_of(example_form(), hub=held))
+    """Else a restart would approve the rest of what a person has begun to look through.
+
+    Its view may be from before its predecessor's last word: the API server is asked.
+    """
+    told = {"type": "DeletionHeld", "status": "True", "message": "all 30 rows; rowplane approve"}
+    metadata = {"namespace": HUB[0], "name": HUB[1]}
+    world.api.hubs = [{"metadata": metadata, "status": {"conditions": [told]}}]
     for uid in "abcdef":
         world.node(uid)
     world.node("a", "row deleted")
     world.look()
     world.look(5.0)
     assert world.approved() == []
-    assert world.duty.held == {HUB: 1}
+    assert world.duty.held() == {HUB: 1}
 
 
 def test_a_hub_is_held_by_a_finalizer_until_its_nodes_are_gone(world: World) -> None:
@@ -190,3 +196,17 @@ def test_a_hub_that_cannot_be_written_does_not_keep_the_others_waiting(world: Wo
     world.clock.advance(2.0)
     world.duty.look(both)
     assert world.approved() == ["a-app"]
+
+
+def test_a_hub_that_is_gone_with_its_nodes_is_forgotten(world: World) -> None:
+    for uid in "abc":
+        world.node(uid, "row deleted")
+    world.look()
+    world.look(2.0)
+    assert world.duty.held() == {HUB: 3}
+    world.holder.publish(replace(world.holder.view, catalog=replace(world.holder.view.catalog, hubs={})))
+    world.look()
+    assert world.duty.held() == {HUB: 3}, "its nodes are still to be judged"
+    world.fleet.nodes.clear()
+    world.look()
+    assert world.duty.held() == {}

@@ -10,7 +10,7 @@ from reconciler.core.approval import FEW, SHARE, WINDOW_S, Memory, Request, Verd
 
 
 def request(number: int, *, is_row: bool = True, key: str = "v1") -> Request:
-    return Request(f"n{number}-form", f"n{number}", key, "row deleted" if is_row else "form removed", is_row)
+    return Request(f"n{number}-form", f"n{number}", "uid", key, "row deleted" if is_row else "form removed", is_row)
 
 
 def requests(count: int, *, is_row: bool = True) -> list[Request]:
@@ -60,7 +60,10 @@ def test_rows_that_stay_let_the_others_go() -> None:
 
 
 def test_nodes_of_one_row_in_two_forms_are_one_row() -> None:
-    asked = [Request("a-one", "a", "v1", "row deleted", True), Request("a-two", "a", "v1", "row deleted", True)]
+    asked = [
+        Request("a-one", "a", "uid", "v1", "row deleted", True),
+        Request("a-two", "a", "uid", "v1", "row deleted", True),
+    ]
     first = decide(asked, 2, 1, Memory(), 1000.0)
     assert len(decide(asked, 2, 1, first.memory, 1002.0).approve) == 2
 

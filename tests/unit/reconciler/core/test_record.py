@@ -116,12 +116,6 @@ def test_a_deletion_stamp_is_seen() -> None:
     assert not observe_node(stored(RECORD)).deleting
 
 
-@given(st.text(min_size=1, max_size=200))
-def test_a_label_value_fits(text: str) -> None:
-    assert len(label_value(text)) <= 63
-    assert label_value(text) == text or len(text) > 63
-
-
 @given(st.from_regex(r"[a-z0-9][a-z0-9.-]{60,100}[a-z0-9]", fullmatch=True))
 def test_a_cut_label_value_is_legal_and_differs(text: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]", label_value(text))
@@ -134,3 +128,27 @@ def test_tracking_labels_lead_back_to_the_node() -> None:
         "lynq.sh/node-namespace": SPACE,
         "lynq.sh/shard": "s-1",
     }
+
+
+LEGAL_LABEL = re.compile(r"(?=.{0,63}\Z)([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
+"""Kubernetes documentation, "Labels and Selectors: Syntax and character set"."""
+
+
+@given(st.one_of(st.text(max_size=80), st.from_regex(r"[-a-z0-9.]{50,80}", fullmatch=True)))
+def test_every_text_has_a_legal_label_value(text: str) -> None:
+    assert LEGAL_LABEL.fullmatch(label_value(text))
+    if LEGAL_LABEL.fullmatch(text):
+        assert label_value(text) == text
+
+
+@pytest.mark.parametrize(("one", "other"), [("acme-", "acme."), ("a" * 64, "a" * 65), ("-", "_")])
+def test_texts_that_a_label_cannot_have_keep_apart(one: str, other: str) -> None:
+    assert label_value(one) != label_value(other)
+
+
+def test_a_hub_with_a_long_name_is_known_from_its_lynqnodes() -> None:
+    """Its label was refused, and every row of the hub with it."""
+    name = "nodes-of-" + "a" * 80
+    body = stored(replace(RECORD, hub=name))
+    assert LEGAL_LABEL.fullmatch(body["metadata"]["labels"]["lynq.sh/hub"])
+    assert observe_node(body).hub == name
