@@ -17,13 +17,19 @@ from reconciler.ports import Partition, Record
 from reconciler.view import CatalogView
 from shared.model.names import HEADER_READERS
 
-__all__ = ["Holding"]
+__all__ = ["Holding", "named_readers"]
 
 log = structlog.get_logger(__name__)
 
 _PATIENCE_S: Final = 10.0
 _MOST: Final = 50_000
 """Records that are kept back at most, in all partitions."""
+
+
+def named_readers(record: Record) -> list[str]:
+    """Uids of the hubs and forms that a control record names."""
+    named = record.headers.get(HEADER_READERS, b"") if record.key is None else b""
+    return named.decode("utf-8", "replace").split(",") if named else []
 
 
 class Holding:
@@ -48,8 +54,7 @@ class Holding:
         if kept is not None:
             kept.append(record)
             return True
-        named = record.headers.get(HEADER_READERS) if record.key is None else None
-        missing = self._unknown(named.decode("utf-8", "replace").split(","), view) if named else frozenset()
+        missing = self._unknown(named_readers(record), view)
         if not missing:
             return False
         self._records[partition] = [record]
@@ -67,7 +72,7 @@ class Holding:
             if missing:
                 log.warning(
                     "rows are for a hub or form that is not known here, they are not held any longer; if it turns up,"
-                    " publish them again with `rowplane resync --full`",
+                    " all rows are asked for",
                     topic=partition.topic, partition=partition.number, uids=sorted(missing),
                 )  # fmt: skip
                 self._given_up |= missing

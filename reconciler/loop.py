@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
+from reconciler.assigned import Assigned
 from reconciler.core.catalog import NodeKey
 from reconciler.core.goal import RowState
-from reconciler.core.offsets import commit_text
-from reconciler.core.progress import PartitionProgress
 from reconciler.core.rails import rail_of
+from reconciler.core.readers import marks
 from reconciler.core.record import ObservedNode
 from reconciler.core.variables import node_row
-from reconciler.holding import Holding
+from reconciler.holding import Holding, named_readers
 from reconciler.metrics import Metrics
 from reconciler.ports import Changes, Partition, Record, Shards, Standing
 from reconciler.queue import Lane, NodeQueue
@@ -47,24 +47,6 @@ _UNFINISHED_MOST = 5000
 _REASON_CHARACTERS = 1000
 _CATCH_UP_S = 10.0
 """At most this long do newly assigned partitions wait for the watches; what is unknown then is looked up one by one."""
-
-
-class Assigned:
-    """One partition of ours: its progress, and the nodes that wait until it has caught up."""
-
-    __slots__ = ("committed", "lost", "parked", "progress", "ready", "since_s", "target", "topic_id")
-
-    def __init__(self, standing: Standing, now_s: float) -> None:
-        self.progress = PartitionProgress(next_offset=standing.position, highest=standing.highest)
-        self.target = standing.end
-        """End offset at the assignment: nothing is written before it has been read up to here."""
-        self.since_s = now_s
-        self.parked: dict[NodeKey, Lane] = {}
-        self.ready = False
-        self.committed = standing.position
-        self.topic_id = standing.topic_id
-        self.lost = standing.lost
-        """Why all rows are to be published again; nothing is committed before that is asked for."""
 
 
 class Loop:
@@ -140,6 +122,33 @@ class Loop:
             with self._lock:
                 self._finished.extend(offsets)
 
+    def set_aside(self, partition: Partition | None, key: NodeKey) -> bool:
+        """The node's row cannot be taken over and its record is done all the same: a successor has to ask for it.
+
+        False when the partition is not ours any more, and with it the record.
+        """
+        form = self._view.catalog.forms.get(key[:2])
+        with self._lock:
+            assigned = self._assigned.get(partition) if partition else None
+            if assigned is None:
+                return False
+            assigned.aside[key] = marks([form.metadata.uid] if form else [])
+        return True
+
+    def is_aside(self, partition: Partition | None, key: NodeKey) -> bool:
+        """Whether `set_aside` holds for the node."""
+        assigned = self._assigned.get(partition) if partition else None
+        return assigned is not None and key in assigned.aside
+
+    def took_over(self, partition: Partition | None, key: NodeKey) -> None:
+        """The node has taken its row over: undoes `set_aside`."""
+        if not self.is_aside(partition, key):
+            return
+        with self._lock:
+            assigned = self._assigned.get(partition) if partition else None
+            if assigned is not None and assigned.aside.pop(key, None) is not None:
+                assigned.committed = -1  # what the last commit said is to be said anew
+
     def view_changed(self, before: CatalogView, after: CatalogView) -> None:
         """Work on every node whose form or hub is another one now."""
         self._view = after
@@ -214,6 +223,7 @@ class Loop:
         progress = assigned.progress
         reason = record.headers.get(HEADER_DEAD)
         if record.key is None or (record.value is None and reason is None):
+            assigned.readers.named(named_readers(record), view.readers(record.partition.topic))
             progress.take(record.offset, 0)
             self._metrics.records.labels("control").inc()
             return
@@ -243,6 +253,7 @@ class Loop:
             row = _dead(record, version) if envelope is None else self._row_state(hub, version, envelope)
             if row is not None:
                 rows += [(NodeKey(*form.key, uid), hub.metadata.name, row) for form in view.forms_of(hub)]
+        assigned.readers.passed(view.readers(record.partition.topic))
         assigned.progress.take(record.offset, len(rows))
         lane = _lane(record, envelope)
         for key, hub_name, row in rows:
@@ -299,9 +310,13 @@ class Loop:
             log.info("partitions caught up", partitions=_texts(ready))
 
     def _ask_again(self) -> None:
+        now_s = self._clock.monotonic_s()
         for partition, assigned in self._assigned.items():
             if assigned.lost and self.ask_full(partition.topic, assigned.lost):
                 assigned.lost = ""
+            is_owed = assigned.readers.are_owed(self._view.readers(partition.topic), now_s)
+            if is_owed and self.ask_full(partition.topic, "a form has come after rows for it had been read"):
+                assigned.readers.asked(now_s)
 
     def _pause(self, changes: Changes) -> None:
         """Bound what is held in memory; partitions that catch up read on, they are held once a node anyway."""
@@ -320,15 +335,13 @@ class Loop:
         if now_s < self._commit_at_s:
             return
         self._commit_at_s = now_s + _COMMIT_S
-        moved = {p: a for p, a in self._assigned.items() if a.progress.next_offset > a.committed and not a.lost}
-        if not moved:
-            return
-        changes.commit(
-            {p: (a.progress.next_offset, commit_text(a.progress.highest_done, a.topic_id)) for p, a in moved.items()},
-            timeout_s=timeout_s,
-        )
-        for assigned in moved.values():
-            assigned.committed = assigned.progress.next_offset
+        with self._lock:
+            moved = {p: a for p, a in self._assigned.items() if a.progress.next_offset > a.committed and not a.lost}
+            told = {p: (a.progress.next_offset, a.commit_text()) for p, a in moved.items()}
+            for partition, assigned in moved.items():
+                assigned.committed = told[partition][0]
+        if told:
+            changes.commit(told, timeout_s=timeout_s)
 
 
 def _dead(record: Record, version: Version) -> RowState:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from reconciler.core.catalog import NodeKey
@@ -21,6 +21,7 @@ from reconciler.node_series import NodeSeries
 from reconciler.unapplied import Unapplied
 from shared.clock import Clock, SystemClock
 from shared.errors import ClusterError, FieldConflict
+from shared.supervise import SUPERVISION
 
 __all__ = ["Metrics"]
 
@@ -63,6 +64,12 @@ class Metrics:
             "lynqnode_conflicts_total",
             "Applies that another field manager's fields refused.",
             ["lynqnode", "namespace", "resource_kind", "conflict_policy"],
+            registry=r,
+        )
+        self.dead_letters = Counter(
+            "rowplane_dead_letters_total",
+            "Rows of which the API server refuses the LynqNode, stored as dead letters.",
+            ["form", "namespace"],
             registry=r,
         )
         self.events_dropped = Counter(
@@ -133,19 +140,33 @@ class _Standing(Collector):
         """Nodes known to this member."""
         registry.register(self)
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
+    def describe(self) -> Iterator[Metric]:
         """The families without samples."""
-        yield GaugeMetricFamily("rowplane_queue_depth", "Nodes that wait for a worker.", labels=["lane"])
-        yield GaugeMetricFamily(
-            "rowplane_records_unfinished", "Records read and not yet taken over by their nodes.", labels=["topic"]
-        )
-        yield GaugeMetricFamily("rowplane_nodes", "Nodes known to this member.")
+        yield from _families()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """All as it is now."""
-        queue, unfinished, nodes = self.describe()
-        for family, values in ((queue, self.queued()), (unfinished, self.unfinished())):
+        queue, unfinished, nodes, failures = _families()
+        for gauge, values in ((queue, self.queued()), (unfinished, self.unfinished())):
             for label, value in sorted(values.items()):
-                family.add_metric([label], value)
+                gauge.add_metric([label], value)
         nodes.add_metric([], self.nodes())
-        yield from (queue, unfinished, nodes)
+        for thread, count in sorted(SUPERVISION.failures().items()):
+            failures.add_metric([thread], count)
+        yield from (queue, unfinished, nodes, failures)
+
+
+def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, CounterMetricFamily]:
+    """Lanes, records, nodes, failures of threads."""
+    return (
+        GaugeMetricFamily("rowplane_queue_depth", "Nodes that wait for a worker.", labels=["lane"]),
+        GaugeMetricFamily(
+            "rowplane_records_unfinished", "Records read and not yet taken over by their nodes.", labels=["topic"]
+        ),
+        GaugeMetricFamily("rowplane_nodes", "Nodes known to this member."),
+        CounterMetricFamily(
+            "rowplane_thread_failures",
+            "Unexpected errors of threads that run as long as the process; each begins anew.",
+            labels=["thread"],
+        ),
+    )

@@ -32,7 +32,7 @@ from reconciler.core.objects import (
     Write,
 )
 from reconciler.core.rails import hold_back, rail_of, switch_now
-from reconciler.core.record import Inventory, NodeRecord, label_value, says
+from reconciler.core.record import Inventory, NodeRecord, ObservedNode, label_value, says
 from reconciler.core.render import Owner, render_node
 from reconciler.core.status import node_status, row_facts, same_status, with_dead_letter
 from reconciler.core.unseen import blind_spots, held, left_out
@@ -83,6 +83,8 @@ class Outcome:
     """A resource of the node has failed."""
     status_only: bool = False
     """The next run is for nothing but a status that was held back."""
+    holds: bool = False
+    """The LynqNode holds the row, or need not: whoever reads the log no more loses nothing."""
 
 
 class Reconciler:
@@ -163,15 +165,15 @@ class Reconciler:
         own = None  # of no interest to a newer row, and it may be unreadable
         if node and not is_deleted and not is_news:
             own = node_row_of_annotations(state.key.uid, node.annotations)
-        if node and node.deleting and node.row_version and own and logged is None:  # it is made again from this row
-            logged = self._registry.keep_row(state, RowState(own, node.row_version, node.source_position, 0))
-        if logged is not None and (node is None or node.row_version is None or logged.version > node.row_version):
+        if node and node.deleting and passed and own and logged is None:  # it is made again from this row
+            logged = self._registry.keep_row(state, RowState(own, passed, node.source_position, 0))
+        if logged is not None and (passed is None or logged.version > passed):
             row, where = own if logged.kept else logged.row, logged.source_position
             return Goal(row, logged.version, where, compiled, hub, logged, unknown, logged.dead)
-        if node is None or node.row_version is None:
+        if node is None or passed is None:
             return None
         dead = node.annotations.get(ANNOTATION_DEAD_LETTER, "")
-        return Goal(own, node.row_version, node.source_position, compiled, hub, logged, unknown, dead)
+        return Goal(own, passed, node.source_position, compiled, hub, logged, unknown, dead)
 
     def _desired(self, state: NodeState, goal: Goal) -> Desired:
         is_leaving = state.node is not None and state.node.deleting
@@ -290,8 +292,6 @@ class Reconciler:
     # -- the end of a run ----------------------------------------------------------------------------------------
 
     def _finish(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> Outcome:
-        takes = state.node is None or not state.node.let_go
-        done = self._registry.take_offsets(state, goal.from_log) if takes else ()
         known = {o.id for o in desired.objects} | {i for i, _ in (state.node.inventory if state.node else ())}
         waiting = {o.ref for o in desired.objects if o.id not in step.ready}
         for ref in [r for r in state.applied_at_s if r not in waiting]:
@@ -311,7 +311,10 @@ class Reconciler:
         timers = [at_s for at_s in (step.timer_at_s, told_at_s) if at_s is not None]
         again_at_s = min(timers, default=None)
         status_only = told_at_s is not None and again_at_s == told_at_s
-        return Outcome(done, again_at_s, failed=bool(status["failedResources"]), status_only=status_only)
+        holds = _holds(state.node, goal)
+        done = self._registry.take_offsets(state, goal.from_log) if holds else ()
+        failed = bool(status["failedResources"])
+        return Outcome(done, again_at_s, failed=failed, status_only=status_only, holds=holds)
 
     def _tell(self, state: NodeState, now: Told, status: Mapping[str, Any]) -> None:
         """Events of what has begun or ended in this run."""
@@ -369,7 +372,12 @@ class Reconciler:
     def _gone(self, state: NodeState, upto: RowState | None) -> Outcome:
         done = self._registry.take_offsets(state, upto)
         self._metrics.node_gone(state.key)
-        return Outcome(done=done, again_at_s=None, gone=True)
+        return Outcome(done=done, again_at_s=None, gone=True, holds=True)
+
+
+def _holds(node: ObservedNode | None, goal: Goal) -> bool:
+    """Whether the log may forget the row: a LynqNode on its way out takes it along, and is made again from the log."""
+    return node is None or not node.deleting or (not goal.wanted and not node.let_go)
 
 
 def _has_left(seen: ObservedObject | Absent | None) -> bool:

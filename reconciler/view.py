@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core import rollout
 from reconciler.core.catalog import Catalog, NodeKey
+from reconciler.core.readers import marks
 from reconciler.core.record import ObservedNode
 from reconciler.core.render import CompiledForm
 from reconciler.core.revision import History
@@ -33,6 +34,8 @@ class CatalogView:
     """(namespace, form) → what is known of its generations; a form that is not in here has its newest one alone."""
     earlier: Mapping[tuple[str, str, int], CompiledForm] = field(default_factory=dict)
     """(namespace, form, generation) → that revision, for all that nodes may still name."""
+
+    _readers: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def empty(cls) -> CatalogView:
@@ -76,6 +79,14 @@ class CatalogView:
     def forms_of(self, hub: Hub) -> tuple[Form, ...]:
         """The forms of a hub."""
         return self.catalog.forms_of(hub)
+
+    def readers(self, topic: str) -> frozenset[str]:
+        """Marks of the forms that get the rows of a topic; computed once."""
+        found = self._readers.get(topic)
+        if found is None:
+            hubs = self.topics.get(topic, ())
+            found = self._readers[topic] = marks(f.metadata.uid for hub in hubs for f in self.forms_of(hub))
+        return found
 
     def changed_forms(self, before: CatalogView) -> frozenset[tuple[str, str]]:
         """(namespace, form) of all whose nodes may be something else than in the view before this one."""

@@ -1,4 +1,4 @@
-"""The workers: threads that take nodes from the queue and reconcile them; one of the process's two supervisors.
+"""The workers: threads that take nodes from the queue and reconcile them; a failing node does not end one.
 
 Fed by: the queue. Feeds: the loop (records that are done), the queue (timers, retries). Never: lets one node's
 failure end a worker.
@@ -21,14 +21,22 @@ from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
 from reconciler.registry import NodeState, Registry
 from reconciler.write import RETRY
+from shared.backoff import Backoff
 from shared.clock import Clock, Deadline
 from shared.errors import ClusterError, InvalidError, LogError, NotOurs, ObjectInvalid, RowplaneError
+from shared.supervise import SUPERVISION
 
 __all__ = ["Workers"]
 
 log = structlog.get_logger(__name__)
 
 _NOT_OURS_S = 0.25
+_REFUSED_TRIES = 8
+"""About a minute: after so many refusals in a row the log does not wait for the node any longer."""
+_SLOWLY = Backoff(first_s=30.0, cap_s=300.0)
+"""Between tries after that: what is refused now may be allowed in ten minutes."""
+_OWN_FAULT = (401, 404, 409, 429)
+"""Answers that say nothing of the row: all nodes would get them, or the next try may not."""
 
 
 class Workers:
@@ -51,12 +59,13 @@ class Workers:
         self._metrics = metrics
         self._failures: dict[NodeKey, int] = {}
         self._threads: list[threading.Thread] = []
+        self._stop = threading.Event()
         self.bury: Callable[[NodeKey, RowState, str], None] = lambda _key, _row, _reason: None
         """Stores a row that can never be applied, and why; may raise LogError."""
 
     def start(self, count: int) -> None:
         """Begin with `count` threads."""
-        self._threads = [threading.Thread(target=self._run, name=f"worker-{i}", daemon=True) for i in range(count)]
+        self._threads = [SUPERVISION.thread(f"worker-{i}", self._run, self._stop) for i in range(count)]
         for thread in self._threads:
             thread.start()
 
@@ -68,6 +77,7 @@ class Workers:
 
     def stop(self, timeout_s: float) -> None:
         """Close the queue and wait for the threads, so long altogether."""
+        self._stop.set()
         self._queue.close()
         deadline = Deadline(self._clock, timeout_s)
         for thread in self._threads:
@@ -93,7 +103,7 @@ class Workers:
         try:
             outcome = self._reconcile(key)
             result = "partial_failure" if outcome.failed else "success"
-            self._after(key, outcome)
+            self._after(state, outcome)
         except (ObjectInvalid, InvalidError) as error:
             self._give_up(state, row, error)
         except NotOurs:
@@ -101,17 +111,22 @@ class Workers:
                 self._queue.offer_at(key, self._clock.monotonic_s() + _NOT_OURS_S)
         except ClusterError as error:
             log.warning("node is tried again", node=str(key), error=str(error))
-            self._again(key)
+            self._again(state)
+            if _is_refusal(error) and self._failures[key] >= _REFUSED_TRIES:
+                self._set_aside(state, row, error)
         except Exception:
             log.exception("node failed unexpectedly, it is tried again", node=str(key))
-            self._again(key)
+            self._again(state)
         finally:
             self._metrics.reconciles.labels(result).observe(perf_counter() - began_s)
             if not self._loop.owns(partition):
                 self._metrics.node_gone(key)  # the run may have set series of a node that is another member's by now
 
-    def _after(self, key: NodeKey, outcome: Outcome) -> None:
+    def _after(self, state: NodeState, outcome: Outcome) -> None:
+        key = state.key
         self._failures.pop(key, None)
+        if outcome.holds:
+            self._loop.took_over(state.partition, key)
         self._loop.done(outcome.done)
         if outcome.gone:
             self._registry.forget_node(key)
@@ -123,18 +138,48 @@ class Workers:
         log.error("node can not be written, it waits for another row", node=str(state.key), error=str(error))
         try:
             if row is not None and state.offsets:
-                self.bury(state.key, row, str(error))
+                self._bury(state, row, error)
         except LogError as failure:
             log.warning(
                 "dead letter cannot be stored, the node is tried again", node=str(state.key), error=str(failure)
             )
-            self._again(state.key)
+            self._again(state)
             return
+        self._loop.took_over(state.partition, state.key)
         self._loop.done(self._registry.take_offsets(state, row))
         self._metrics.unapplied.gone(state.key)
 
-    def _again(self, key: NodeKey) -> None:
+    def _set_aside(self, state: NodeState, row: RowState | None, error: RowplaneError) -> None:
+        """The log does not wait for a node that is refused again and again; its row waits here, and is tried slowly.
+
+        A dead letter says so. Should this process end before the row is taken, the commit tells a successor to ask for
+        all rows of the form.
+        """
+        if row is None or not state.offsets or not self._loop.set_aside(state.partition, state.key):
+            return
+        try:
+            self._bury(state, row, error)
+        except LogError as failure:
+            log.warning("dead letter cannot be stored, the log waits on", node=str(state.key), error=str(failure))
+            return
+        log.error("node is refused again and again, its row is set aside", node=str(state.key), error=str(error))
+        self._loop.done(self._registry.take_offsets(state, row))
+
+    def _bury(self, state: NodeState, row: RowState, error: RowplaneError) -> None:
+        """Raises LogError."""
+        self.bury(state.key, row, str(error))
+        self._metrics.dead_letters.labels(state.key.form, state.key.namespace).inc()
+
+    def _again(self, state: NodeState) -> None:
+        key = state.key
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay_s = RETRY.delay_s(failures, random.random())  # noqa: S311  # jitter
+        is_aside = self._loop.is_aside(state.partition, key)
+        backoff, count = (_SLOWLY, max(0, failures - _REFUSED_TRIES)) if is_aside else (RETRY, failures)
+        delay_s = backoff.delay_s(count, random.random())  # noqa: S311  # jitter
         self._queue.offer_at(key, self._clock.monotonic_s() + delay_s)
+
+
+def _is_refusal(error: ClusterError) -> bool:
+    """Whether the API server has understood the write and does not want it."""
+    return not error.retriable and 400 <= error.status < 500 and error.status not in _OWN_FAULT

@@ -9,7 +9,7 @@ Fed by: Kafka. Feeds: loop.py. Never: decodes a record.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -98,6 +98,22 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # the library is
         self._note("lost", lost)
 
 
+class _Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # the library is not annotated
+    """Claims what is held, and no more.
+
+    kafka-python 3.0.12 claims what was assigned last, also after the member was thrown out or has unsubscribed: the
+    leader keeps such a partition from its new owner until it is given up, which nobody ever does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: Callable[[], Iterable[TopicPartition]] = tuple
+
+    def metadata(self, topics: Iterable[str]) -> Any:
+        self.member_assignment = sorted(self.held())
+        return super().metadata(topics)
+
+
 class KafkaChanges:
     """Port `Changes`."""
 
@@ -110,17 +126,19 @@ class KafkaChanges:
         self._look_at_s = 0.0
         # Asking the consumer itself for topics changes its metadata, which makes it rejoin the group once more.
         self._admin = connect_admin(settings)
+        assignor = _Assignor()
         self._consumer = connect_consumer(
             settings,
             client_id=client_id,
             group_id=settings.group,
-            partition_assignment_strategy=(CooperativeStickyAssignor,),
+            partition_assignment_strategy=(assignor,),
             session_timeout_ms=int(_SESSION_S * 1000),
             heartbeat_interval_ms=300,
             max_poll_interval_ms=60_000,
             max_poll_records=500,
             metadata_max_age_ms=30_000,
         )
+        assignor.held = self._consumer.assignment
         self._pulse = _Pulse(self._consumer._coordinator)  # there is no public way to see this
         self._stalls: dict[TopicPartition, int] = {}
         self._stall_look_s = monotonic() + _STALL_LOOK_S
@@ -246,7 +264,9 @@ class KafkaChanges:
                 self._consumer.seek(tp, start.offset)
                 rewound.add(tp)
             # what has expired is never read: without this an emptied partition would never have caught up
-            standing[Partition(*tp)] = Standing(start.offset, ends[tp], start.highest, found.topic_id, start.lost)
+            standing[Partition(*tp)] = Standing(
+                start.offset, ends[tp], start.highest, found.topic_id, start.lost, start.readers
+            )
         self._held |= set(standing)
         self._rebalance.assigned(standing)
         return rewound

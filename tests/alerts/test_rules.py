@@ -64,6 +64,8 @@ STUCK: Final = f'lynqnode_deployment_status{{{ROW},status="deploying"}}'
 STABLE: Final = f'lynqnode_deployment_status{{{ROW},status="stable"}}'
 CONFLICTS: Final = f'lynqnode_conflicts_total{{{NODE},resource_kind="Service",conflict_policy="Stuck"}}'
 DEGRADED: Final = f'lynqnode_degraded_status{{{NODE},reason="ResourceFailures"}}'
+REFUSED: Final = f"rowplane_dead_letters_total{{{FORM}}}"
+THREAD: Final = 'rowplane_thread_failures_total{thread="catalog"}'
 DEAD: Final = 'rowplane_capture_dead_letters_total{topic="rowplane.dead"}'
 APPLIES: Final = 'apply_attempts_total{{kind="Service",result="{}",conflict_policy="Stuck"}}'
 READY: Final = f'{NODE},type="Ready"'
@@ -83,6 +85,10 @@ CASES: Final = [
     *around("LynqFormRolloutFailed", 1, *gauge("lynqform_rollout_phase", FORM, 2, 1)),
     Case("RowplaneDeadLetters", 5, fires=True, series={DEAD: rising(1)}),
     Case("RowplaneDeadLetters", 5, fires=False, series={DEAD: always(7)}),
+    Case("RowplaneRowsRefused", 5, fires=True, series={REFUSED: "_ _ _ 1x60"}),
+    Case("RowplaneRowsRefused", 20, fires=False, series={REFUSED: "_ _ _ 1x60"}),
+    Case("RowplaneThreadFails", 5, fires=True, series={THREAD: rising(1)}),
+    Case("RowplaneThreadFails", 5, fires=False, series={THREAD: always(7)}),
     *around("LynqNodeResourcesMismatch", 15, *counts(*RESOURCES, labels=NODE, bad=(2, 3, 0), good=(3, 3, 0))),
     Case("LynqNodeResourcesMismatch", 20, fires=False, series=FAILED),
     *around("LynqNodeResourcesConflicted", 10, *gauge("lynqnode_resources_conflicted", NODE, 1, 0)),

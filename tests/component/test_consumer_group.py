@@ -164,6 +164,27 @@ def test_what_was_committed_is_where_a_successor_begins(settings: KafkaSettings,
         successor.close()
 
 
+def test_a_member_that_was_thrown_out_claims_nothing(settings: KafkaSettings, topics: tuple[str, str]) -> None:
+    """Its claims kept a partition from its new owner until somebody gave it up, and nobody had it to give up."""
+    first, second, wanted = Owned(), Owned(), {Partition(topics[0], number) for number in (0, 1)}
+    changes = KafkaChanges(settings, first, client_id="first")
+    other = KafkaChanges(settings, second, client_id="second")
+    try:
+        changes.subscribe({topics[0]})
+        poll_until(changes, first, {topics[0]})
+        changes._consumer._coordinator.reset_generation()  # what an answer to a heartbeat does: unknown member
+        other.subscribe({topics[0]})
+        deadline = time.monotonic() + PATIENCE_S
+        while first.partitions | second.partitions != wanted or not (first.partitions and second.partitions):
+            assert time.monotonic() < deadline, f"first {first.partitions}, second {second.partitions}"
+            for member in (other, changes):
+                member.poll(0.1)
+        assert not first.partitions & second.partitions
+    finally:
+        other.close()
+        changes.close()
+
+
 def send(producer: Any, partition: Partition, count: int) -> None:
     for _ in range(count):
         producer.send(partition.topic, value=b"x", partition=partition.number).get(timeout=PATIENCE_S)

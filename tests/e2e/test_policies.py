@@ -71,6 +71,12 @@ class Hand:
         except ObjectNotFound:
             return {}
 
+    def exists(self, name: str, namespace: str) -> bool:
+        try:
+            return bool(self.get(name, namespace=namespace))
+        except ObjectNotFound:
+            return False
+
     def edit(self, name: str, patch: Mapping[str, Any], kind: ResourceType = CONFIG_MAPS) -> None:
         self._client.merge_patch(kind, self._stage.namespace, f"{UID}-{name}", patch, EDITOR)
 
@@ -254,6 +260,31 @@ class TestPolicies:
         assert "ownerReferences" not in metadata
         assert metadata["labels"][LABEL_NODE_NAMESPACE] == stage.namespace
         assert hand.get("settings")["metadata"]["ownerReferences"][0]["name"] == f"{UID}-{stage.form}"
+
+    def test_what_is_to_live_in_another_namespace_is_made_there_before_it_goes_here(
+        self, stage: Stage, hand: Hand, other_namespace: str
+    ) -> None:
+        places = (other_namespace, stage.namespace)
+        seen: list[tuple[bool, ...]] = []
+
+        def where() -> tuple[bool, ...]:
+            seen.append(tuple(hand.exists("far", place) for place in places))
+            return seen[-1]
+
+        assert where() == (True, False)
+        stage.apply_form("far", {"configMaps": [config("far", {"k": "v"})]})
+        hand.await_(lambda: where() == (False, True), "it has moved")
+        assert (False, False) not in seen
+        stage.await_settled(UID, form="far")
+        assert [item["namespace"] for item in stage.node(UID, "far")["spec"]["inventory"]] == [stage.namespace]
+
+    def test_a_resource_whose_id_changes_keeps_its_object(self, stage: Stage, hand: Hand) -> None:
+        before = hand.get("far")["metadata"]
+        renamed = config("far", {"k": "v"}) | {"id": "renamed"}
+        stage.apply_form("far", {"configMaps": [renamed]})
+        hand.await_(lambda: [i["id"] for i in stage.node(UID, "far")["spec"]["inventory"]] == ["renamed"], "renamed")
+        stage.await_settled(UID, form="far")
+        assert hand.get("far")["metadata"]["uid"] == before["uid"]
 
     def test_of_two_forms_that_claim_one_object_the_first_keeps_it(self, stage: Stage, hand: Hand) -> None:
         stage.apply_form("first", {"configMaps": [config("claimed", {"by": "first"})]})

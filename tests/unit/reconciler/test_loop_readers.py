@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core.catalog import NodeKey
+from reconciler.core.offsets import Found, start_of
+from reconciler.core.readers import marks
 from reconciler.ports import Record, Standing
 from shared.model.form import Form
 from shared.model.names import HEADER_CONTROL, HEADER_READERS
@@ -99,3 +101,73 @@ def test_readers_that_cannot_be_read_are_waited_for_like_unknown_ones(rig: Rig) 
     rig.clock.advance(11.0)
     rig.play([])
     assert rig.taken() == [KEY]
+
+
+# -- rows that were passed over ---------------------------------------------------------------------------------------
+
+
+def asked(rig: Rig) -> list[str]:
+    """Topics of which all rows are asked for from now on."""
+    topics: list[str] = []
+
+    def ask(topic: str, _reason: str) -> bool:
+        topics.append(topic)
+        return True
+
+    rig.loop.ask_full = ask
+    return topics
+
+
+def test_a_form_that_comes_after_its_rows_gets_them_again(rig: Rig) -> None:
+    """A member took the partition over behind the control record, and did not know the form yet: a row was lost."""
+    topics = asked(rig)
+    rig.play(rig.assign({SHARD: Standing(1, 1)}), [row(1)])
+    assert set(rig.taken()) == {KEY}
+    rig.play(lambda: learn(rig), *[rig.tick] * 4)
+    assert topics == [], "its control record may be about to come"
+    rig.play(*[rig.tick] * 5)
+    assert topics == [SHARD.topic]
+
+
+def test_a_form_whose_control_record_comes_later_is_asked_for_nothing(rig: Rig) -> None:
+    topics = asked(rig)
+    rig.play(rig.assign(), [row(0)], lambda: learn(rig), [opening(1, "form-uid", "second"), row(2)])
+    rig.play(*[rig.tick] * 9)
+    assert topics == []
+
+
+def test_a_form_that_was_waited_for_in_vain_gets_its_rows_when_it_comes(rig: Rig) -> None:
+    topics = asked(rig)
+    rig.play(rig.assign(), [opening(0, "second"), row(1)], *[rig.tick] * 6)
+    assert set(rig.taken()) == {KEY}
+    rig.play(lambda: learn(rig), *[rig.tick] * 9)
+    assert topics == [SHARD.topic]
+
+
+def test_a_successor_knows_for_whom_rows_were_read(rig: Rig) -> None:
+    rig.play(rig.assign(), [row(0)])
+    rig.finish()
+    rig.play()
+    assert start_of(Found(0, 1, "", 1, rig.broker.committed[SHARD][1])).readers == marks(["form-uid"])
+    successor = Rig(example_form(), second())
+    topics = asked(successor)
+    successor.play(successor.assign({SHARD: Standing(1, 1, readers=marks(["form-uid"]))}), *[successor.tick] * 9)
+    assert topics == [SHARD.topic], "the second form has missed the first row"
+
+
+def test_a_row_that_is_set_aside_is_asked_for_by_a_successor_and_by_nobody_else(rig: Rig) -> None:
+    topics = asked(rig)
+    rig.play(rig.assign(), [row(0)])
+    assert rig.loop.set_aside(SHARD, KEY)
+    rig.finish()
+    rig.play(*[rig.tick] * 9)
+    assert (rig.offset(), topics) == (1, [])
+    assert start_of(Found(0, 1, "", 1, rig.broker.committed[SHARD][1])).readers == frozenset()
+    rig.loop.took_over(SHARD, KEY)
+    rig.play()
+    assert start_of(Found(0, 1, "", 1, rig.broker.committed[SHARD][1])).readers == marks(["form-uid"])
+
+
+def test_a_row_of_a_shard_that_has_gone_cannot_be_set_aside(rig: Rig) -> None:
+    rig.play(rig.assign(), [row(0)], lambda: rig.loop.revoked([SHARD], lost=False))
+    assert not rig.loop.set_aside(SHARD, KEY)

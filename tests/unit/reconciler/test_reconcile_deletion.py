@@ -13,6 +13,7 @@ from reconciler.core.variables import NodeRow
 from shared.errors import ClusterUnreachable
 from shared.kube import NODES
 from shared.model.form import DeletionPolicy
+from shared.model.hub import Hub
 from shared.model.names import (
     LABEL_DELETE_REQUESTED,
 )
@@ -269,3 +270,23 @@ def test_a_lynqnode_that_only_the_finalizer_of_others_keeps_is_left_in_peace(
     successor.settle()
     assert settled.api.versions().keys() == {NODE, *EIGHT}
     assert successor.done == [(SHARD, 0)]
+
+
+def test_a_row_for_a_lynqnode_on_its_way_out_stays_in_the_log_until_another_one_holds_it(settled: Member) -> None:
+    """A kill between the end of the old LynqNode, which takes the row along, and the new one lost it."""
+    settled.views.publish(view_of(example_form(), hub=paused(example_hub())))
+    settled.api.delete(NODES, NODE_REF.namespace, NODE_REF.name)
+    settled.offer(200, node_row_of(greenVersion="v2"))
+    settled.watch()
+    settled.run()
+    assert "deletionTimestamp" in settled.node()["metadata"]
+    assert (SHARD, 1) not in settled.done
+    settled.views.publish(view_of(example_form()))
+    settled.settle()
+    assert (SHARD, 1) in settled.done
+    assert settled.api.versions().keys() == {NODE, *EIGHT}
+
+
+def paused(hub: Hub) -> Hub:
+    annotations = {**hub.metadata.annotations, "lynq.sh/paused": "true"}
+    return hub.model_copy(update={"metadata": hub.metadata.model_copy(update={"annotations": annotations})})

@@ -294,3 +294,21 @@ def test_a_label_of_ours_that_somebody_else_sets_is_not_fought_over(pool: Thread
         member.clock.advance(1.0)
         assert member.run().again_at_s is None
     assert member.api.applied == before
+
+
+def test_a_run_that_breaks_off_at_its_end_leaves_its_record_open(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong after the row was written, the next run still tells that the record is done."""
+
+    def fail(*_words: object) -> None:
+        raise RuntimeError("a bug")
+
+    member.offer(100, node_row_of())
+    with monkeypatch.context() as patch:
+        patch.setattr(member.cluster, "write_status", fail)
+        with pytest.raises(RuntimeError):
+            member.run()
+    assert NODE_REF in member.api.objects
+    member.settle()
+    assert member.done == [(SHARD, 0)]

@@ -16,7 +16,15 @@ from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
 from reconciler.registry import Registry
 from reconciler.worker import Workers
-from shared.errors import ClusterUnreachable, InvalidError, LogUnreachable, NotOurs, ObjectInvalid
+from shared.errors import (
+    ClusterError,
+    ClusterRefused,
+    ClusterUnreachable,
+    InvalidError,
+    LogUnreachable,
+    NotOurs,
+    ObjectInvalid,
+)
 from tests.builders import KEY, HandClock, node_row_of, row_state, version
 from tests.unit.reconciler.rig import BrokerInMemory, ShardsInMemory
 
@@ -178,6 +186,72 @@ def test_a_row_that_can_never_be_written_is_a_dead_letter_before_its_record_is_d
     shop.queue.offer(KEY, Lane.HOT)
     shop.settle()
     assert len(letters) == 1, "one letter a row"
+
+
+FORBIDDEN = ClusterRefused("lynqnodes is forbidden", status=403)
+
+
+def refuse(shop: Shop, error: ClusterError) -> list[str]:
+    """From now on the LynqNode is refused; the reasons of dead letters."""
+
+    def refused(_key: NodeKey) -> Outcome:
+        raise error
+
+    letters: list[str] = []
+    shop.workers.bury = lambda _key, _row, reason: letters.append(reason)
+    shop.reconcile = refused
+    return letters
+
+
+def test_a_lynqnode_that_may_not_be_written_holds_the_log_for_a_minute_and_is_tried_on(shop: Shop) -> None:
+    """Rights that are given in ten minutes must not find the row gone, and one namespace must not hold all others."""
+    letters = refuse(shop, FORBIDDEN)
+    shop.offer()
+    for _ in range(7):
+        shop.settle()
+        assert shop.registry.state(KEY).offsets, "not for a hiccup"
+        shop.clock.advance(30.0)
+    shop.settle()
+    assert (shop.registry.state(KEY).offsets, letters) == ([], ["lynqnodes is forbidden"])
+    assert shop.loop.is_aside(SHARD, KEY), "a successor would ask for the row"
+    shop.clock.advance(29.0)
+    runs = len(shop.runs)
+    for _ in range(4):
+        shop.clock.advance(300.0)
+        shop.settle()
+    assert len(shop.runs) == runs + 4, "slowly, for ever"
+    assert len(letters) == 1
+    shop.reconcile = lambda _key: Outcome(done=(), again_at_s=None, holds=True)
+    shop.clock.advance(300.0)
+    shop.settle()
+    assert not shop.loop.is_aside(SHARD, KEY)
+
+
+def test_a_dead_letter_that_cannot_be_stored_leaves_the_record_open(shop: Shop) -> None:
+    refuse(shop, FORBIDDEN)
+
+    def bury(_key: NodeKey, _row: RowState, _reason: str) -> None:
+        raise LogUnreachable("no broker")
+
+    shop.workers.bury = bury
+    shop.offer()
+    for _ in range(9):
+        shop.settle()
+        shop.clock.advance(300.0)
+    assert shop.registry.state(KEY).offsets == [(SHARD, 0)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ClusterRefused("Unauthorized", status=401), ClusterUnreachable("storage is initializing", status=500)],
+)
+def test_what_says_nothing_of_the_row_is_no_reason_for_a_dead_letter(shop: Shop, error: ClusterError) -> None:
+    letters = refuse(shop, error)
+    shop.offer()
+    for _ in range(12):
+        shop.settle()
+        shop.clock.advance(30.0)
+    assert (letters, shop.registry.state(KEY).offsets) == ([], [(SHARD, 0)])
 
 
 def test_a_row_that_comes_while_another_is_refused_is_not_done(shop: Shop) -> None:

@@ -24,6 +24,20 @@ KNOWN = commit_text(version(500), "id-1")
         pytest.param(Found(0, 9, "id-1", 5, commit_text(version(500), "")), Start(5, version(500)), id="no id then"),
         pytest.param(Found(0, 9, "id-1", 5, "nonsense"), Start(5, None), id="somebody else's metadata"),
         pytest.param(Found(0, 9, "id-1", 5, ""), Start(5, None), id="no metadata"),
+        pytest.param(
+            Found(0, 9, "id-1", 5, commit_text(version(500), "id-1", {"b", "a"})),
+            Start(5, version(500), readers=frozenset("ab")),
+            id="read for two forms",
+        ),
+        pytest.param(
+            Found(0, 9, "id-1", 5, commit_text(None, "id-1", ())), Start(5, None, readers=frozenset()), id="for none"
+        ),
+        pytest.param(
+            Found(0, 9, "", 5, commit_text(version(500), "", {"a"})),
+            Start(5, version(500), readers=frozenset("a")),
+            id="for one, and no ids",
+        ),
+        pytest.param(Found(0, 9, "id-2", 5, commit_text(None, "id-1", {"a"})), Start(0, None), id="of another topic"),
     ],
 )
 def test_nothing_is_lost(found: Found, start: Start) -> None:
@@ -54,3 +68,10 @@ def test_a_refused_offset_is_lost_whatever_was_committed(committed: int | None) 
 @pytest.mark.parametrize("topic_id", ["", "id-1"])
 def test_what_a_commit_says_is_read_again(highest: Version | None, topic_id: str) -> None:
     assert start_of(Found(0, 9, topic_id, 5, commit_text(highest, topic_id))) == Start(5, highest)
+
+
+def test_readers_that_no_broker_would_store_are_left_out() -> None:
+    """A broker refuses a commit with more than 4 KiB of metadata, and with it every commit."""
+    many = {f"{number:08x}" for number in range(301)}
+    assert commit_text(version(500), "id-1", many) == commit_text(version(500), "id-1")
+    assert len(commit_text(version(500), "x" * 22, set(sorted(many)[:300]))) < 4096
