@@ -16,7 +16,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from deploy.stack.kafka import LOGGING
 from deploy.stack.parts import Part, is_current, make, remove, run
 from deploy.stack.paths import Paths, default_paths
 from deploy.stack.processes import Processes
+from tests.database_data import prepare_data
 
 START_S = 90.0
 VERSION = "3.5.0.Final"
@@ -212,6 +214,7 @@ def private_mysql(directory: Path) -> Iterator[Database]:
     paths.create()
     (directory / "mysql-root").symlink_to(program)
     component, database = mysql.component(paths, ports.choose({"mysql": 27406}, {}, ()))
+    component = replace(component, prepare=partial(prepare_data, component, paths.data / "mysql"))
     processes = Processes(paths.run)
     try:
         bring_up(component, processes)

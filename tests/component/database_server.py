@@ -11,6 +11,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from deploy.stack.components import Component, bring_up
 from deploy.stack.endpoints import Database
 from deploy.stack.paths import Paths, default_paths
 from deploy.stack.processes import Processes
+from tests.database_data import prepare_data
 
 _DEFAULT_PORTS = {"mysql": 26306, "mariadb": 26307}
 _SMALL = {
@@ -87,6 +89,7 @@ def running_server(flavour: str, directory: Path, *flags: str) -> Iterator[Datab
     (directory / "mysql-root").symlink_to(shared.cache / "mysql-root")
     recipe = mysql if flavour == "mysql" else mariadb
     component, database = recipe.component(paths, ports.choose({flavour: _DEFAULT_PORTS[flavour]}, {}, ()))
+    component = replace(component, prepare=partial(prepare_data, component, paths.data / flavour))
     lock = databases.socket_path(paths.run, flavour).with_suffix(".sock.lock")
     server = DatabaseServer(flavour, database, component, Processes(paths.run), lock)
     try:

@@ -8,9 +8,18 @@ from tests import product
 from tests.component.conftest import cluster
 from tests.e2e.fixtures import flavour, stage
 from tests.fault.capture import capture_world, mysql_capture_world
-from tests.fault.rows import servers, world
+from tests.fault.rows import every_server, servers, world
 
-__all__ = ["capture_world", "cluster", "flavour", "mysql_capture_world", "servers", "stage", "world"]
+__all__ = [
+    "capture_world",
+    "cluster",
+    "every_server",
+    "flavour",
+    "mysql_capture_world",
+    "servers",
+    "stage",
+    "world",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

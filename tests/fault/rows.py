@@ -41,6 +41,7 @@ __all__ = [
     "await_changes",
     "compare",
     "consumed",
+    "every_server",
     "now_on",
     "open_table",
     "request_comparison",
@@ -57,11 +58,18 @@ COLORS = ("blue", "green", "red", None)
 AGREE_S = 30.0
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers of the module's own."""
+@pytest.fixture(scope="session")
+def every_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Servers of the session's own."""
     with running_servers(tmp_path_factory.mktemp("servers")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def servers(every_server: Servers) -> Iterator[Servers]:
+    """Servers that tests may do anything to; the next module finds the primaries alone."""
+    yield every_server
+    every_server.keep("primary")
 
 
 @dataclass(slots=True)
@@ -110,7 +118,7 @@ class TableWorld(CaptureWorld):
 def world(
     request: pytest.FixtureRequest, endpoints: Endpoints, cluster: KubeClient, servers: Servers
 ) -> Iterator[CaptureWorld]:
-    """A fresh world on the module's own server of each kind."""
+    """A fresh world on our own server of each kind."""
     server = servers.get(request.param)
     yield from make_world(endpoints, cluster, request.param, TableWorld, server.database)
 

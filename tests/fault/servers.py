@@ -1,4 +1,4 @@
-"""MySQL and MariaDB servers of a test module's own: they may be killed, stopped, reset, purged and replaced.
+"""MySQL and MariaDB servers of the tests' own: they may be killed, stopped, reset, purged and replaced.
 
 All have the same administrator, so that a proxy that is pointed to another one finds the hub's account there.
 Fed by: the recipes of the local stack. Feeds: fault tests of capture. Never: touches the stack's own servers.
@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from deploy.stack import mariadb, mysql, ports
 from deploy.stack.components import Component
 from deploy.stack.endpoints import Database
 from deploy.stack.paths import Paths, default_paths, write_private
+from tests.database_data import prepare_data
 
 __all__ = ["PrivateServer", "Servers", "running_servers"]
 
@@ -187,7 +189,7 @@ class PrivateServer:
 
 @dataclass(slots=True)
 class Servers:
-    """The servers of a module, made when they are first asked for."""
+    """Servers, made when they are first asked for."""
 
     directory: Path
     _made: dict[str, PrivateServer] = field(default_factory=dict)
@@ -212,6 +214,13 @@ class Servers:
             shutil.rmtree(old.directory.parent)
         return self.get(flavour, role)
 
+    def keep(self, role: str) -> None:
+        """End all but those of that role."""
+        for name in [name for name in self._made if not name.endswith(f"-{role}")]:
+            server = self._made.pop(name)
+            server.kill()
+            shutil.rmtree(server.directory.parent)
+
     def swap(self, flavour: str) -> None:
         """The replica is the primary from now on, and the other way round."""
         first, second = f"{flavour}-primary", f"{flavour}-replica"
@@ -231,7 +240,8 @@ class Servers:
             pytest.skip(f"needs {component.argv[0]}, which the local stack installs where it runs as plain processes")
         own = (f"--server-id={100 + self._count}", "--local-infile=ON", *_SMALL[flavour], *flags)
         argv = (*component.argv, *own)
-        started = Component(component.name, argv, component.port, component.prepare, component.answers)
+        prepare = partial(prepare_data, component, paths.data / flavour)
+        started = Component(component.name, argv, component.port, prepare, component.answers)
         return PrivateServer(flavour, started, database, paths.run)
 
     def close(self) -> None:
