@@ -71,21 +71,24 @@ e2e: stack ## run the end-to-end tests
 .PHONY: faults
 faults: stack ## kill and stop real processes, FAULT_RUNS=10 times each; the models 20,000 times
 	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/unit/cdc/test_protocol_model.py \
-	  tests/unit/reconciler/core/test_next_model.py
+	  tests/unit/reconciler/core/test_next_model.py tests/component/test_binlog_values.py \
+	  tests/component/test_binlog_differential.py tests/component/test_capture_random.py
 	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/fault -m fault
 
 .PHONY: test
-test: venv ## run everything; style, and the tests that need no server, beside those that do
-	@$(MAKE) -j 2 test-alone test-stack
+test: stack ## run everything: parts and product side by side, then what stops the shared servers
+	@failed=0; $(MAKE) -j 2 -k test-parts test-product || failed=$$?; \
+	  .venv/bin/pytest tests/fault/test_z_servers.py || failed=$$?; exit $$failed
 
-.PHONY: test-alone
-test-alone: venv ## style, and the tests that need no server; shows all at its end
-	@mkdir -p build; failed=0; ($(MAKE) lint && $(MAKE) unit) >build/test-alone.txt 2>&1 || failed=$$?; \
-	  cat build/test-alone.txt; exit $$failed
+.PHONY: test-parts
+test-parts: venv ## style, unit, contract and component tests; what they say is shown at their end
+	@mkdir -p build; failed=0; \
+	  ($(MAKE) lint && .venv/bin/pytest tests --ignore tests/e2e --ignore tests/fault) >build/test-parts.txt 2>&1 || failed=$$?; \
+	  cat build/test-parts.txt; exit $$failed
 
-.PHONY: test-stack
-test-stack: stack ## the tests on real servers
-	@.venv/bin/pytest tests --ignore tests/unit --ignore tests/contract
+.PHONY: test-product
+test-product: stack ## end-to-end and fault tests, but for those that stop the shared servers
+	@.venv/bin/pytest tests/e2e tests/fault --ignore tests/fault/test_z_servers.py
 
 .PHONY: bench
 bench: stack ## measure everything beside floors and peers, 30 minutes (docs/benchmarks.md; ONLY=switch,micro)
