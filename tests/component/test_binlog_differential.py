@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import os
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:'db' is deprecated:DeprecationWarning"),  # the reader's schema connection
 ]
 
+RUNS = int(os.environ.get("ROWPLANE_FAULT_RUNS") or 1)
 _Values = Callable[[random.Random], Any]
 TYPES: dict[str, _Values] = {
     "TINYINT": lambda dice: dice.randrange(-128, 128),
@@ -185,7 +187,7 @@ def _text(value: Any, kind: int) -> Any:
     return int(value, 2) if kind == FIELD_TYPE.BIT and value is not None else value
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(2 * RUNS))
 def test_both_tell_the_same_rows_in_the_same_order(source: BinlogSource, number: int) -> None:
     seed = secrets.randbits(32)
     play = Play(source, random.Random(seed))

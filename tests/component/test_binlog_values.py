@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,9 @@ from tests.component.binlog_source import BinlogSource
 
 pytestmark = pytest.mark.stack
 
+RUNS = int(os.environ.get("ROWPLANE_FAULT_RUNS") or 1)
 _SETTINGS = settings(
-    max_examples=25,
+    max_examples=10 * RUNS,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking would write thousands of tables

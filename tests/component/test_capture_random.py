@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import signal
@@ -19,7 +20,8 @@ from tests.component.conftest import CaptureWorld
 pytestmark = pytest.mark.stack
 
 COLORS = ("blue", "green", "red")
-DURATION_S = 12.0
+RUNS = int(os.environ.get("ROWPLANE_FAULT_RUNS") or 1)
+DURATION_S = 6.0 if RUNS == 1 else 60.0
 
 
 def _write(world: CaptureWorld, dice: random.Random, end: threading.Event) -> None:
