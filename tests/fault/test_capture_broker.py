@@ -24,7 +24,7 @@ from tests.fault.capture import CLIENTS, GuardConsumer, Load, check, missed, sup
 from tests.fault.stream import RUNS
 
 HANG_S: Final = REQUEST_TIMEOUT_MS / 1000 + 2
-DOWN_S: Final = 15.0 if RUNS == 1 else 150.0
+DOWN_S: Final = 8.0 if RUNS == 1 else 150.0
 DOWNS: Final = 1 if RUNS == 1 else 2
 PATIENCE_S: Final = 120.0
 

@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 HERO = "acme-corp"
-STORM_S = 20.0 if RUNS == 1 else 120.0
+STORM_S = 14.0 if RUNS == 1 else 120.0
 BEAT_S = 2.0
 PARTITIONS = 8
 
