@@ -14,23 +14,39 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from shared.errors import ObjectNotFound
 from shared.kube import NAMESPACES, NODES, KubeClient, ResourceType
 from shared.kube_watch import EventType, Reflector
+from shared.model.names import ANNOTATION_ROW_VERSION, LABEL_SHARD
 from shared.settings import KubeSettings
 
-__all__ = ["CONFIG_MAPS", "SERVICES", "Counted", "Seen", "create_rate", "patch_latency", "space", "update_rate"]
+__all__ = [
+    "CONFIG_MAPS",
+    "SERVICES",
+    "Bodies",
+    "Counted",
+    "Seen",
+    "await_gone",
+    "create_rate",
+    "patch_latency",
+    "provision_rate",
+    "space",
+    "update_rate",
+]
 
 SERVICES: Final = ResourceType("v1", "Service", "services")
 CONFIG_MAPS: Final = ResourceType("v1", "ConfigMap", "configmaps")
 MANAGER: Final = "rowplane-bench"
 _PROCESSES: Final = 2
 _THREADS: Final = 8
+_GOING_S: Final = 120.0
 _TARGETS: Final = 40
 """Objects of each kind that one process writes, round and round."""
 
@@ -116,13 +132,26 @@ def service(namespace: str, name: str, version: str) -> dict[str, Any]:
 
 @contextmanager
 def space(client: KubeClient) -> Iterator[str]:
-    """A namespace that no product serves."""
+    """A namespace that no product serves; at the end it is waited for, so that its removal disturbs nothing."""
     name = f"bench-{secrets.token_hex(4)}"
     client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     try:
         yield name
     finally:
         client.delete(NAMESPACES, "", name)
+        await_gone(client, name)
+
+
+def await_gone(client: KubeClient, namespace: str, timeout_s: float = _GOING_S) -> bool:
+    """Wait until a namespace is gone; False when that takes longer."""
+    end_s = time.monotonic() + timeout_s
+    while time.monotonic() < end_s:
+        try:
+            client.get(NAMESPACES, "", namespace)
+        except ObjectNotFound:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def patch_latency(client: KubeClient, count: int) -> list[float]:
@@ -141,10 +170,53 @@ def patch_latency(client: KubeClient, count: int) -> list[float]:
     return sorted(found)
 
 
-def update_rate(client: KubeClient, kubeconfig: Path, seconds: float) -> float:
-    """Updates a second, all writers together: a Service, a LynqNode, its status, in turn."""
+class Bodies(NamedTuple):
+    """What a row change with one child sends to the API server; names and versions are filled in."""
+
+    node: Mapping[str, Any]
+    service: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+    @classmethod
+    def like(cls, client: KubeClient, namespace: str, node: str, service: str) -> Bodies:
+        """As the product writes them: what it has applied to a LynqNode and its Service, without owners and shard.
+
+        No reconciler watches these, and the garbage collector has no owner to look for.
+        """
+        live, child = client.get(NODES, namespace, node), client.get(SERVICES, namespace, service)
+        spec = {key: child["spec"][key] for key in ("selector", "ports")}
+        return cls(
+            {"metadata": _applied(live["metadata"]), "spec": live["spec"]},
+            {"metadata": _applied(child["metadata"]), "spec": spec},
+            live["status"],
+        )
+
+
+def _applied(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    labels = {**metadata["labels"], LABEL_SHARD: "00000000-0"}
+    return {"labels": labels, "annotations": metadata["annotations"]}
+
+
+_PLAIN: Final = Bodies(
+    {"metadata": {"annotations": {}}, "spec": {"uid": "bench", "templateRef": "bench"}},
+    {
+        "metadata": {"labels": {"color": "blue"}},
+        "spec": {"selector": {"app": "bench"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    },
+    {"desiredResources": 1, "readyResources": 1},
+)
+
+
+def update_rate(client: KubeClient, kubeconfig: Path, seconds: float, bodies: Bodies = _PLAIN) -> float:
+    """Updates a second, all writers together: a LynqNode, a Service, the LynqNode's status, in turn."""
     with space(client) as namespace:
-        return _together(_update, kubeconfig, namespace, seconds)
+        return _together(partial(_update, bodies), kubeconfig, namespace, seconds)
+
+
+def provision_rate(client: KubeClient, kubeconfig: Path, seconds: float, bodies: Bodies = _PLAIN) -> float:
+    """Writes a second, all writers together: a LynqNode, its Service, its status, in turn, each of them new."""
+    with space(client) as namespace:
+        return _together(partial(_provision, bodies), kubeconfig, namespace, seconds)
 
 
 def create_rate(client: KubeClient, kubeconfig: Path, seconds: float) -> float:
@@ -201,19 +273,37 @@ def _writer(  # what a process is handed
     results.put(sum(counts) / (time.monotonic() - times[0]))
 
 
-def _update(client: KubeClient, namespace: str, writer: str, at: int) -> None:
-    name = f"{writer}-{(at // 3) % _TARGETS}" if at >= 0 else f"{writer}-0"
+def _update(bodies: Bodies, client: KubeClient, namespace: str, writer: str, at: int) -> None:
+    _in_turn(bodies, client, (namespace, f"{writer}-{(at // 3) % _TARGETS}" if at >= 0 else f"{writer}-0"), at)
+
+
+def _provision(bodies: Bodies, client: KubeClient, namespace: str, writer: str, at: int) -> None:
+    _in_turn(bodies, client, (namespace, f"{writer}-{at // 3 + 1}"), at)
+
+
+def _in_turn(bodies: Bodies, client: KubeClient, place: tuple[str, str], at: int) -> None:
+    """The next write of a row change, to the objects of this namespace and name."""
+    namespace, name = place
     version = f"v{at // 3}"
-    node = {"apiVersion": NODES.api_version, "kind": NODES.kind, "metadata": {"name": name, "namespace": namespace}}
+
+    def named(metadata: Mapping[str, Any]) -> dict[str, Any]:
+        annotations = {**metadata.get("annotations", {}), ANNOTATION_ROW_VERSION: version}
+        return {**metadata, "name": name, "namespace": namespace, "annotations": annotations}
+
+    node = {"apiVersion": NODES.api_version, "kind": NODES.kind}
     match at % 3:
         case 0:
-            node["metadata"]["annotations"] = {"lynq.sh/row-version": version}  # type: ignore[index]  # a literal
-            client.apply(NODES, {**node, "spec": {"uid": name, "templateRef": "bench"}}, manager=MANAGER)
+            metadata = named(bodies.node["metadata"])
+            client.apply(NODES, {**node, **bodies.node, "metadata": metadata}, manager=MANAGER)
         case 1:
-            client.apply(SERVICES, service(namespace, name, version), manager=MANAGER)
+            metadata = named(bodies.service["metadata"])
+            metadata["labels"] = {**metadata["labels"], "version": version}
+            child = {"apiVersion": "v1", "kind": "Service", **bodies.service, "metadata": metadata}
+            client.apply(SERVICES, child, manager=MANAGER)
         case _:
-            status = {"desiredResources": 1, "readyResources": 1, "rowVersion": version}
-            client.apply(NODES, {**node, "status": status}, manager=MANAGER, subresource="status")
+            metadata = {"name": name, "namespace": namespace}
+            status = {**bodies.status, "rowVersion": version}
+            client.apply(NODES, {**node, "metadata": metadata, "status": status}, manager=MANAGER, subresource="status")
 
 
 def _create(client: KubeClient, namespace: str, writer: str, at: int) -> None:

@@ -1,0 +1,67 @@
+"""The projection is products of costs and counts, and docs/scaling.md shows it for the costs that were measured."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+
+from tests.bench.scaling import COSTS, SIZES, Costs, costs_table, needs_of, needs_table
+from tests.builders import ROOT
+
+_COSTS = Costs(
+    measured="a day",
+    reconciler_mib=100.0,
+    capture_mib=200.0,
+    node_bytes=4096.0,
+    object_bytes=1024.0,
+    fleet_bytes=512.0,
+    row_bytes=64.0,
+    record_bytes=1000.0,
+    stored_node_bytes=3000.0,
+    stored_object_bytes=1000.0,
+    writes_per_s=500.0,
+    reconciler_ms=20.0,
+    capture_ms=1.0,
+)
+
+
+def test_a_fleet_costs_what_its_nodes_objects_and_rows_cost() -> None:
+    needs = needs_of(_COSTS, 2**20, objects=4)
+    assert needs.shards_mib == pytest.approx(4096 + 4 * 1024)
+    assert needs.reconcilers == 9  # 8192 MiB, and 924 MiB in each beside what an empty one takes
+    assert needs.reconciler_mib == pytest.approx(100 + 8192 / 9)
+    assert needs.coordinator_mib == pytest.approx(needs.reconciler_mib + 512)
+    assert needs.capture_mib == pytest.approx(200 + 64)
+    assert needs.all_writes == 6 * 2**20
+    assert needs.all_s == pytest.approx(6 * 2**20 / 500)
+    assert needs.kafka_gib == pytest.approx(2**20 * 21 * 1000 / 2**30)
+    assert needs.stored_gib == pytest.approx(2**20 * 7000 / 2**30)
+    assert needs.cores == pytest.approx(needs.changes_per_s * 0.02)
+
+
+def test_a_small_fleet_has_the_default_partitions_and_two_reconcilers() -> None:
+    needs = needs_of(_COSTS, 100)
+    assert (needs.partitions, needs.reconcilers, needs.watches) == (8, 2, 1)
+
+
+def test_partitions_grow_by_powers_of_two_up_to_the_most_of_a_hub() -> None:
+    assert [needs_of(_COSTS, nodes).partitions for nodes in (40_000, 40_001, 10_000_000)] == [8, 16, 256]
+
+
+def test_more_of_a_cost_never_makes_a_fleet_need_less() -> None:
+    needs = needs_of(_COSTS, 100_000)
+    for field in fields(Costs):
+        value = getattr(_COSTS, field.name)
+        if field.name in ("measured", "writes_per_s"):
+            continue
+        dearer = needs_of(replace(_COSTS, **{field.name: 2 * value}), 100_000)
+        assert dearer.reconciler_mib + dearer.shards_mib >= needs.shards_mib
+        assert dearer != needs or field.name == "capture_ms"
+
+
+def test_the_page_shows_what_was_measured_and_what_follows() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert COSTS.measured in page
+    for table in (costs_table(COSTS), needs_table(COSTS, SIZES)):
+        assert "\n".join(table) in page, "run `python -m tests.bench.scaling` and put its tables into docs/scaling.md"
