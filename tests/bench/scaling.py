@@ -1,22 +1,28 @@
 """What ten thousand, a hundred thousand and a million nodes would need, from what one node was measured to cost.
 
-Pure arithmetic over `Costs`; docs/scaling.md holds the tables, and a test that they are these.
-`python -m tests.bench.scaling` prints them; with a results file of `make bench-fleet` behind it, the costs in it.
-Fed by: results.json of a real run. Feeds: docs/scaling.md. Never: measures, or guesses a cost.
+Pure arithmetic over `Costs`, which docs/scaling.json holds; docs/scaling.md shows the tables, a test compares them.
+    python -m tests.bench.scaling build/bench/results.json --write     # by what `make bench-fleet` has just measured
+Fed by: results.json of a real run. Feeds: docs/scaling.json, docs/scaling.md. Never: measures, or guesses a cost.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from tests.bench.report import Results
 
-__all__ = ["COSTS", "SIZES", "Costs", "Needs", "costs_table", "needs_of", "needs_table"]
+__all__ = ["PAGE", "SIZES", "Costs", "Needs", "costs_of", "costs_table", "known", "needs_of", "needs_table", "page_of"]
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "scaling.md"
+_COSTS: Final = PAGE.with_suffix(".json")
 
 SIZES: Final = (10_000, 100_000, 1_000_000)
 OBJECTS: Final = 8
@@ -125,21 +131,9 @@ def needs_of(costs: Costs, nodes: int, objects: int = OBJECTS) -> Needs:
     )
 
 
-COSTS: Final = Costs(
-    measured="not yet",
-    reconciler_mib=0.0,
-    capture_mib=0.0,
-    node_bytes=0.0,
-    object_bytes=0.0,
-    fleet_bytes=0.0,
-    row_bytes=0.0,
-    record_bytes=0.0,
-    stored_node_bytes=0.0,
-    stored_object_bytes=0.0,
-    writes_per_s=1.0,
-    reconciler_ms=0.0,
-    capture_ms=0.0,
-)
+def known() -> Costs:
+    """What docs/scaling.json holds."""
+    return Costs(**json.loads(_COSTS.read_text(encoding="utf-8")))
 
 
 def costs_of(results: Results) -> Costs:
@@ -246,13 +240,30 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def main() -> None:
-    """Print the costs and both tables."""
-    costs = COSTS
-    if len(sys.argv) > 1:
-        costs = costs_of(Results.model_validate_json(Path(sys.argv[1]).read_bytes()))
-    sys.stdout.write("\n".join([repr(costs), "", *costs_table(costs), "", *needs_table(costs), ""]))
+def page_of(page: str, costs: Costs) -> str:
+    """The page with these costs in its two tables. Raises ValueError when it has no place for one."""
+    for name, lines in (
+        ("costs", [f"Measured on {costs.measured}.", "", *costs_table(costs)]),
+        ("needs", needs_table(costs)),
+    ):
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        before, rest = page.split(begin)
+        _, after = rest.split(end)
+        page = before + begin + "\n".join(lines) + end + after
+    return page
+
+
+def main(
+    results: Annotated[Path | None, typer.Argument(help="A results.json of `make bench-fleet`.")] = None,
+    write: Annotated[bool, typer.Option(help="Write them into docs/scaling.json and docs/scaling.md.")] = False,
+) -> None:
+    """Tell what a fleet needs by the costs of a run, or by those of docs/scaling.json."""
+    costs = costs_of(Results.model_validate_json(results.read_bytes())) if results else known()
+    if write:
+        _COSTS.write_text(json.dumps(asdict(costs), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        PAGE.write_text(page_of(PAGE.read_text(encoding="utf-8"), costs), encoding="utf-8")
+    sys.stdout.write("\n".join([*costs_table(costs), "", *needs_table(costs), ""]))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

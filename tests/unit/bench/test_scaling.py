@@ -6,8 +6,10 @@ from dataclasses import fields, replace
 
 import pytest
 
-from tests.bench.scaling import COSTS, SIZES, Costs, costs_table, needs_of, needs_table
-from tests.builders import ROOT
+from tests.bench.frame import Figure, PartResult, Side
+from tests.bench.machine import Machine
+from tests.bench.report import Results
+from tests.bench.scaling import PAGE, Costs, costs_of, known, needs_of, page_of
 
 _COSTS = Costs(
     measured="a day",
@@ -61,7 +63,37 @@ def test_more_of_a_cost_never_makes_a_fleet_need_less() -> None:
 
 
 def test_the_page_shows_what_was_measured_and_what_follows() -> None:
-    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-    assert COSTS.measured in page
-    for table in (costs_table(COSTS), needs_table(COSTS, SIZES)):
-        assert "\n".join(table) in page, "run `python -m tests.bench.scaling` and put its tables into docs/scaling.md"
+    page = PAGE.read_text(encoding="utf-8")
+    assert page_of(page, known()) == page, "run `python -m tests.bench.scaling --write`"
+
+
+def test_other_costs_change_both_tables_of_the_page_and_nothing_else() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    other = page_of(page, _COSTS)
+    assert "Measured on a day." in other
+    assert page_of(other, known()) == page
+
+
+def test_costs_come_from_the_largest_fleet_that_was_measured() -> None:
+    def part(name: str, **figures: float) -> PartResult:
+        found = [Figure(key=key, unit="", side=Side.OURS, value=value, samples=1) for key, value in figures.items()]
+        return PartResult(
+            name=name, title="", quick=False, commit="", measured_at="2026-11-28T22:00:00+00:00", load_before=(0, 0),
+            figures=found,
+        )  # fmt: skip
+
+    machine = Machine(
+        cpu="X", cores=2, memory_mib=1, kernel="", python="", python_optimized=True, python_flags="", stack="native",
+        versions={},
+    )  # fmt: skip
+    fleet = part("fleet", **{"floor.900.updates_per_s": 700.0, "floor.10000.updates_per_s": 500.0})
+    held = {"held.node": 4096.0, "held.object": 1024.0, "held.fleet": 512.0, "held.row": 64.0}
+    sizes = {"size.record": 1000.0, "size.lynqnode": 3000.0, "size.object": 1000.0}
+    empty = {"empty.rss.capture": 200.0, "empty.rss.reconciler-1": 99.0, "empty.rss.reconciler-2": 100.0}
+    busy = {
+        f"busy.{nodes}.cpu_ms.{name}": value
+        for nodes, more in ((1, 5.0), (2500, 0.0))
+        for name, value in (("reconciler-1", 15 + more), ("reconciler-2", 5 + more), ("capture", 1 + more))
+    }
+    results = Results(machine=machine, parts=[fleet, part("footprint", **held, **sizes, **empty, **busy)])
+    assert costs_of(results) == replace(_COSTS, measured="2026-11-28, 2 cores of X")
