@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from cdc.core.diff import Held, Reading, TableImage
 from cdc.core.plan import TableSpec
-from cdc.core.records import Origin
+from cdc.core.records import Origin, Told
 from cdc.core.transaction import Transaction
 from cdc.ports import Login
 from shared.clock import Clock, SystemClock
@@ -234,8 +234,13 @@ class Live:
             watch.is_void = watch.is_void or watch.since is not None
         self.changed.notify_all()
 
-    def passed(self, transactions: Sequence[Transaction], publish: Callable[[Position], None]) -> None:
-        """Transactions ended, one behind the other: publish their records and move the position behind them."""
+    def passed(
+        self, transactions: Sequence[Transaction], told: Iterable[Told], publish: Callable[[Position], None]
+    ) -> None:
+        """Transactions ended, one behind the other: publish their records and move the position behind them.
+
+        `told` is what all of them say of the keys.
+        """
         last = transactions[-1]
         with self.changed:
             if self.position is None:
@@ -249,13 +254,12 @@ class Live:
             if len(transactions) >= _BACKLOG_TRANSACTIONS:
                 self._backlog_s = self._clock.monotonic_s()
             images, watches = self._images, self._watches
-            for transaction in transactions:
-                for change in transaction.changes:
-                    known = images.get(change.table)
-                    if known is not None:
-                        known[1].stream(change)
-                    if watches and change.table in watches:
-                        watches[change.table].reading.touch(change.uid)
+            for table, uid, row in told:
+                known = images.get(table)
+                if known is not None:
+                    known[1].stream(uid, row)
+                if watches and table in watches:
+                    watches[table].reading.touch(uid)
             if watches:
                 self.changed.notify_all()
 

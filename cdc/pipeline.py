@@ -12,6 +12,8 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter, itemgetter
 
 import structlog
 
@@ -35,6 +37,7 @@ __all__ = ["Pipeline", "PipelineHooks", "PipelineParts"]
 
 log = structlog.get_logger(__name__)
 
+_CHANGES, _TABLE_AND_OP = attrgetter("changes"), itemgetter(0, 2)
 _LOOK_AGAIN_S = 10.0
 """A stream without news asks at most so often whether it follows the right log."""
 
@@ -191,15 +194,15 @@ class Pipeline:
             return
         parts = self._parts
         now_s = parts.clock.wall_s()
-        records = protocol.outgoing(committed, site.tables, site.remembered, int(now_s * 1000))
-        counts = Counter([(change.table, change.op) for transaction in committed for change in transaction.changes])
+        records, told = protocol.outgoing(committed, site.tables, site.remembered, int(now_s * 1000))
+        counts = Counter(map(_TABLE_AND_OP, chain.from_iterable(map(_CHANGES, committed))))
 
         def publish(position: Position) -> None:
             parts.change_log.publish(records, position)
 
-        parts.live.passed(committed, publish)
+        parts.live.passed(committed, told, publish)
         metrics.TRANSACTIONS.inc(len(committed))
-        metrics.REPEATS.inc(counts.total() - len(records))
+        metrics.REPEATS.inc(len(told) - len(records))
         metrics.LAG_S.set(now_s - committed[-1].ts_s)
         for (table, op), count in counts.items():
             metrics.RECORDS.labels(str(table), op.value).inc(count)

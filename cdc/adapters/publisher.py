@@ -8,7 +8,6 @@ Never: drops a record without a metric and a word to whoever answers for it.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ import structlog
 
 from cdc import metrics
 from cdc.core.inflight import Ledger, Window
-from cdc.core.records import Record
+from cdc.core.records import Record, sizes_bytes
 from cdc.core.resume import IN_FLIGHT_RECORDS
 from shared.clock import Clock
 from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
@@ -38,7 +37,8 @@ _LOOK_S = 15.0
 _EXIT_FATAL = 70
 
 
-OnDone = Callable[[LogError | None], None]
+OnDone = Callable[[int, LogError | None], None]
+"""(records, None): so many more of those that were handed over are stored; (0, error): one of them never will be."""
 
 
 class Producer(Protocol):
@@ -47,8 +47,9 @@ class Producer(Protocol):
     def send(self, records: Sequence[Record], on_done: OnDone) -> int:
         """Hand records over in their order; how many, the first ones, as Kafka may not be there for the others now.
 
-        `on_done` is called for each of them by any thread: None when it is stored. Raises LogUnreachable when nothing
-        was handed over and the same call can help later, LogRefused when it cannot.
+        `on_done` is called by any thread as they are stored, for some of them together: of a partition all are when its
+        last one is. Raises LogUnreachable when nothing was handed over and the same call can help later, LogRefused
+        when it cannot.
         """
         ...
 
@@ -103,10 +104,8 @@ class _Step(NamedTuple):
 def _of_one_topic(records: Sequence[Record]) -> Sequence[Record]:
     """Those before the first that goes to another topic than they."""
     topic = records[0].topic
-    for number, record in enumerate(records):
-        if record.topic != topic:
-            return records[:number]
-    return records
+    others = (number for number, record in enumerate(records) if record.topic != topic)
+    return records[: next(others, None)]
 
 
 class KafkaChangeLog:
@@ -145,7 +144,7 @@ class KafkaChangeLog:
 
         Raises LogUnreachable after `abandon`; the entry then stays open for ever, and the floor below it.
         """
-        records, sizes_bytes = self._fitting(records)
+        records, sizes = self._fitting(records)
         with self._lock:
             entry = self._ledger.add(_Step(position, self._clock.monotonic_s()), len(records))
             if not records:
@@ -154,8 +153,8 @@ class KafkaChangeLog:
         while sent < len(records):
             group = _of_one_topic(records[sent : sent + size])
             topic = group[0].topic
-            count = self._reserve(topic, sizes_bytes[sent : sent + len(group)])
-            on_done = self._counting(topic, entry, count, sum(sizes_bytes[sent : sent + count]))
+            count = self._reserve(topic, sizes[sent : sent + len(group)])
+            on_done = self._counting(topic, entry, count, sum(sizes[sent : sent + count]))
             self._send(group[:count], on_done)
             sent += count
         self._producer.serve(0.0)
@@ -224,22 +223,23 @@ class KafkaChangeLog:
 
         The floor waits for that, too.
         """
-        sizes_bytes = [record.size_bytes for record in records]
-        if all(map(self._fits, records, sizes_bytes)):
+        sizes = sizes_bytes(records)
+        largest = max(sizes, default=0)
+        if all(self._fits(topic, largest) for topic in {record.topic for record in records}):
             self._on_fitting(records)
-            return records, sizes_bytes
+            return records, sizes
         found: list[Record] = []
-        for record, size_bytes in zip(records, sizes_bytes, strict=True):
-            if self._fits(record, size_bytes):
+        for record, size_bytes in zip(records, sizes, strict=True):
+            if self._fits(record.topic, size_bytes):
                 self._on_fitting((record,))
                 found.append(record)
             else:
                 instead = self._on_oversized(record, self._window.limit(record.topic))
-                found += [other for other in instead if self._fits(other, other.size_bytes)]
-        return found, [record.size_bytes for record in found]
+                found += [other for other in instead if self._fits(other.topic, other.size_bytes)]
+        return found, sizes_bytes(found)
 
-    def _fits(self, record: Record, size_bytes: int) -> bool:
-        limit = self._window.limit(record.topic)
+    def _fits(self, topic: str, size_bytes: int) -> bool:
+        limit = self._window.limit(topic)
         return not limit or size_bytes <= limit
 
     def _reserve(self, topic: str, sizes_bytes: Sequence[int]) -> int:
@@ -270,21 +270,25 @@ class KafkaChangeLog:
 
     def _counting(self, topic: str, entry: int, records: int, size_bytes: int) -> OnDone:
         """The callback of so many records: room and ledger hear of them when the last one is stored."""
-        count = itertools.count(1).__next__  # of one step, so that no two threads get the same number
+        left = records
 
-        def on_done(error: LogError | None) -> None:
+        def on_done(stored: int, error: LogError | None) -> None:
+            nonlocal left
             if error is not None:
                 self._on_fatal(error)
-            elif count() == records:
-                self._done(topic, entry, records, size_bytes)
+                return
+            with self._lock:
+                left -= stored
+                if not left:
+                    self._done(topic, entry, records, size_bytes)
 
         return on_done
 
     def _done(self, topic: str, entry: int, records: int, size_bytes: int) -> None:
-        with self._lock:
-            self._window.give(topic, size_bytes, records)
-            if self._ledger.ack(entry, records) and (last := self._ledger.floor) is not None:
-                metrics.PUBLISH_S.observe(self._clock.monotonic_s() - last.begun_s)
-                self._stored.notify_all()
-            if self._window.is_roomy:  # not for each record of a full window: the threads would only take turns
-                self._room.notify_all()
+        """With the lock held."""
+        self._window.give(topic, size_bytes, records)
+        if self._ledger.ack(entry, records) and (last := self._ledger.floor) is not None:
+            metrics.PUBLISH_S.observe(self._clock.monotonic_s() - last.begun_s)
+            self._stored.notify_all()
+        if self._window.is_roomy:  # not for each record of a full window: the threads would only take turns
+            self._room.notify_all()

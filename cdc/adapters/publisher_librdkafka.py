@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -29,6 +31,8 @@ from shared.settings import KafkaSettings
 __all__ = ["LibrdkafkaProducer", "client_settings"]
 
 log = structlog.get_logger(__name__)
+
+_OnDelivery = Callable[[KafkaError | None, Message], None]
 
 _CONNECT_S: Final = 5.0
 _POLL_S: Final = 0.2
@@ -117,18 +121,11 @@ class LibrdkafkaProducer:
     def send(self, records: Sequence[Record], on_done: OnDone) -> int:
         """See the port."""
 
-        def on_delivery(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                self._trouble = None
-                on_done(None)
-            elif not self._is_closing:
-                on_done(_as_log_error(f"topic {message.topic()}", self._cause(error)))
-
-        produce = self._client.produce
-        for topic, partition, key, value, headers, uid in records:
+        produce, callbacks = self._client.produce, self._callbacks(records, on_done)
+        for (topic, partition, key, value, headers, uid), on_delivery in zip(records, callbacks, strict=True):
             while True:
                 try:
-                    produce(topic, value, key, partition, on_delivery, headers=list(headers))
+                    produce(topic, value, key, partition, on_delivery, None, 0, list(headers))
                     break
                 except BufferError:
                     self.serve(_POLL_S)
@@ -137,6 +134,25 @@ class LibrdkafkaProducer:
                         f"topic {topic}: record of {uid} cannot be sent: {self._cause(error.args[0]).str()}"
                     ) from error
         return len(records)
+
+    def _callbacks(self, records: Sequence[Record], on_done: OnDone) -> list[_OnDelivery | None]:
+        """Of the last record of each partition alone, as one takes as long as all else here.
+
+        The library stores a partition in its order; a record that fails stops it for good, so the last one fails, too.
+        """
+        places = [record[:2] for record in records]
+        counts = Counter(places)
+        callbacks: list[_OnDelivery | None] = [None] * len(places)
+        for place, number in dict(zip(places, range(len(places)), strict=True)).items():
+            callbacks[number] = partial(self._delivered, on_done, counts[place])
+        return callbacks
+
+    def _delivered(self, on_done: OnDone, records: int, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._trouble = None
+            on_done(records, None)
+        elif not self._is_closing:
+            on_done(0, _as_log_error(f"topic {message.topic()}", self._cause(error)))
 
     def serve(self, timeout_s: float) -> None:
         """See the port. While somebody does this the thread that else does rests: the two would only take turns."""

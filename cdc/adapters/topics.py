@@ -130,7 +130,7 @@ class KafkaStateStore:
         answered = threading.Event()
         answer: list[LogError | None] = []
 
-        def on_done(error: LogError | None) -> None:
+        def on_done(_stored: int, error: LogError | None) -> None:
             answer.append(error)
             answered.set()
 

@@ -8,18 +8,18 @@ Fed by: packets, in order. Feeds: the pipeline's events. Never: skips in silence
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
+from zlib import crc32
 
 from cdc.binlog import bodies
 from cdc.binlog.codes import IGNORABLE, Code
 from cdc.binlog.inflate import event_pieces, payload_chunks, unpacked
 from cdc.binlog.packets import Span
 from cdc.binlog.rows import DECODE_ERRORS, RowsKind, Shape, Tables, Wanted
-from cdc.core.events import Beat, Begin, End, Event, Prepare, Rotate, Statement, Unreadable, Whole
+from cdc.core.events import Beat, Begin, End, Event, Prepare, Rotate, Statement, Unreadable, Whole, new
 from cdc.core.tagged import gtid_of_event
 from shared.errors import InvalidError
 from shared.model.position import TableId
@@ -34,7 +34,8 @@ _HEAD_BYTES = 19
 _CODE_AT = 4
 _TEXT_AT = _HEAD_BYTES + bodies.SESSION_BYTES
 _WHOLE_EVENTS = 5
-_GTID = int(Code.GTID)
+_LOG_POS_AT = 13
+_read_log_pos = struct.Struct("<I").unpack_from
 _GTID_BYTES = _HEAD_BYTES + 25 + 4
 """At least, with checksum."""
 _BEGINS_KEPT = 256
@@ -42,6 +43,7 @@ _read_head = struct.Struct("<IBIIIH").unpack_from
 _CHECKSUM = 4
 _RESIDUE = 0x2144DF1C
 """CRC32 of any bytes with their own CRC32 behind them, little-endian."""
+_RESIDUES = [_RESIDUE] * _WHOLE_EVENTS
 _NOTHING: Final[tuple[Event, ...]] = ()
 _HARMLESS = (
     Code.STOP,
@@ -137,11 +139,14 @@ class EventDecoder:
         Raises InvalidError when the bytes are not an event at all, or not those that the server wrote.
         """
         number, wholes = 0, len(spans) - _WHOLE_EVENTS
+        has_codes = wholes >= 0 and spans[-1][0] + _CODE_AT < len(data)
+        codes = bytes([data[at + _CODE_AT] for at, _ in spans]) if has_codes else b""
         while number < len(spans):
             at, end = spans[number]
-            if number <= wholes and data[at + _CODE_AT] == _GTID and self._is_checked:
-                whole = self._whole(data, spans[number : number + _WHOLE_EVENTS])
-                if whole is not None:
+            if number <= wholes and self._is_checked:
+                kind = _WHOLES.get(codes[number : number + _WHOLE_EVENTS])
+                whole = kind and self._whole(kind, data, spans[number : number + _WHOLE_EVENTS])
+                if whole:
                     yield whole
                     number += _WHOLE_EVENTS
                     continue
@@ -156,7 +161,7 @@ class EventDecoder:
         if size != end - at:
             raise InvalidError(f"an event of {end - at} bytes says that it has {size}")
         if self._is_checked:
-            if zlib.crc32(data[at:end]) == _RESIDUE:
+            if crc32(data[at:end]) == _RESIDUE:
                 end -= _CHECKSUM
             elif code not in _MADE_FOR_US:
                 raise InvalidError("an event does not have the checksum that it names")
@@ -172,22 +177,20 @@ class EventDecoder:
         except DECODE_ERRORS as error:
             return (Unreadable(f"an event of type {code} cannot be decoded: {_words(error)}", self._end),)
 
-    def _whole(self, data: bytes, spans: Sequence[Span]) -> Whole | None:
+    def _whole(self, kind: RowsKind, data: bytes, spans: Sequence[Span]) -> Whole | None:
         """A transaction of MySQL: GTID, BEGIN, table map, rows, XID; the statement and the map are known already.
 
         None when it is not exactly that; nothing has been noted then, and each event is to be looked at by itself.
         """
-        kind = _WHOLES.get(b"".join([data[at + _CODE_AT : at + _CODE_AT + 1] for at, _ in spans]))
-        if kind is None:
+        if [crc32(data[at:end]) for at, end in spans] != _RESIDUES:
             return None
-        for at, end in spans:
-            if end - at < _HEAD_BYTES or zlib.crc32(data[at:end]) != _RESIDUE:
-                return None
-        (gtid, gtid_end), (query, query_end), (table, table_end), (rows, rows_end), (xid, _) = spans
-        if gtid_end - gtid < _GTID_BYTES or data[query + _TEXT_AT : query_end - _CHECKSUM] not in self._begins:
+        (gtid, gtid_end), (query, query_end), (table, table_end), (rows, rows_end), (xid, xid_end) = spans
+        if gtid_end - gtid < _GTID_BYTES or xid_end - xid < _HEAD_BYTES:
+            return None
+        if data[query + _TEXT_AT : query_end - _CHECKSUM] not in self._begins:
             return None
         ts_s, _, _, size, begin_end, _ = _read_head(data, gtid)
-        end = _read_head(data, xid)[4]
+        (end,) = _read_log_pos(data, xid + _LOG_POS_AT)
         if not self._end < begin_end < end:  # as long as offsets have 32 bits
             return None
         body = data[table + _HEAD_BYTES : table_end - _CHECKSUM]
@@ -196,7 +199,8 @@ class EventDecoder:
             return None
         self._end = end
         name = bodies.mysql_gtid(data, gtid + _HEAD_BYTES, gtid_end - _CHECKSUM)
-        return Whole(Begin(name, self._file, begin_end - size, begin_end, ts_s, False), found, end)
+        begin = new(Begin, (name, self._file, begin_end - size, begin_end, ts_s, False))
+        return new(Whole, (begin, found, end))
 
     def _move(self, log_pos: int) -> None:
         """64-bit offset from the header's 32 bits, behind 4 GiB; who names an earlier place leaves it where it is."""
@@ -214,7 +218,7 @@ class EventDecoder:
         return _NOTHING
 
     def _rotate(self, data: bytes, at: int, end: int, _head: Head) -> Iterable[Event]:
-        if not self._is_checked and zlib.crc32(data[at - _HEAD_BYTES : end]) == _RESIDUE:
+        if not self._is_checked and crc32(data[at - _HEAD_BYTES : end]) == _RESIDUE:
             end -= _CHECKSUM
         self._file, offset = bodies.rotation(data, at, end)
         self._end = 0

@@ -20,7 +20,7 @@ from cdc.binlog.charsets import text_decoder
 from cdc.binlog.codes import Field
 from cdc.binlog.jsonb import json_text
 from cdc.binlog.tablemap import Column
-from cdc.core.events import Image
+from cdc.core.events import Image, new
 from cdc.core.values import Value, double_text, single_text
 from shared.errors import InvalidError
 
@@ -91,6 +91,7 @@ _GLOBALS: dict[str, Any] = {
     "image": Image,
     "inflated": fields.inflated,
     "json": json_text,
+    "new": new,
     "single": single_text,
     "refuse": _refuse_part,
     "year": fields.year_number,
@@ -147,7 +148,7 @@ class RowCode:
             lines += [*self._image(is_partial=False), f"before = {self._row()}"]
         if shape is not Shape.DELETE:
             lines += [*self._image(is_partial=shape is Shape.PARTIAL_UPDATE), f"after = {self._row()}"]
-        body = "".join(f"        {line}\n" for line in (*lines, "add(image(before, after))"))
+        body = "".join(f"        {line}\n" for line in (*lines, "add(new(image, (before, after)))"))
         head = "def rows(data, at, end):\n    found = []\n    add = found.append\n    while at < end:\n"
         exec(_compiled(f"{head}{body}    return found, at\n"), self._names)  # noqa: S102  # types and sizes only
         reader: ImageReader = self._names["rows"]

@@ -15,7 +15,7 @@ from typing import Final
 
 from cdc.binlog.rowcode import ImageReader, RowCode, Shape, Wanted
 from cdc.binlog.tablemap import columns_of, table_of
-from cdc.core.events import Event, Image, Rows
+from cdc.core.events import Event, Image, Rows, new
 from shared.errors import InvalidError
 from shared.model.position import TableId
 
@@ -127,7 +127,7 @@ class Tables:
         if not isinstance(version, _Version) or data[at : at + _ID_BYTES] != body[:_ID_BYTES]:
             return None
         try:
-            return Rows(version.table, _images(version, kind, data, at + _POST_HEADER_BYTES, end))
+            return new(Rows, (version.table, _images(version, kind, data, at + _POST_HEADER_BYTES, end), ""))
         except DECODE_ERRORS:
             return None
 

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from cdc.core.keymap import DIGEST_BYTES, SHARDS, UNKNOWN, KeyMap, key_bytes, key_of
-from cdc.core.transaction import Change
+from cdc.core.keymap import SHARDS, UNKNOWN, KeyMap, digest_of_json, key_bytes, key_of
 from cdc.core.values import Value
 from shared.errors import InvalidError
 from shared.model.envelope import encode_row
@@ -33,10 +31,10 @@ Row = Mapping[str, Value]
 
 
 def digest_of(columns: tuple[str, ...], row: Mapping[str, Any]) -> bytes:
-    """16 bytes for the published values of a row; equal for equal rows, whether read, streamed or decoded."""
+    """For the published values of a row; equal for equal rows, whether read, streamed or decoded."""
     if tuple(row) != columns:
         row = {column: row.get(column) for column in columns}
-    return blake2b(encode_row(row), digest_size=DIGEST_BYTES).digest()
+    return digest_of_json(encode_row(row))
 
 
 class Image(NamedTuple):
@@ -76,15 +74,15 @@ class TableImage:
     _streamed: set[bytes] = field(default_factory=set)
     """Keys that the stream spoke of before that was known: newer than what is being loaded."""
 
-    def stream(self, change: Change) -> None:
-        """A change has been published."""
-        key = key_bytes(change.uid)
+    def stream(self, uid: str, row: bytes | None) -> None:
+        """A change has been published: the row as it is now, as `Told` has it."""
+        key = key_bytes(uid)
         if not self.is_loaded:
             self._streamed.add(key)
-        if change.after is None:
+        if row is None:
             self.keys.remove(key)
         else:
-            self.keys.put(key, digest_of(self.columns, change.after))
+            self.keys.put(key, digest_of_json(row))
 
     def load(self, held: Iterable[Held]) -> None:
         """Records of the topic from before the stream began, in order."""

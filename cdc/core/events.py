@@ -6,12 +6,28 @@ Fed by: the binlog decoder. Feeds: cdc.core.transaction and the pipeline. Never:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from shared.model.envelope import Row
 from shared.model.position import TableId
 
-__all__ = ["Beat", "Begin", "End", "Event", "Image", "Prepare", "Rotate", "Rows", "Statement", "Unreadable", "Whole"]
+__all__ = [
+    "Beat",
+    "Begin",
+    "End",
+    "Event",
+    "Image",
+    "Prepare",
+    "Rotate",
+    "Rows",
+    "Statement",
+    "Unreadable",
+    "Whole",
+    "new",
+]
+
+new: Final = tuple.__new__
+"""A named tuple from all its fields, in half the time of its constructor: for what is made for every row."""
 
 
 class Begin(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from typing import Generic, TypeVar
 
 __all__ = ["Ledger", "Window"]
@@ -93,12 +94,8 @@ class Window:
         limit = self._limits.get(topic, 0)
         if 0 < limit < self._batch_bytes:
             room_bytes = min(room_bytes, limit - in_flight[1]) if in_flight[1] else min(room_bytes, limit)
-        taken = count = 0
-        for size_bytes in sizes_bytes[: max(0, most)]:
-            if taken + size_bytes > room_bytes:
-                break
-            taken += size_bytes
-            count += 1
+        fitting = list(takewhile(room_bytes.__ge__, accumulate(sizes_bytes[: max(0, most)])))
+        count, taken = len(fitting), fitting[-1] if fitting else 0
         if not count and sizes_bytes and self._is_alone(in_flight, sizes_bytes[0]):
             count, taken = 1, sizes_bytes[0]
         self.records += count

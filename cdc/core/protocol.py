@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from cdc.core.identity import Answer, Known, ServerFacts, Start, decide
-from cdc.core.records import ChangeSite, Record, change_record, change_version, control_record
+from cdc.core.records import ChangeSite, Record, Told, change_record, change_version, control_record
 from cdc.core.resume import DEPTH_RECORDS, Partition, Remembered, place_of
 from cdc.core.transaction import Transaction
 from shared.errors import LogRefused, SourceRefused, SourceUnreachable
+from shared.model.envelope import encode_row
 from shared.model.gtid import Flavour, MysqlGtids
 from shared.model.names import ANNOTATION_POSITION_ACCEPTED, partition_of
 from shared.model.position import CaptureState, Crossing, Position, TableId, file_number, settle
@@ -30,6 +31,7 @@ __all__ = [
     "Claim",
     "Located",
     "Memory",
+    "Outgoing",
     "Outside",
     "StateLog",
     "TakeTail",
@@ -301,19 +303,34 @@ async def catch_up(
 # -- streaming -----------------------------------------------------------------------------------------------------
 
 
+class Outgoing(NamedTuple):
+    """What transactions have published."""
+
+    records: list[Record]
+    """Those that the topics do not hold yet."""
+    told: list[Told]
+    """What all of them say of each key."""
+
+
 def outgoing(
     transactions: Iterable[Transaction], sites: Mapping[TableId, ChangeSite], remembered: Remembered, now_ms: int
-) -> list[Record]:
-    """The records of transactions, one behind the other, that the topics do not hold yet."""
+) -> Outgoing:
+    """What goes out for transactions, one behind the other."""
     records: list[Record] = []
+    told: list[Told] = []
     may_hold = True
     for transaction in transactions:
         for change in transaction.changes:
-            site = sites[change.table]
-            partition = partition_of(change.uid, site.partitions)
+            table, uid, _, before, after, _, _ = change
+            site = sites[table]
+            row = encode_row(after)
+            told.append((table, uid, None if after is None else row))
+            partition = partition_of(uid, site.partitions)
             version = change_version(site.origin, transaction, change)
             if may_hold:
                 may_hold = not remembered.is_below(version)
-            if not may_hold or not remembered.holds((site.spec.topic, partition), version, transaction.gtid):
-                records.append(change_record(site, transaction, change, (partition, version), now_ms))
-    return records
+                if may_hold and remembered.holds((site.spec.topic, partition), version, transaction.gtid):
+                    continue
+            rows = encode_row(before), row
+            records.append(change_record(site, transaction, change, (partition, version), rows, now_ms))
+    return Outgoing(records, told)

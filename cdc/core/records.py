@@ -6,12 +6,13 @@ Fed by: folded changes, rows of a full publish. Feeds: the publisher. Never: pic
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from cdc.core.events import new
 from cdc.core.plan import TableSpec
-from cdc.core.transaction import Change, Transaction
+from cdc.core.transaction import BULK_ROWS, Change, Transaction
 from shared.model.envelope import (
     Envelope,
     EnvelopeFrame,
@@ -20,11 +21,10 @@ from shared.model.envelope import (
     Source,
     decode,
     encode_key,
-    encode_row,
     encode_text,
 )
 from shared.model.names import HEADER_BULK, HEADER_CONTROL, HEADER_DEAD, HEADER_READERS, HEADER_VERSION, partition_of
-from shared.model.position import Flavour, Position, file_number
+from shared.model.position import Flavour, Position, TableId, file_number
 from shared.model.version import KIND_CHANGE, KIND_READ, Version
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "Origin",
     "ReadSite",
     "Record",
+    "Rows",
+    "Told",
     "change_record",
     "change_version",
     "control_record",
@@ -40,6 +42,7 @@ __all__ = [
     "polled_version",
     "read_record",
     "read_version",
+    "sizes_bytes",
     "without_before",
 ]
 
@@ -47,6 +50,12 @@ DEAD_PARTITIONS: Final = 256
 """Of the topic of dead letters."""
 _OVERHEAD_BYTES = 100
 """Batch header and record framing, rounded up (Kafka documentation, "Message Format")."""
+
+
+Told = tuple[TableId, str, bytes | None]
+"""(table, uid, the row's JSON as it is now, columns in the table's order; None: there is none)."""
+Rows = tuple[bytes, bytes]
+"""JSON of the row before and after."""
 
 
 class Record(NamedTuple):
@@ -65,11 +74,18 @@ class Record(NamedTuple):
     @property
     def size_bytes(self) -> int:
         """Bytes of a batch that holds this record alone, rounded up."""
-        _, _, key, value, headers, _ = self
-        size = _OVERHEAD_BYTES + len(key or b"") + len(value or b"")
+        return sizes_bytes((self,))[0]
+
+
+def sizes_bytes(records: Iterable[Record]) -> list[int]:
+    """`size_bytes` of each."""
+    sizes: list[int] = []
+    for _, _, key, value, headers, _ in records:
+        size = _OVERHEAD_BYTES + (len(key) if key else 0) + (len(value) if value else 0)
         for name, content in headers:
             size += len(name) + len(content) + 10
-        return size
+        sizes.append(size)
+    return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +126,7 @@ class ChangeSite:
 def change_version(origin: Origin, transaction: Transaction, change: Change) -> Version:
     """Version of a row change."""
     number = file_number(transaction.file)
-    return Version(origin.incarnation, number, transaction.offset, KIND_CHANGE, change.ordinal, change.b)
+    return new(Version, (origin.incarnation, number, transaction.offset, KIND_CHANGE, change.ordinal, change.b))
 
 
 def read_version(origin: Origin, passed: Position, counter: int) -> Version:
@@ -136,21 +152,21 @@ def control_record(topic: str, partition: int, version: Version, reason: str, re
 
 
 def change_record(
-    site: ChangeSite, transaction: Transaction, change: Change, place: tuple[int, Version], now_ms: int
+    site: ChangeSite, transaction: Transaction, change: Change, place: tuple[int, Version], rows: Rows, now_ms: int
 ) -> Record:
     """The record of one folded change, which goes to that partition with that version.
 
-    `now_ms` is when capture handles it, milliseconds since 1970.
+    `rows` are the change's; `now_ms` is when capture handles it, milliseconds since 1970.
     """
     partition, version = place
-    headers: tuple[tuple[str, bytes], ...] = ((HEADER_VERSION, version.text().encode("ascii")),)
-    if transaction.is_bulk:
+    headers: tuple[tuple[str, bytes], ...] = ((HEADER_VERSION, version.text().encode()),)
+    if len(transaction.changes) > BULK_ROWS:
         headers = (*headers, (HEADER_BULK, b"1"))
-    where = encode_text(transaction.gtid), encode_text(transaction.file), transaction.offset, change.ordinal
-    rows, times_ms = (encode_row(change.before), encode_row(change.after)), (transaction.ts_s * 1000, now_ms)
-    value = site.frame.encode(change.op, rows, where, times_ms)
+    _, uid, op, _, _, ordinal, _ = change
+    where = encode_text(transaction.gtid), encode_text(transaction.file), transaction.offset, ordinal
+    value = site.frame.encode(op, rows, where, (transaction.ts_s * 1000, now_ms))
     spec = site.spec
-    return Record(spec.topic, partition, encode_key(spec.uid_column, change.uid), value, headers, change.uid)
+    return new(Record, (spec.topic, partition, encode_key(spec.uid_column, uid), value, headers, uid))
 
 
 def read_record(site: ReadSite, uid: str, row: Row | None, version: Version) -> Record:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cdc.core.events import Begin, End, Event, Image, Prepare, Rows, Statement, Unreadable, Whole
+from cdc.core.events import Begin, End, Event, Image, Prepare, Rows, Statement, Unreadable, Whole, new
 from cdc.core.statements import Role, affected, role_of, xa_id
 from cdc.core.values import Value, key_text
 from shared.errors import InvalidError
@@ -26,6 +26,10 @@ BULK_ROWS = 100
 """A transaction with more records than this is bulk: single changes overtake it downstream."""
 LARGEST_ROWS = 50_000
 """A transaction that changes more keys is not held in memory until it commits: its tables are compared instead."""
+
+
+_NONE_UNREAD: Mapping[TableId, str] = MappingProxyType({})
+_CREATE, _UPDATE, _DELETE = Op.CREATE, Op.UPDATE, Op.DELETE
 
 
 class Change(NamedTuple):
@@ -52,7 +56,7 @@ class Transaction(NamedTuple):
     ts_s: int
     changes: tuple[Change, ...]
     """In publishing order."""
-    unread: Mapping[TableId, str] = MappingProxyType({})
+    unread: Mapping[TableId, str] = _NONE_UNREAD
     """Tables that must be read anew, and why."""
 
     @property
@@ -133,7 +137,8 @@ class TransactionFold:
             uid_column = self._tables.get(table)
             changes = () if uid_column is None else _alone(table, uid_column, images[0])
             if changes is not None:
-                return Transaction(begin.gtid, begin.file, begin.offset, end, begin.ts_s, changes)
+                gtid, file, offset, _, ts_s, _ = begin
+                return new(Transaction, (gtid, file, offset, end, ts_s, changes, _NONE_UNREAD))
         self.feed(begin)
         self.feed(event.rows)
         return self._close(end)
@@ -268,11 +273,13 @@ def _alone(table: TableId, uid_column: str, image: Image) -> tuple[Change, ...] 
             return None
         if before == after:
             return ()
-    op = Op.CREATE if before is None else Op.DELETE if after is None else Op.UPDATE
-    try:
-        return (Change(table, key_text(_value(row, uid_column)), op, before, after, 0, 0),)
-    except InvalidError:
-        return None
+    op = _CREATE if before is None else _DELETE if after is None else _UPDATE
+    uid = row[uid_column]
+    if not isinstance(uid, str):
+        if not isinstance(uid, int):
+            return None
+        uid = str(uid)
+    return (new(Change, (table, uid, op, before, after, 0, 0)),)
 
 
 def _value(row: Row, column: str) -> Value:

@@ -19,16 +19,17 @@ KIND_READ = 1
 """A row read by SELECT, valid after the transaction at the same file and offset."""
 
 _PARTS = 6
+_OFFSET_DIGITS = 20
 
 
 @lru_cache(64)
 def _file_text(incarnation: int, file: int) -> str:
-    return f"{incarnation:06}.{file:08}"
+    return f"{incarnation:06}.{file:08}."
 
 
 @lru_cache(1024)
-def _row_text(a: int, b: int) -> str:
-    return f"{a:010}.{b:010}"
+def _row_text(kind: int, a: int, b: int) -> str:
+    return f".{kind}.{a:010}.{b:010}"
 
 
 class Version(NamedTuple):
@@ -49,7 +50,8 @@ class Version(NamedTuple):
 
     def text(self) -> str:
         """`inc.file.off.kind.a.b`, zero-padded so that text order is version order; a legal annotation value."""
-        return f"{_file_text(self[0], self[1])}.{self[2]:020}.{self[3]}.{_row_text(self[4], self[5])}"
+        incarnation, file, offset, kind, a, b = self
+        return _file_text(incarnation, file) + str(offset).zfill(_OFFSET_DIGITS) + _row_text(kind, a, b)
 
     @classmethod
     def parse(cls, text: str) -> Version:

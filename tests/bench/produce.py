@@ -9,13 +9,13 @@ Fed by: the local stack. Feeds: a table, or JSON. Never: asserts anything.
 
 from __future__ import annotations
 
-import itertools
 import json
 import multiprocessing
 import secrets
 import statistics
 import struct
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,7 +101,7 @@ def latency(settings: KafkaSettings, producer: Producer, topic: str, count: int)
     return sorted(delay * 1000 for delay in delays[WARM_UP:])
 
 
-def _expect_stored(error: LogError | None) -> None:
+def _expect_stored(_stored: int, error: LogError | None) -> None:
     if error is not None:
         raise error
 
@@ -109,14 +109,17 @@ def _expect_stored(error: LogError | None) -> None:
 def client_ceiling(producer: Producer, topic: str, count: int, value: bytes = VALUE) -> int:
     """Records a second that the client stores, handed over as capture does it."""
     records = _records(topic, value) * (_TOGETHER // TABLE_PARTITIONS)
-    stored = itertools.count(1).__next__
-    reached = [0]
+    lock, reached = threading.Lock(), 0
 
-    def on_done(_error: LogError | None) -> None:
-        reached[0] = stored()
+    def on_done(stored: int, error: LogError | None) -> None:
+        nonlocal reached
+        if error is not None:
+            raise error
+        with lock:
+            reached += stored
 
     def await_room(in_flight: int) -> None:
-        while sent - reached[0] > in_flight:
+        while sent - reached > in_flight:
             producer.serve(0.05)
             if not producer.must_be_served:
                 time.sleep(0.001)

@@ -25,7 +25,7 @@ from kafka.admin import ConfigResource, ConfigResourceType  # type: ignore[impor
 
 from cdc import metrics
 from cdc.adapters import publisher, publisher_librdkafka
-from cdc.adapters.publisher import KafkaChangeLog, Producer, open_producer
+from cdc.adapters.publisher import KafkaChangeLog, OnDone, Producer, open_producer
 from cdc.core.records import Record
 from shared import kafka
 from shared.clock import SystemClock
@@ -60,10 +60,10 @@ class Outcome:
     """(partition, number) of each acknowledged record, in the order of the callbacks."""
     errors: list[LogError] = field(default_factory=list)
 
-    def expect(self, partition: int, number: int) -> Callable[[LogError | None], None]:
+    def expect(self, partition: int, number: int) -> OnDone:
         """A callback for one record."""
 
-        def on_done(error: LogError | None) -> None:
+        def on_done(_stored: int, error: LogError | None) -> None:
             if error is None:
                 self.told.append((partition, number))
             else:

@@ -56,7 +56,8 @@ def send(settings: KafkaSettings, topic: str) -> list[LogError | None]:
     told: list[LogError | None] = []
     producer = open_producer(settings)
     for number in range(3):
-        producer.send([Record(topic, 0, b"key", str(number).encode(), (), "uid")], told.append)
+        record = Record(topic, 0, b"key", str(number).encode(), (), "uid")
+        producer.send([record], lambda _stored, error: told.append(error))
     producer.close(PATIENCE_S)
     return told
 
@@ -203,7 +204,7 @@ class Sending:
             except LogUnreachable as error:
                 self.unreachable.append(error)
 
-    def _on_done(self, error: LogError | None) -> None:
+    def _on_done(self, _stored: int, error: LogError | None) -> None:
         self.told.append(error)
         self.answered.set()
 

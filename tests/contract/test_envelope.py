@@ -58,7 +58,8 @@ def record(op: str) -> Record:
     gtid = "5b431a1d-e71a-11f1-9f72-02fc00000001:1213"
     transaction = Transaction(gtid, FILE, 420826, 421117, 1795424929, (change,))
     place = partition_of("acme", 8), change_version(ORIGIN, transaction, change)
-    return change_record(ChangeSite(ORIGIN, SPEC, 8), transaction, change, place, 1795424929893)
+    rows = encode_row(before), encode_row(after)
+    return change_record(ChangeSite(ORIGIN, SPEC, 8), transaction, change, place, rows, 1795424929893)
 
 
 @pytest.mark.parametrize("op", ["c", "u", "d", "r"])

@@ -264,8 +264,9 @@ class Writer:
             if file not in self._created_s:
                 self._created_s[file] = self._stream.server.begun_s(file)
             position = self._position.passed((transaction.gtid,), file, transaction.offset, transaction.end)
-            out = protocol.outgoing((transaction,), {TABLE: ChangeSite(origin, SPEC, PARTITIONS)}, remembered, 0)
-            await self._hand_over(out, position)
+            site = ChangeSite(origin, SPEC, PARTITIONS)
+            out = protocol.outgoing((transaction,), {TABLE: site}, remembered, 0)
+            await self._hand_over(out.records, position)
             self._position, self._reached = position, max(self._reached, position.reached)
             self._touched.update(change.uid for change in transaction.changes)
         finally:

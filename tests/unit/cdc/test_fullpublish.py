@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from cdc.keeper import Keeper
 from cdc.live import Live, MovedOn, Polled, Schedule
 from cdc.ports import Row
 from shared.errors import InvalidError, RowplaneError, SourceUnreachable
+from shared.model.envelope import encode_row
 from shared.model.position import CaptureState, Flavour, Mode, Position, Publish, TableId
 from tests.unit.cdc.fakes import (
     ASSIGNMENT,
@@ -34,6 +36,10 @@ from tests.unit.cdc.fakes import (
 )
 
 ORIGIN = Origin("db:3306", Flavour.MYSQL, 1, 2)
+
+
+def _json(row: Mapping[str, Any] | None) -> bytes | None:
+    return None if row is None else encode_row(dict(sorted(row.items())))
 
 
 class Bench:
@@ -83,7 +89,8 @@ class Bench:
         for event in transaction(number, (before, after)):
             passed = fold.feed(event)
             if passed is not None:
-                self.live.passed([passed], lambda _place: None)
+                told = [(change.table, change.uid, _json(change.after)) for change in passed.changes]
+                self.live.passed([passed], told, lambda _place: None)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -27,7 +27,7 @@ def test_a_step_of_reading_is_followed_by_a_rest(
     live.connected(
         Assignment(Login("db", 3306, "", ""), {}, {}), Origin("", Flavour.MYSQL, 1, 1), position(0), lambda: None
     )
-    live.passed(_transactions(together), lambda _place: None)
+    live.passed(_transactions(together), (), lambda _place: None)
     clock.now_s += later_s
     rests: list[float] = []
     monkeypatch.setattr(live.changed, "wait_for", lambda _predicate, timeout: rests.append(timeout))

@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kafka.record import util  # type: ignore[import-untyped]  # ships no types
 
 from cdc.adapters import publisher as module
 from cdc.adapters import publisher_librdkafka
-from cdc.adapters.publisher import KafkaChangeLog, open_producer
+from cdc.adapters.publisher import KafkaChangeLog, OnDone, open_producer
 from cdc.core.records import Record, without_before
 from shared.errors import LogError, LogRefused, LogUnreachable, UsageError
 from shared.model.envelope import Envelope, Op, Row, Source, decode
@@ -24,7 +26,7 @@ class FakeProducer:
     """Port `Producer`: keeps what was sent, for the test to answer; may be told to be without Kafka."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[str, Callable[[LogError | None], None]]] = []
+        self.sent: list[tuple[str, OnDone]] = []
         self.refusals: list[Exception] = []
         """Raised by the next calls of `send`, the last one first."""
         self.takes: list[int] = []
@@ -33,7 +35,7 @@ class FakeProducer:
 
     must_be_served = False
 
-    def send(self, records: Sequence[Record], on_done: Callable[[LogError | None], None]) -> int:
+    def send(self, records: Sequence[Record], on_done: OnDone) -> int:
         """Remember as many as the next call of `send` is to take."""
         if self.refusals:
             raise self.refusals.pop()
@@ -48,7 +50,7 @@ class FakeProducer:
 
     def store(self, number: int) -> None:
         """Acknowledge one record."""
-        self.sent[number][1](None)
+        self.sent[number][1](1, None)
 
     def close(self, timeout_s: float) -> None:
         """Nothing to let go."""
@@ -78,11 +80,22 @@ def test_the_floor_follows_the_acknowledgements() -> None:
     assert log.drain(0)
 
 
+def test_records_that_are_told_of_together_count_each() -> None:
+    producer = FakeProducer()
+    log, _ = _log(producer)
+    log.publish([_record(uid) for uid in "abcde"], position(1))
+    _, on_done = producer.sent[0]
+    on_done(3, None)
+    assert log.floor() is None, "two of them are on their way"
+    on_done(2, None)
+    assert log.floor() == position(1)
+
+
 def test_the_first_refused_record_is_fatal() -> None:
     producer = FakeProducer()
     log, fatal = _log(producer)
     log.publish([_record("a")], position(1))
-    producer.sent[0][1](LogRefused("no"))
+    producer.sent[0][1](0, LogRefused("no"))
     assert [str(error) for error in fatal] == ["no"]
     assert not log.drain(0)
     assert log.floor() is None
@@ -282,3 +295,18 @@ def test_librdkafka_sends_at_once() -> None:
     """With Nagle's algorithm one record in fifty waited for 40 ms while a table was compared."""
     settings = publisher_librdkafka._producer_settings(KafkaSettings())
     assert (settings["socket.nagle.disable"], settings["linger.ms"]) == (True, 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3)), max_size=40))
+def test_librdkafka_is_asked_for_the_last_record_of_each_partition(places: list[tuple[str, int]]) -> None:
+    """All before it are stored when it is; between them the callbacks tell of every record once."""
+    stored: list[int] = []
+    nothing: Any = None
+    producer = object.__new__(publisher_librdkafka.LibrdkafkaProducer)
+    records = [Record(topic, partition, b"k", b"v", (), "uid") for topic, partition in places]
+    callbacks = producer._callbacks(records, lambda count, _error: stored.append(count))
+    for number, callback in enumerate(callbacks):
+        assert (callback is None) == (places[number] in places[number + 1 :])
+        if callback is not None:
+            callback(None, nothing)
+    assert sum(stored) == len(places)

@@ -56,6 +56,7 @@ def _told(flavour: str, events: list[bytes], cuts: list[int]) -> tuple[list[Tran
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=8))
 def test_a_recorded_stream_tells_the_same_however_it_comes(flavour: str, cuts: list[int]) -> None:
     events = list(recording(flavour).events)
