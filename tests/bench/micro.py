@@ -26,7 +26,7 @@ from reconciler.core.next import next_step
 from reconciler.core.objects import Desired, Look, Write
 from reconciler.core.render import render_node
 from reconciler.core.variables import node_row, variables_of
-from shared.model.envelope import Op, decode, decode_key
+from shared.model.envelope import Op, decode, decode_key, encode_row
 from shared.model.names import partition_of
 from shared.model.position import Flavour
 from shared.model.version import Version
@@ -163,7 +163,8 @@ def _envelopes() -> Mapping[str, Callable[[], object]]:
     def made() -> Any:
         version = change_version(site.origin, transaction, change)
         place = partition_of(change.uid, site.partitions), version
-        return change_record(site, transaction, change, place, 1767225600123)
+        rows = encode_row(before), encode_row(after)
+        return change_record(site, transaction, change, place, rows, 1767225600123)
 
     record = made()
     text = record.headers[0][1].decode()

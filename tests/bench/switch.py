@@ -134,7 +134,7 @@ def _rest(mean_s: float) -> None:
     time.sleep(mean_s * random.uniform(0.4, 1.6))
 
 
-def _refuse(error: LogError | None) -> None:
+def _refuse(_stored: int, error: LogError | None) -> None:
     if error is not None:
         raise error
 
