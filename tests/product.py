@@ -220,7 +220,7 @@ def administrator(server: Database) -> Iterator[pymysql.cursors.Cursor]:
 def sweep(endpoints: Endpoints, client: KubeClient, kafka: KafkaSettings, is_over: Callable[[str], bool]) -> None:
     """Remove what test sessions that are over have left behind: objects, databases, accounts, topics."""
     namespaces = [n["metadata"]["name"] for n in client.list(NAMESPACES, label_selector=MARK)[0]]
-    for namespace in [n for n in namespaces if is_over(n.removeprefix(_NAMESPACES))]:
+    for namespace in [n for n in namespaces if is_over(_first(n, _NAMESPACES))]:
         remove_namespace(client, namespace)
     for server in (endpoints.mysql, endpoints.mariadb):
         if server is not None:

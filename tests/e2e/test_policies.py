@@ -77,6 +77,10 @@ class Hand:
         except ObjectNotFound:
             return False
 
+    def inventory(self, form: str) -> list[tuple[str, str]]:
+        """(id, namespace) of what the LynqNode of a form names."""
+        return [(i["id"], i["namespace"]) for i in self._stage.node(UID, form)["spec"]["inventory"]]
+
     def edit(self, name: str, patch: Mapping[str, Any], kind: ResourceType = CONFIG_MAPS) -> None:
         self._client.merge_patch(kind, self._stage.namespace, f"{UID}-{name}", patch, EDITOR)
 
@@ -275,14 +279,13 @@ class TestPolicies:
         stage.apply_form("far", {"configMaps": [config("far", {"k": "v"})]})
         hand.await_(lambda: where() == (False, True), "it has moved")
         assert (False, False) not in seen
-        stage.await_settled(UID, form="far")
-        assert [item["namespace"] for item in stage.node(UID, "far")["spec"]["inventory"]] == [stage.namespace]
+        hand.await_(lambda: hand.inventory("far") == [("far", stage.namespace)], "the old place is forgotten")
 
     def test_a_resource_whose_id_changes_keeps_its_object(self, stage: Stage, hand: Hand) -> None:
         before = hand.get("far")["metadata"]
         renamed = config("far", {"k": "v"}) | {"id": "renamed"}
         stage.apply_form("far", {"configMaps": [renamed]})
-        hand.await_(lambda: [i["id"] for i in stage.node(UID, "far")["spec"]["inventory"]] == ["renamed"], "renamed")
+        hand.await_(lambda: hand.inventory("far") == [("renamed", stage.namespace)], "renamed")
         stage.await_settled(UID, form="far")
         assert hand.get("far")["metadata"]["uid"] == before["uid"]
 
