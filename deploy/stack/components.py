@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from deploy.stack.errors import StackError
+from deploy.stack.ports import is_free
 from deploy.stack.processes import Processes
 
 _POLL_S = 0.05
+_PORT_S = 10.0
+"""How long the port may be held by a process that has ended: one that was killed still listens while its last threads
+end."""
 _T = TypeVar("_T")
 
 
@@ -70,6 +74,7 @@ def bring_up(component: Component, processes: Processes) -> None:
         return
     processes.stop(component.name)
     component.prepare()
+    _await_port(component.port)
     processes.start(
         component.name,
         component.argv,
@@ -81,6 +86,13 @@ def bring_up(component: Component, processes: Processes) -> None:
     if processes.owned(component.name) is None:
         raise StackError(_failure(component, processes, "ended while starting"))
     raise StackError(_failure(component, processes, f"gave no answer in {component.timeout_s:.0f} s"))
+
+
+def _await_port(port: int) -> None:
+    """Wait until a server could listen there; one that cannot says so itself."""
+    deadline = time.monotonic() + _PORT_S
+    while not is_free(port) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
 
 
 def _await(component: Component, processes: Processes) -> bool:

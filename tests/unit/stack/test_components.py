@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.stack import kafka
+from deploy.stack import kafka, ports
 from deploy.stack.components import Component, bring_up, is_outdated, is_up, side_by_side
 from deploy.stack.errors import StackError
 from deploy.stack.processes import Processes
 
 SERVER = """\
-import os, pathlib, sys, time
+import os, pathlib, socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(sys.argv[2])))
 pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {os.environ.get('COLOR', '')}")
 time.sleep(60)
 """
@@ -36,7 +38,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 @pytest.fixture
 def server(tmp_path: Path, processes: Processes) -> Component:
     """A server that answers by writing its pid into a file."""
-    answer = tmp_path / "answer"
+    answer, port = tmp_path / "answer", ports.choose({"server": 22999}, {}, ())["server"]
 
     def answers() -> bool:
         pid = processes.owned("server")
@@ -44,8 +46,8 @@ def server(tmp_path: Path, processes: Processes) -> Component:
 
     return Component(
         name="server",
-        argv=(sys.executable, "-c", SERVER, str(answer)),
-        port=1,
+        argv=(sys.executable, "-c", SERVER, str(answer), str(port)),
+        port=port,
         prepare=lambda: None,
         answers=answers,
         timeout_s=10,
@@ -69,6 +71,16 @@ def test_a_killed_server_is_started_again(server: Component, processes: Processe
     os.waitpid(killed, 0)
     bring_up(server, processes)
     assert processes.owned("server") not in (None, killed)
+
+
+def test_a_port_that_a_killed_server_still_holds_is_waited_for(server: Component, processes: Processes) -> None:
+    """It counts as ended while its last thread still listens: the API server's successor failed to bind."""
+    with socket.create_server(("127.0.0.1", server.port)) as last_thread:
+        end = threading.Timer(0.5, last_thread.close)
+        end.start()
+        bring_up(server, processes)
+    end.join()
+    assert is_up(server, processes)
 
 
 @pytest.mark.parametrize("change", [{"recipe": "other file"}, {"environ": (("COLOR", "green"),)}])
