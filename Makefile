@@ -77,18 +77,24 @@ faults: stack ## kill and stop real processes, FAULT_RUNS=10 times each; the mod
 
 .PHONY: test
 test: stack ## run everything: parts and product side by side, then what stops the shared servers
-	@failed=0; $(MAKE) -j 2 -k test-parts test-product || failed=$$?; \
-	  .venv/bin/pytest tests/fault/test_z_servers.py || failed=$$?; exit $$failed
+	@failed=0; $(MAKE) -j 2 -k test-parts test-product || failed=$$?; $(MAKE) test-servers || failed=$$?; exit $$failed
 
 .PHONY: test-parts
-test-parts: venv ## style, unit, contract and component tests; what they say is shown at their end
-	@mkdir -p build; failed=0; \
-	  ($(MAKE) lint && .venv/bin/pytest tests --ignore tests/e2e --ignore tests/fault) >build/test-parts.txt 2>&1 || failed=$$?; \
+test-parts: venv ## check style and run `parts`; what they say is shown at their end
+	@mkdir -p build; failed=0; $(MAKE) -k lint parts >build/test-parts.txt 2>&1 || failed=$$?; \
 	  cat build/test-parts.txt; exit $$failed
 
+.PHONY: parts
+parts: venv ## run the unit, contract and component tests
+	@.venv/bin/pytest tests --ignore tests/e2e --ignore tests/fault
+
 .PHONY: test-product
-test-product: stack ## end-to-end and fault tests, but for those that stop the shared servers
+test-product: venv ## run the end-to-end and fault tests, but for those that stop the shared servers
 	@.venv/bin/pytest tests/e2e tests/fault --ignore tests/fault/test_z_servers.py
+
+.PHONY: test-servers
+test-servers: venv ## stop the shared servers while rows change
+	@.venv/bin/pytest tests/fault/test_z_servers.py
 
 .PHONY: bench
 bench: stack ## measure everything beside floors and peers, 30 minutes (docs/benchmarks.md; ONLY=switch,micro)
