@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 _LOOK_S = 0.5
 _LOAD_RECORDS = 100
 """Learned while the stream waits."""
+_LOAD_REST = 0.5
+"""Of the time that they took."""
 _SWITCH_S = 0.0002
 """A live change waits so long for the interpreter while rows are converted, not the 5 ms of the default."""
 
@@ -89,7 +91,7 @@ class FullPublisher:
             if live.is_stopped:
                 return
             live.load(image, batch)
-            live.give_way(clock.monotonic_s() - begun_s)
+            live.give_way(clock.monotonic_s() - begun_s, _LOAD_REST)
             begun_s = clock.monotonic_s()
         self._parts.live.loaded(image)
         log.info("topic is known", table=str(table), keys=len(image.keys))

@@ -27,7 +27,7 @@ __all__ = ["Assignment", "Live", "MovedOn", "Polled", "Schedule", "Watch"]
 _BACKLOG_TRANSACTIONS = 16
 """So many that come by one read of the socket have waited for it."""
 _BACKLOG_S = 0.2
-_REST, _BEHIND_REST = 0.5, 9.0
+_BEHIND_REST = 9.0
 """Of the time that a step of reading took."""
 _NEVER = (2**63, 0)
 _NOWHERE = Position(MysqlGtids(), "", 0, 0)
@@ -275,14 +275,14 @@ class Live:
                 self.position = replace(self.position, file=file, offset=offset, end=end)
                 self.changed.notify_all()
 
-    def give_way(self, took_s: float) -> None:
-        """Do nothing for a part of the time that a step of reading took: the interpreter runs one thread at a time.
+    def give_way(self, took_s: float, rest: float) -> None:
+        """Do nothing for `rest` times as long as a step of reading took: it takes processors from live changes.
 
         For much longer than the step while the stream has a backlog: live changes come first.
         """
         is_behind = self._clock.monotonic_s() - self._backlog_s < _BACKLOG_S
         with self.changed:
-            self.changed.wait_for(lambda: self._is_stopped, (_BEHIND_REST if is_behind else _REST) * took_s)
+            self.changed.wait_for(lambda: self._is_stopped, (_BEHIND_REST if is_behind else rest) * took_s)
 
     # -- reads of tables -------------------------------------------------------------------------------------------
 

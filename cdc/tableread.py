@@ -50,6 +50,9 @@ log = structlog.get_logger(__name__)
 CHUNK_ROWS: Final = 500
 _STEP_ROWS: Final = 50
 """So many rows of a chunk are compared and published while the stream waits."""
+_REST, _AWAITED_REST = 1.5, 0.5
+"""Of the time that a chunk took. For a comparison beside a stream nobody waits, and it takes processors from whatever a
+live change passes through; for all rows, and for a table that is polled, somebody does."""
 _CURSOR_S = 2.0
 """At most so often the state record says how far a read has come."""
 
@@ -85,6 +88,7 @@ class TableRead:
         self._is_full = self._begun.publish is Publish.RUNNING
         self._is_picked = self._begun.publish is Publish.ROWS
         self._is_polled = watch.since is None
+        self._rest = _AWAITED_REST if self._is_full or self._is_polled else _REST
         self._entry: int | None = None
         self._noted_s = parts.clock.monotonic_s()
         self._reading = watch.reading
@@ -151,7 +155,7 @@ class TableRead:
             if after is None:
                 return published
             self._note(after)
-            self._parts.live.give_way(clock.monotonic_s() - begun_s)
+            self._parts.live.give_way(clock.monotonic_s() - begun_s, self._rest)
 
     def _picked_rows(self, reader: TableReader) -> int:
         """Those that a request names and the table holds; nothing is said of others."""

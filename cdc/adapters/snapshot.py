@@ -144,9 +144,7 @@ class SqlTableReader:
         """Raises InvalidError when not even the key can be told."""
         uid = key_text(from_select(self._types[self._spec.uid_column], cells[self._uid_at]))
         try:
-            return uid, {
-                column: from_select(kind, cell) for (column, kind), cell in zip(self._types.items(), cells, strict=True)
-            }
+            return uid, dict(zip(self._types, map(from_select, self._types.values(), cells), strict=True))
         except InvalidError as error:
             return uid, error
 

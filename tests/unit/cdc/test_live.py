@@ -31,5 +31,5 @@ def test_a_step_of_reading_is_followed_by_a_rest(
     clock.now_s += later_s
     rests: list[float] = []
     monkeypatch.setattr(live.changed, "wait_for", lambda _predicate, timeout: rests.append(timeout))
-    live.give_way(1.0)
+    live.give_way(1.0, 0.5)
     assert rests == [rest_s]
