@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,11 +54,14 @@ def _processes(product: Product) -> dict[str, list[int]]:
     return found | {CAPTURE: with_children(product.pid(CAPTURE))}
 
 
-def _asked(product: Product) -> float:
-    """Requests of all reconcilers to the API server so far, Leases counted."""
-    return sum(
-        s.value for name in RECONCILERS for s in product.samples(name) if s.name == "rowplane_api_requests_total"
-    )
+def _asked(product: Product) -> Counter[str]:
+    """Verb → requests of all reconcilers to the API server so far; `update` and `get` of a Lease among them."""
+    found: Counter[str] = Counter()
+    for name in RECONCILERS:
+        for sample in product.samples(name):
+            if sample.name == "rowplane_api_requests_total":
+                found[sample.labels["verb"]] += int(sample.value)
+    return found
 
 
 def _measure(part: Part, fleet: Fleet, seconds: int) -> None:
@@ -67,7 +71,10 @@ def _measure(part: Part, fleet: Fleet, seconds: int) -> None:
     asked, meter = _asked(product), Meter.start(_processes(product))
     time.sleep(seconds)
     minutes = (time.monotonic() - meter.began_s) / 60
-    part.figure(f"idle.{nodes}.requests", (_asked(product) - asked) / minutes)
+    asked = _asked(product) - asked
+    part.figure(f"idle.{nodes}.requests", asked.total() / minutes)
+    for verb, count in sorted(asked.items()):
+        part.figure(f"idle.{nodes}.requests.{verb}", count / minutes)
     _tell(part, f"idle.{nodes}", product, meter)
     meter = Meter.start(_processes(product))
     changes = _change(fleet, seconds)
@@ -181,6 +188,7 @@ _KEYS: Final = (
     Key("empty.rss.<process>", "MiB", "Resident without any node; `capture` with its child."),
     Key("fill.<nodes>.objects_per_s", "1/s", "New ConfigMaps a second, LynqNodes and statuses not counted."),
     Key("idle.<nodes>.requests", "1/min", "Requests of both reconcilers to the API server, Leases counted."),
+    Key("idle.<nodes>.requests.<verb>", "1/min", "Those of one verb; `get` and `update` are of Leases."),
     Key("idle.<nodes>.cpu.<process>", "s/min", "Processor seconds a minute when nothing happens."),
     Key("idle.<nodes>.rss.<process>", "MiB", "Resident when nothing happens."),
     Key("idle.<nodes>.peak.<process>", "MiB", "Most that was ever resident by then."),
