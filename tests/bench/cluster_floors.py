@@ -2,7 +2,7 @@
 
 The writers are processes of their own with prepared bodies: one Service, one LynqNode and its status in turn, as a row
 change with one child writes them; or ConfigMaps that are new.
-Fed by: the local stack. Feeds: tests/bench/reconcile.py. Never: runs while the product works.
+Fed by: the local stack. Feeds: reconcile.py, fleet.py, scaleout.py. Never: is part of a figure of the product.
 """
 
 from __future__ import annotations
