@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -69,19 +69,26 @@ class Bench:
         self.world = found
         self.part = part
         self.rows = rows
+        self.warm_up = part.size("warm_up", full=5000, quick=1000)
+        """Changes at the highest rate before anything counts."""
         self.kafka = KafkaSettings(found.kafka.bootstrap_servers, client="librdkafka")
         self._consumer = Consumer(client_settings(self.kafka) | {"group.id": found.name})
+        self._topics: set[str] = set()
 
     def close(self) -> None:
         """Let Kafka go."""
         self._consumer.close()
 
     def held(self, topic: str) -> int:
-        """Records of the topic; 0 while there is none."""
+        """Records of the topic; 0 while it is not there. The client would remember that it has asked in vain."""
+        if topic not in self._topics:
+            self._topics = set(self._consumer.list_topics(timeout=10).topics)
+            if topic not in self._topics:
+                return 0
+        places = [TopicPartition(topic, number) for number in range(TABLE_PARTITIONS)]
         try:
-            places = [TopicPartition(topic, number) for number in range(TABLE_PARTITIONS)]
             return sum(self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-        except KafkaException:
+        except KafkaException:  # it has just been made, and has no leader yet
             return 0
 
     def change(self, numbers: Numbers, count: int, per_s: float, writers: int) -> list[Committed]:
@@ -106,7 +113,8 @@ class Bench:
     def latency(self, watch: tuple[Times, Numbers], count: int, per_s: float) -> list[float]:
         """Milliseconds of so many changes, after some to warm up."""
         (records, numbers), writers = watch, _WRITERS if per_s > 100 else 1
-        self.change(numbers, _WARM_UP, per_s, writers)
+        warm_up = self.change(numbers, _WARM_UP, per_s, writers)
+        records.wait(warm_up[-1].number)
         changes = self.change(numbers, count, per_s, writers)
         return [1000 * (records.wait(change.number) - change.at_s) for change in changes]
 
@@ -236,27 +244,33 @@ def latencies(bench: Bench, known: Sequence[System], part: Part, rounds: int) ->
     counts = {20: part.size("samples_20", full=300, quick=60), 500: part.size("samples_500", full=2000, quick=500)}
     found: defaultdict[str, list[float]] = defaultdict(list)
     rss_mib: dict[str, float] = {}
-    for _ in range(rounds):
-        for system in known:
-            with system.running() as pid:
-                bench.await_still(system.topic)
-                numbers = Numbers()
-                with topic_observer(bench.kafka, (system.topic,), numbers) as records:
-                    watch = records, numbers
-                    for rate in _RATES:
-                        name = f"{system.name}.latency.{rate}_per_s"
-                        found[name] += bench.latency(watch, counts[rate] // rounds, rate)
+    try:
+        for _ in range(rounds):
+            for system in known:
+                with system.running() as pid:
+                    bench.await_still(system.topic)
+                    _one_round(bench, system, {rate: counts[rate] // rounds for rate in _RATES}, found)
                     rss_mib[system.name] = memory_mib(pid, "VmRSS")
-                    if system.is_ours:
-                        with comparing(bench.world) as took_s:
-                            name = f"{system.name}.latency.comparing"
-                            found[name] += bench.latency(watch, counts[20] // rounds, 20)
-                        found[f"{system.name}.comparison"] += took_s
-    for name, values in found.items():
-        if values:
-            part.measured(name, values)
-    for name, mib in rss_mib.items():
-        part.figure(f"{name}.rss_mib", mib)
+                    part.say(f"{system.name}: latencies of one round are there")
+    finally:  # whatever there is
+        for name, values in found.items():
+            if values:
+                part.measured(name, values)
+        for name, mib in rss_mib.items():
+            part.figure(f"{name}.rss_mib", mib)
+
+
+def _one_round(bench: Bench, system: System, counts: Mapping[int, int], found: defaultdict[str, list[float]]) -> None:
+    numbers = Numbers()
+    with topic_observer(bench.kafka, (system.topic,), numbers) as records:
+        watch = records, numbers
+        bench.latency(watch, bench.warm_up, _RATES[-1])  # a JVM compiles meanwhile
+        for rate, count in counts.items():
+            found[f"{system.name}.latency.{rate}_per_s"] += bench.latency(watch, count, rate)
+        if system.is_ours:
+            with comparing(bench.world) as took_s:
+                found[f"{system.name}.latency.comparing"] += bench.latency(watch, counts[_RATES[0]], _RATES[0])
+            found[f"{system.name}.comparison"] += took_s
 
 
 def drains(bench: Bench, known: Sequence[System], part: Part) -> None:

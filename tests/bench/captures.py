@@ -21,7 +21,7 @@ from shared.kube import KubeClient
 from shared.model.names import TABLE_PARTITIONS, table_topic
 from tests.bench.frame import Part
 from tests.bench.produce import CLIENTS
-from tests.component.conftest import CaptureWorld, make_world
+from tests.component.conftest import ROOT, CaptureWorld, make_world
 from tests.component.connect import connect_worker, jars, private_mysql
 
 __all__ = ["COLUMNS", "System", "systems", "world"]
@@ -41,6 +41,7 @@ _EXTRAS: Final = {
     "deploymentStatus": "deployment_status",
     "domain": "domain",
 }
+LOGS: Final = ROOT / "build" / "bench-logs"
 _HEAP: Final = "512m"
 _FLUSH_S: Final = 2.0
 _CHUNK: Final = 1000
@@ -109,7 +110,9 @@ def _ours(found: CaptureWorld, client: str) -> System:
     @contextmanager
     def running() -> Iterator[int]:
         command = (sys.executable, "-m", "cdc", "--server", server)
-        process = found.start(*command, ROWPLANE_TOPIC_PREFIX=prefix, ROWPLANE_KAFKA_CLIENT=client)
+        LOGS.mkdir(parents=True, exist_ok=True)
+        log = LOGS / f"capture-{client}.log"
+        process = found.start(*command, log=log, ROWPLANE_TOPIC_PREFIX=prefix, ROWPLANE_KAFKA_CLIENT=client)
         try:
             yield process.pid
         finally:
