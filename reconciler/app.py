@@ -86,7 +86,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="write") as pool:
         access = Access(KubeCluster(calm), KubeCluster(urgent), loop.may_write)
         reconciler = Reconciler(registry, holder, access, pool, clock, metrics)
-        reconciler.tell = events.tell
+        reconciler.tell, reconciler.status.is_busy = events.tell, queue.is_busy
         workers = Workers(queue, registry, loop, reconciler.reconcile, clock, metrics)
         loop.drain, workers.bury = workers.drain, DeadLetters(kafka, holder).bury
         workers.start(THREADS)

@@ -47,6 +47,8 @@ class NodeQueue:
         self._waiting = {False: Lanes(), True: Lanes()}
         """By whether the node is a slow one."""
         self._queued: dict[NodeKey, tuple[Lane, bool]] = {}
+        self._ahead = 0
+        """How many of them are queued for more than a status."""
         self._active: dict[NodeKey, _Run] = {}
         self._slow: set[NodeKey] = set()
         self._again: dict[NodeKey, Lane] = {}
@@ -66,7 +68,9 @@ class NodeQueue:
             if queued is not None and queued[0] <= lane:
                 return
             slow = key in self._slow
+            self._leave(key)
             self._queued[key] = lane, slow
+            self._ahead += lane is not Lane.STATUS
             self._waiting[slow].push(key, lane)
             self._condition.notify()
 
@@ -125,7 +129,7 @@ class NodeQueue:
         with self._condition:
             self._slow -= keys
             for key in keys:
-                self._queued.pop(key, None)
+                self._leave(key)
                 self._again.pop(key, None)
                 self._timer_at.pop(key, None)
 
@@ -145,6 +149,10 @@ class NodeQueue:
         with self._condition:
             return max((self._clock.monotonic_s() - run.began_s for run in self._active.values()), default=0.0)
 
+    def is_busy(self) -> bool:
+        """Whether nodes wait for more than a status."""
+        return self._ahead > 0
+
     def depth(self) -> dict[Lane, int]:
         """Queued nodes by lane."""
         with self._condition:
@@ -152,6 +160,11 @@ class NodeQueue:
             for lane, _ in self._queued.values():
                 counts[lane] += 1
             return counts
+
+    def _leave(self, key: NodeKey) -> None:
+        """Not queued any more."""
+        lane, _ = self._queued.pop(key, (Lane.STATUS, False))
+        self._ahead -= lane is not Lane.STATUS
 
     def _pop(self, now_s: float) -> NodeKey | None:
         if not self._queued:
@@ -173,7 +186,7 @@ class NodeQueue:
             found = waiting.pop(counts, has_its_half) or waiting.pop(counts, lambda _namespace: False)
             if found is not None:
                 key, lane = found
-                del self._queued[key]
+                self._leave(key)
                 self._active[key] = _Run(now_s, lane, is_slow)
                 return key
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -34,18 +34,18 @@ from reconciler.core.objects import (
 from reconciler.core.rails import hold_back, rail_of, switch_now
 from reconciler.core.record import Inventory, NodeRecord, ObservedNode, label_value, says
 from reconciler.core.render import Owner, render_node
-from reconciler.core.status import node_status, row_facts, same_status, with_dead_letter
+from reconciler.core.status import node_status, row_facts, with_dead_letter
 from reconciler.core.unseen import blind_spots, held, left_out
 from reconciler.core.variables import last_row_of_annotations, node_row_of_annotations, variables_of
 from reconciler.metrics import Metrics
 from reconciler.ports import Partition
 from reconciler.registry import NodeState, Registry
 from reconciler.sources import SystemSources
+from reconciler.status_writer import StatusWriter
 from reconciler.view import ViewHolder
 from reconciler.write import Writer
 from shared.clock import Clock, rfc3339
 from shared.errors import (
-    ClusterError,
     ObjectConflict,
     ObjectNotFound,
 )
@@ -63,8 +63,7 @@ log = structlog.get_logger(__name__)
 _MAX_ROUNDS = 12
 """Rounds of decide-and-write in one run, and two more for each object that the node has, since objects are deleted one
 by one and looked for afterwards; more means that somebody else writes as fast as we do."""
-_STATUS_PAUSE_S = 1.0
-_STATUS_RETRY_S = 2.0
+_UNKNOWN_PAUSE_S = 1.0
 _WRITTEN = frozenset((WaitReason.NOT_READY, WaitReason.TIMED_OUT, WaitReason.FAILED))
 """Waits of objects that are as wanted, but not ready."""
 
@@ -87,6 +86,13 @@ class Outcome:
     """The LynqNode holds the row, or need not: whoever reads the log no more loses nothing."""
 
 
+class _Rendered(NamedTuple):
+    """Objects, and all that they were rendered from."""
+
+    inputs: tuple[object, ...]
+    desired: Desired
+
+
 class Reconciler:
     """Stateless but for the registry, which can be rebuilt from log and cluster."""
 
@@ -103,6 +109,7 @@ class Reconciler:
         self._view = view
         self._access = access
         self._writer = Writer(registry, access, pool, clock, metrics)
+        self.status = StatusWriter(registry, access, clock, metrics)
         self._clock = clock
         self._sources = SystemSources(clock)
         self._metrics = metrics
@@ -116,15 +123,17 @@ class Reconciler:
             return Outcome(done=(), again_at_s=None)
         self._ensure_node(state)
         state.doubt()
+        rendered: _Rendered | None = None
         for _ in range(_MAX_ROUNDS + 2 * (len(state.node.inventory) if state.node else 0)):
             goal = self._goal(state)
             if goal is None or (not goal.wanted and state.node is None):
                 return self._gone(state, goal.from_log if goal else None)
             if goal.unknown is not None:
                 self._view.look_for(key, goal.unknown)
-                return Outcome(done=(), again_at_s=self._clock.monotonic_s() + _STATUS_PAUSE_S)
+                return Outcome(done=(), again_at_s=self._clock.monotonic_s() + _UNKNOWN_PAUSE_S)
             try:
-                desired = self._desired(state, goal)
+                rendered = self._rendered(state, goal, rendered)
+                desired = rendered.desired
                 now_s = self._clock.monotonic_s()
                 observed = self._observed(state, desired)
                 goal.refuse_outrun(observed)
@@ -175,15 +184,19 @@ class Reconciler:
         dead = node.annotations.get(ANNOTATION_DEAD_LETTER, "")
         return Goal(own, passed, node.source_position, compiled, hub, logged, unknown, dead)
 
-    def _desired(self, state: NodeState, goal: Goal) -> Desired:
+    def _rendered(self, state: NodeState, goal: Goal, before: _Rendered | None) -> _Rendered:
+        """What is desired; the rounds of a run share it while they want the same."""
         is_leaving = state.node is not None and state.node.deleting
-        if not goal.wanted or is_leaving or goal.row is None or goal.compiled is None or goal.hub is None:
-            return Desired(row_version=goal.version, objects=())
         owner = Owner(state.key, state.node.uid if state.node else "", self._shard(state))
+        inputs = (goal.row, goal.version, goal.compiled, goal.hub, owner, goal.wanted, is_leaving)
+        if before is not None and before.inputs == inputs:
+            return before
+        if not goal.wanted or is_leaving or goal.row is None or goal.compiled is None or goal.hub is None:
+            return _Rendered(inputs, Desired(row_version=goal.version, objects=()))
         variables = variables_of(goal.row, goal.hub.metadata.name, state.key.form)
         with self._metrics.rendering():
             desired = render_node(goal.compiled, owner, variables, goal.version, self._sources)
-        return in_words_of_the_node(desired, goal.compiled, state.key.uid)
+        return _Rendered(inputs, in_words_of_the_node(desired, goal.compiled, state.key.uid))
 
     def _observed(self, state: NodeState, desired: Desired) -> Observed:
         inventory: Inventory = state.node.inventory if state.node else ()
@@ -307,7 +320,7 @@ class Reconciler:
         status = with_dead_letter(status, goal.dead, known_status, stamp)
         self._count(state, goal, step, status)
         self._tell(state, standing(desired, step, state.failures), status)
-        told_at_s = self._write_status(state, status)
+        told_at_s = self.status.write(state, status)
         timers = [at_s for at_s in (step.timer_at_s, told_at_s) if at_s is not None]
         again_at_s = min(timers, default=None)
         status_only = told_at_s is not None and again_at_s == told_at_s
@@ -336,32 +349,6 @@ class Reconciler:
         if goal.row is not None and goal.wanted:
             conflicted = sum(1 for failure in state.failures.values() if failure.conflicted)
             self._metrics.node_stands(state.key, goal.row.extra, status, conflicted)
-
-    def _write_status(self, state: NodeState, status: Mapping[str, Any]) -> float | None:
-        """Write the status if it differs: at once when a condition changed, else at most once a second.
-
-        Returns the monotonic seconds at which a status that was held back is due.
-        """
-        node = state.node
-        if node is None:
-            return None
-        if same_status(status, node.status):
-            return None
-        now_s = self._clock.monotonic_s()
-        due_s = state.status_at_s + _STATUS_PAUSE_S
-        if now_s < due_s and status["conditions"] == node.status.get("conditions"):
-            return due_s
-        try:
-            with self._metrics.write("LynqNodeStatus"):
-                self._registry.put_node(state, self._access.write(state).write_status(node, status))
-            state.status_at_s = now_s
-        except (ObjectConflict, ObjectNotFound):
-            state.node, state.node_known = None, False
-            return now_s
-        except ClusterError as error:
-            log.warning("status of the node is written later", node=str(state.key), error=str(error))
-            return now_s + _STATUS_RETRY_S
-        return None
 
     def _delete_node(self, state: NodeState) -> None:
         if state.node is not None:

@@ -68,6 +68,8 @@ class NodeState:
     """A record was read that had been written before the shard became ours."""
     status_at_s: float = float("-inf")
     """When the status was last written."""
+    status_held_s: float | None = None
+    """Since when a status without news lets others pass."""
 
     def doubt(self) -> None:
         """After a takeover, once: objects of a row that may not have been applied completely are in doubt.

@@ -48,8 +48,9 @@ class Writer:
     def execute(self, state: NodeState, record: NodeRecord | None, step: Step, version: Version) -> bool:
         """Write what may go out now; False when there was nothing to write. `record`: what the LynqNode is to say.
 
-        A route that moves goes out alone: traffic does not share the API server with the rest. Then the LynqNode
-        together with the other writes; a new node's goes first, its uid is needed below it.
+        A route that moves goes out alone: traffic does not share the API server with the rest. Then updates of
+        objects, and the LynqNode behind them; together with what is made or deleted. A new node's goes first, its uid
+        is needed below it.
         """
         if record is not None and state.node is None:
             self._write_node(state, record)
@@ -60,9 +61,14 @@ class Writer:
         if record is not None and state.slow:
             self._write_node(state, record)
             record = None
+        others = [w for w in step.writes if not _moves_traffic(w)]
+        if record is not None and all(isinstance(w, Write) and w.base is not None for w in others):
+            self._perform_all(state, others, version)
+            self._write_node(state, record)
+            return True
         node_write = self._pool.submit(self._write_node, state, record) if record is not None else None
         try:
-            self._perform_all(state, [w for w in step.writes if not _moves_traffic(w)], version)
+            self._perform_all(state, others, version)
         finally:
             if node_write is not None:
                 node_write.result()

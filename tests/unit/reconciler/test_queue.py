@@ -334,6 +334,20 @@ def test_a_timer_may_be_for_the_coldest_lane(queue: NodeQueue, clock: HandClock)
     assert drained(queue) == [B, A]
 
 
+def test_it_is_busy_while_a_node_waits_for_more_than_a_status(queue: NodeQueue) -> None:
+    queue.offer(A, Lane.STATUS)
+    assert not queue.is_busy()
+    queue.offer(B, Lane.BULK)
+    queue.offer(B, Lane.HOT)
+    assert queue.is_busy()
+    assert queue.take() == B
+    assert not queue.is_busy()
+    queue.offer(A, Lane.EVENT)
+    assert queue.is_busy()
+    queue.drop({A, B})
+    assert not queue.is_busy()
+
+
 def test_one_can_wait_until_no_node_is_held(queue: NodeQueue) -> None:
     queue.offer(A, Lane.HOT)
     assert queue.take() == A

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from reconciler.core.objects import ObjectRef
@@ -115,6 +116,67 @@ def test_a_change_touches_no_other_node(settled: Member) -> None:
     settled.offer(200, node_row_of(activeColor="green", blueVersion="v2"))
     settled.settle()
     assert {n: v for n, v in settled.api.versions().items() if "beta" in n} == before
+
+
+def test_an_update_is_not_slowed_down_by_the_lynqnode_s(settled: Member) -> None:
+    """Both at once cost half of the latency again where API server and etcd have two cores."""
+    green, at_once, began = next(r for r in settled.api.objects if r.name.endswith("-green")), [], threading.Event()
+
+    def before(ref: ObjectRef) -> None:
+        if ref == NODE_REF:
+            began.set()
+        elif ref == green:
+            at_once.append(began.wait(0.2))
+
+    settled.api.before_apply = before
+    settled.offer(200, node_row_of(greenVersion="v2"))
+    settled.run()
+    assert at_once == [False]
+    assert began.is_set()
+
+
+def test_the_rounds_of_a_run_render_once(settled: Member) -> None:
+    def count() -> float:
+        name = "rowplane_commit_to_applied_seconds_count"
+        return settled.metrics.registry.get_sample_value(name, {"stage": "render"}) or 0.0
+
+    before = count()
+    settled.offer(200, node_row_of(greenVersion="v2"))
+    settled.run()
+    assert count() == before + 1
+
+
+def test_a_status_without_news_lets_others_pass(settled: Member) -> None:
+    settled.clock.advance(2.0)
+    settled.reconciler.status.is_busy = lambda: True
+    settled.offer(200, node_row_of(deploymentStatus="deploying"))
+    outcome = settled.run()
+    assert settled.node()["status"]["rowVersion"] == version(100).text()
+    assert outcome.status_only
+    assert outcome.again_at_s == settled.clock.now_s + 0.2
+    assert outcome.done, "the LynqNode holds the row, whatever its status says"
+    settled.reconciler.status.is_busy = lambda: False
+    settled.run()
+    assert settled.node()["status"]["rowVersion"] == version(200).text()
+
+
+def test_a_status_is_not_held_back_for_ever(settled: Member) -> None:
+    settled.reconciler.status.is_busy = lambda: True
+    for at in (200, 300):
+        settled.offer(at, node_row_of(deploymentStatus=f"deploying {at}"))
+        settled.run()
+        assert settled.node()["status"]["rowVersion"] == version(100).text()
+        settled.clock.advance(5.0)
+    settled.offer(400, node_row_of(deploymentStatus="deployed"))
+    settled.run()
+    assert settled.node()["status"]["rowVersion"] == version(400).text()
+
+
+def test_news_of_a_condition_waits_for_nobody(settled: Member) -> None:
+    settled.reconciler.status.is_busy = lambda: True
+    settled.offer(200, node_row_of(greenVersion="v2"))
+    settled.run()
+    assert settled.condition("Ready")[0] == "False", "the Deployment rolls out"
 
 
 def test_traffic_moves_after_growth_and_shrinking_comes_last(settled: Member) -> None:
