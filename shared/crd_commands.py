@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 import yaml
 
-from shared.kube import CRDS, KubeClient
 from shared.model.crd import all_crds
 from shared.settings import load_kube
 
@@ -40,6 +39,8 @@ def crds(
             (write / name).write_text(text, encoding="utf-8")
             typer.echo(f"wrote {write / name}")
     if install:
+        from shared.kube import CRDS, KubeClient  # noqa: PLC0415  # help waits for no client
+
         client = KubeClient.connect(load_kube())
         for body in all_crds().values():
             client.apply(CRDS, body, manager="rowplane-install")

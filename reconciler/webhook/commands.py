@@ -1,6 +1,7 @@
 """`rowplane webhook`: the admission webhook's process.
 
-Fed by: the command line and the environment. Feeds: app.py. Never: contains logic.
+Fed by: the command line and the environment. Feeds: app.py. Never: contains logic. Imports stand in the command, so
+that help waits for no client.
 """
 
 from __future__ import annotations
@@ -8,14 +9,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-
-from reconciler.webhook.app import run
-from reconciler.webhook.manifests import Target
-from reconciler.webhook.registration import unregister as remove
-from shared import logs
-from shared.kube import KubeClient
-from shared.lifecycle import install_stop_event
-from shared.settings import load_kube, load_probes, load_webhook
 
 __all__ = ["app"]
 
@@ -29,6 +22,14 @@ def webhook(
     ] = False,
 ) -> None:
     """Judge and complete hubs and forms before the API server stores them. Runs until SIGTERM."""
+    from reconciler.webhook.app import run  # noqa: PLC0415  # see the module's docstring
+    from reconciler.webhook.manifests import Target  # noqa: PLC0415
+    from reconciler.webhook.registration import unregister as remove  # noqa: PLC0415
+    from shared import logs  # noqa: PLC0415
+    from shared.kube import KubeClient  # noqa: PLC0415
+    from shared.lifecycle import install_stop_event  # noqa: PLC0415
+    from shared.settings import load_kube, load_probes, load_webhook  # noqa: PLC0415
+
     settings, kube = load_webhook(), load_kube()
     if unregister:
         client = KubeClient.connect(kube)

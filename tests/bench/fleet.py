@@ -353,7 +353,7 @@ _KEYS: Final = (
         Side.FLOOR,
     ),
     Key("floor.<nodes>.updates_per_s", "1/s", "The same, of objects that exist.", Side.FLOOR),
-    Key("memory.<nodes>.<process>", "MiB", "Resident with these nodes; `capture` with its child."),
+    Key("memory.<nodes>.<process>", "MiB", "Resident with these nodes; `capture` is the supervisor's child."),
     Key("switch.<nodes>.seconds", "s", "One UPDATE a table, from COMMIT until all nodes are Ready, Services told."),
     Key("switch.<nodes>.writes_per_s", "1/s", "Writes of the reconcilers meanwhile, statuses counted."),
     Key("switch.<nodes>.share", "", "These writes by `floor.<nodes>.updates_per_s`.", Side.RATIO),

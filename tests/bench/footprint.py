@@ -185,7 +185,7 @@ _KEYS: Final = (
     Key("import.<module>.ms", "ms", "`import` of the module in a new interpreter, by its own clock."),
     Key("import.<module>.rss", "MiB", "Resident afterwards."),
     Key("command.<words>", "ms", "Wall time of `rowplane <words>`, of one without `--` its `--help`."),
-    Key("empty.rss.<process>", "MiB", "Resident without any node; `capture` with its child."),
+    Key("empty.rss.<process>", "MiB", "Resident without any node; `capture` is the supervisor's child."),
     Key("fill.<nodes>.objects_per_s", "1/s", "New ConfigMaps a second, LynqNodes and statuses not counted."),
     Key("idle.<nodes>.requests", "1/min", "Requests of both reconcilers to the API server, Leases counted."),
     Key("idle.<nodes>.requests.<verb>", "1/min", "Those of one verb; `get` and `update` are of Leases."),

@@ -84,7 +84,7 @@ def _switch(part: Part, settings: Settings, fleet: Fleet, count: int) -> None:
         part.figure(f"switch.{count}.seconds", took_s)
     else:
         part.skip(f"switch.{count}.seconds", f"{len(nodes.left)} nodes were left after {_LIMIT_S:.0f} s")
-    held = [mib for name, mib in memories(fleet.product, MEMBERS).items() if name != "capture"]
+    held = [mib for name, mib in memories(fleet.product, MEMBERS).items() if name in MEMBERS]
     part.figure(f"memory.{count}.largest", max(held))
     part.figure(f"memory.{count}.sum", sum(held))
 

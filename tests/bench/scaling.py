@@ -149,7 +149,7 @@ def costs_of(results: Results) -> Costs:
     return Costs(
         measured=f"{parts['footprint'].measured_at[:10]}, {machine.cores} cores of {machine.cpu}",
         reconciler_mib=max(v for k, v in found.items() if k.startswith("empty.rss.reconciler")),
-        capture_mib=found["empty.rss.capture"],
+        capture_mib=found["empty.rss.capture"] + found["empty.rss.capture-supervisor"],
         node_bytes=found["held.node"],
         object_bytes=found["held.object"],
         fleet_bytes=found["held.fleet"],

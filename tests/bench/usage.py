@@ -58,8 +58,11 @@ def with_children(pid: int) -> list[int]:
 
 
 def memories(product: Product, reconcilers: Iterable[str], field: str = "VmRSS") -> dict[str, float]:
-    """`capture` with its children, and each reconciler that runs: MiB."""
-    found = {"capture": sum(memory_mib(pid, field) for pid in with_children(product.pid(CAPTURE)))}
+    """`capture-supervisor`, `capture` (its child, if there is one yet) and each reconciler that runs: MiB."""
+    supervisor, *children = with_children(product.pid(CAPTURE))
+    found = {"capture-supervisor": memory_mib(supervisor, field)}
+    if children:
+        found["capture"] = memory_mib(children[0], field)
     return found | {name: memory_mib(product.pid(name), field) for name in reconcilers if product.runs(name)}
 
 

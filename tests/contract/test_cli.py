@@ -46,6 +46,19 @@ def test_help_names_every_command() -> None:
         assert command in answer.stdout
 
 
+def test_help_of_all_commands_loads_no_client() -> None:
+    """Loading them took a second of processor time, for a text that is there in a third of it."""
+    code = (
+        "import sys; from shared.cli import main; sys.argv = ['rowplane', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: print('loaded', *(m for m in ('kafka', 'kubernetes', 'pymysql') if m in sys.modules))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=ROOT
+    )
+    assert answer.stdout.splitlines()[-1].split() == ["loaded"]
+
+
 def test_without_a_command_there_is_help() -> None:
     answer = rowplane()
     assert answer.returncode == 2

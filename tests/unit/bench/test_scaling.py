@@ -89,7 +89,8 @@ def test_costs_come_from_the_largest_fleet_that_was_measured() -> None:
     fleet = part("fleet", **{"floor.900.updates_per_s": 700.0, "floor.10000.updates_per_s": 500.0})
     held = {"held.node": 4096.0, "held.object": 1024.0, "held.fleet": 512.0, "held.row": 64.0}
     sizes = {"size.record": 1000.0, "size.lynqnode": 3000.0, "size.object": 1000.0}
-    empty = {"empty.rss.capture": 200.0, "empty.rss.reconciler-1": 99.0, "empty.rss.reconciler-2": 100.0}
+    empty = {"empty.rss.capture": 120.0, "empty.rss.capture-supervisor": 80.0, "empty.rss.reconciler-1": 99.0}
+    empty["empty.rss.reconciler-2"] = 100.0
     busy = {
         f"busy.{nodes}.cpu_ms.{name}": value
         for nodes, more in ((1, 5.0), (2500, 0.0))
