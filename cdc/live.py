@@ -254,10 +254,10 @@ class Live:
             if len(transactions) >= _BACKLOG_TRANSACTIONS:
                 self._backlog_s = self._clock.monotonic_s()
             images, watches = self._images, self._watches
-            for table, uid, row in told:
+            for table, uid, digest in told:
                 known = images.get(table)
                 if known is not None:
-                    known[1].stream(uid, row)
+                    known[1].stream(uid, digest)
                 if watches and table in watches:
                     watches[table].reading.touch(uid)
             if watches:

@@ -74,15 +74,15 @@ class TableImage:
     _streamed: set[bytes] = field(default_factory=set)
     """Keys that the stream spoke of before that was known: newer than what is being loaded."""
 
-    def stream(self, uid: str, row: bytes | None) -> None:
-        """A change has been published: the row as it is now, as `Told` has it."""
+    def stream(self, uid: str, digest: bytes | None) -> None:
+        """A change has been published: the digest of the row as it is now, None where there is none any more."""
         key = key_bytes(uid)
         if not self.is_loaded:
             self._streamed.add(key)
-        if row is None:
+        if digest is None:
             self.keys.remove(key)
         else:
-            self.keys.put(key, digest_of_json(row))
+            self.keys.put(key, digest)
 
     def load(self, held: Iterable[Held]) -> None:
         """Records of the topic from before the stream began, in order."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from cdc.core.identity import Answer, Known, ServerFacts, Start, decide
+from cdc.core.keymap import digest_of_json
 from cdc.core.records import ChangeSite, Record, Told, change_record, change_version, control_record
 from cdc.core.resume import DEPTH_RECORDS, Partition, Remembered, place_of
 from cdc.core.transaction import Transaction
@@ -324,7 +325,7 @@ def outgoing(
             table, uid, _, before, after, _, _ = change
             site = sites[table]
             row = encode_row(after)
-            told.append((table, uid, None if after is None else row))
+            told.append((table, uid, None if after is None else digest_of_json(row)))
             partition = partition_of(uid, site.partitions)
             version = change_version(site.origin, transaction, change)
             if may_hold:

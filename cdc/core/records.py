@@ -53,7 +53,7 @@ _OVERHEAD_BYTES = 100
 
 
 Told = tuple[TableId, str, bytes | None]
-"""(table, uid, the row's JSON as it is now, columns in the table's order; None: there is none)."""
+"""(table, uid, digest of the row as it is now; None: there is none)."""
 Rows = tuple[bytes, bytes]
 """JSON of the row before and after."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -140,7 +141,12 @@ def encode_text(text: str) -> bytes:
 
 def encode_key(uid_column: str, uid: str) -> bytes:
     """`{"node_id":"acme"}`."""
-    return _json({uid_column: uid})
+    return b"{%b:%b}" % (_column(uid_column), _json(uid))  # a copy: orjson's own bytes were made with room for 1 KiB
+
+
+@lru_cache(64)
+def _column(name: str) -> bytes:
+    return _json(name)
 
 
 def _json(document: Any) -> bytes:

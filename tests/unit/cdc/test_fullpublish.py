@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cdc.core.keymap import digest_of_json
 from cdc.core.records import Origin, Record, dead_records
 from cdc.core.transaction import TransactionFold
 from cdc.fullpublish import FullPublisher, FullPublisherParts
@@ -38,8 +39,8 @@ from tests.unit.cdc.fakes import (
 ORIGIN = Origin("db:3306", Flavour.MYSQL, 1, 2)
 
 
-def _json(row: Mapping[str, Any] | None) -> bytes | None:
-    return None if row is None else encode_row(dict(sorted(row.items())))
+def _digest(row: Mapping[str, Any] | None) -> bytes | None:
+    return None if row is None else digest_of_json(encode_row(dict(sorted(row.items()))))
 
 
 class Bench:
@@ -89,7 +90,7 @@ class Bench:
         for event in transaction(number, (before, after)):
             passed = fold.feed(event)
             if passed is not None:
-                told = [(change.table, change.uid, _json(change.after)) for change in passed.changes]
+                told = [(change.table, change.uid, _digest(change.after)) for change in passed.changes]
                 self.live.passed([passed], told, lambda _place: None)
 
     @contextmanager
