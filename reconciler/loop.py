@@ -315,7 +315,7 @@ class Loop:
             if assigned.lost and self.ask_full(partition.topic, assigned.lost):
                 assigned.lost = ""
             is_owed = assigned.readers.are_owed(self._view.readers(partition.topic), now_s)
-            if is_owed and self.ask_full(partition.topic, "a form has come after rows for it had been read"):
+            if is_owed and self.ask_full(partition.topic, "a form has missed rows"):
                 assigned.readers.asked(now_s)
 
     def _pause(self, changes: Changes) -> None:

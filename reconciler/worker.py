@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 _NOT_OURS_S = 0.25
 _REFUSED_TRIES = 8
-"""About a minute: after so many refusals in a row the log does not wait for the node any longer."""
+"""About half a minute: after so many refusals in a row the log does not wait for the node any longer."""
 _SLOWLY = Backoff(first_s=30.0, cap_s=300.0)
 """Between tries after that: what is refused now may be allowed in ten minutes."""
 _OWN_FAULT = (401, 404, 409, 429)

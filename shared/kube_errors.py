@@ -26,6 +26,8 @@ __all__ = ["error_of"]
 _MANAGER = re.compile(r'conflict with "([^"]+)"')
 _RIGHT = re.compile(r'cannot (\S+) resource "([^"]+)" in API group "([^"]*)"')
 """How the API server's authorizer says what is missing; admission and quotas answer 403 in other words."""
+_DENIED = re.compile(r" is forbidden: ValidatingAdmissionPolicy .* denied request")
+"""A no of the cluster's administrators, though its code is 422 unless the policy names another."""
 _UNTYPED = "failed to create typed patch object"
 """How the API server begins its answer 500 to an applied field of a wrong type or name: the object is to blame."""
 _BY_CODE: dict[int, type[ClusterError]] = {
@@ -49,7 +51,7 @@ def error_of(method: str, path: str, code: int, body: bytes, retry_after: str) -
         return FieldConflict.over([(_manager(c), str(c.get("field") or "")) for c in conflicts])
     if code == 422 and any(c.get("field") == "metadata.uid" for c in causes):
         return ObjectConflict(message, status=code)
-    if code in (401, 403):
+    if code in (401, 403) or _DENIED.search(message):
         return ClusterRefused(message, status=code, mend=_mend(code, message))
     if code == 429:
         return ClusterBusy(message, retry_after_s=float(retry_after) if retry_after.isdigit() else 1.0)

@@ -203,7 +203,7 @@ def refuse(shop: Shop, error: ClusterError) -> list[str]:
     return letters
 
 
-def test_a_lynqnode_that_may_not_be_written_holds_the_log_for_a_minute_and_is_tried_on(shop: Shop) -> None:
+def test_a_lynqnode_that_may_not_be_written_holds_the_log_for_a_while_and_is_tried_on(shop: Shop) -> None:
     """Rights that are given in ten minutes must not find the row gone, and one namespace must not hold all others."""
     letters = refuse(shop, FORBIDDEN)
     shop.offer()

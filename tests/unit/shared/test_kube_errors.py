@@ -36,6 +36,16 @@ UID_CAUSE = {
 }
 CASES: list[tuple[str, type[ClusterError], int, bytes]] = [
     (
+        "an admission policy says no",
+        ClusterRefused,
+        422,
+        status(
+            422,
+            "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'few' with binding 'few' denied request: no",
+            "Invalid",
+        ),
+    ),
+    (
         "stale resourceVersion",
         ObjectConflict,
         409,
