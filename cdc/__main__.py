@@ -15,6 +15,7 @@ from cdc.debezium.app import DebeziumCapture
 from shared import logs
 from shared.errors import RowplaneError
 from shared.lifecycle import install_stop_event
+from shared.memory import share_heaps
 from shared.model.names import debezium_source
 from shared.settings import load_kafka, load_kube
 
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--server", required=True, help="database server, host:port; or debezium/<source topic>")
     parser.add_argument("--announce-fd", type=int, default=-1, help="socket to the supervisor")
     arguments = parser.parse_args()
+    share_heaps()
     logs.configure("capture")
     stop = install_stop_event()
     try:

@@ -23,6 +23,7 @@ from shared.clock import Clock, SystemClock
 from shared.kafka_security import check_files
 from shared.kube import KubeClient
 from shared.lifecycle import install_stop_event
+from shared.memory import share_heaps
 from shared.probes import ProbeServer
 from shared.settings import KubeSettings, ProbeSettings, load_kafka, load_kube, load_probes
 
@@ -128,6 +129,7 @@ def main(check: Callable[[], None]) -> None:
 
     Settings of Kafka are only checked here: children that end over them would be started again for ever.
     """
+    share_heaps()
     logs.configure("capture")
     kafka = load_kafka()
     check_files(kafka)

@@ -28,6 +28,7 @@ def webhook(
     from shared import logs  # noqa: PLC0415
     from shared.kube import KubeClient  # noqa: PLC0415
     from shared.lifecycle import install_stop_event  # noqa: PLC0415
+    from shared.memory import share_heaps  # noqa: PLC0415
     from shared.settings import load_kube, load_probes, load_webhook  # noqa: PLC0415
 
     settings, kube = load_webhook(), load_kube()
@@ -36,6 +37,7 @@ def webhook(
         for name in remove(client, Target.of(settings, kube.namespace)):
             typer.echo(f"removed {name}")
         return
+    share_heaps()
     stop = install_stop_event()
     logs.configure("webhook")
     run(settings, kube, load_probes(), stop)

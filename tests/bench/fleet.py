@@ -321,7 +321,7 @@ def _run(settings: Settings, part: Part) -> None:
     began_s = time.monotonic()
     with (
         running(settings.endpoints, settings.client, "bench-logs") as product,
-        Fleet(settings.client, product) as fleet,
+        Fleet(settings.client, product, with_bare=True) as fleet,
     ):
         course = Course(part, fleet, settings.endpoints, limit_s, began_s + total_s, live_per_s)
         first = min(sizes["first"], sizes["nodes"])

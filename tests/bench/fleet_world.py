@@ -1,7 +1,7 @@
 """A fleet: nodes with one Service each, nodes without objects, rows of both that a bench changes, and what is told.
 
-Two tables of one database with a hub each: `nodes`, whose form makes a Service, and `bare`, whose form makes nothing,
-so that a node of it is a LynqNode and its status. Some rows of `nodes` are kept for single changes.
+Table `nodes` has a hub whose form makes a Service; table `bare`, if wanted, one whose form makes nothing, so that a
+node of it is a LynqNode and its status. Some rows of `nodes` are kept for single changes.
 Fed by: a product. Feeds: fleet.py, scaleout.py. Never: decides what is measured.
 """
 
@@ -124,7 +124,13 @@ class Fleet:
     """The two tables and all that hangs on them; to be used in `with`. What it leaves goes with the product."""
 
     def __init__(
-        self, client: KubeClient, product: Product, form: Mapping[str, Any] = ONE_SERVICE, live: int = LIVE
+        self,
+        client: KubeClient,
+        product: Product,
+        form: Mapping[str, Any] = ONE_SERVICE,
+        *,
+        live: int = LIVE,
+        with_bare: bool = False,
     ) -> None:
         self.client = client
         self.product = product
@@ -132,6 +138,7 @@ class Fleet:
         self.full: list[str] = []
         """uids of the nodes with a Service, without those kept for single changes."""
         self.bare: list[str] = []
+        self._hubs = (FULL, BARE) if with_bare else (FULL,)
         self._live = [f"l{i:02}" for i in range(live)]
         self._numbers = itertools.count(1)
         self._world = self._make_world(form)
@@ -143,7 +150,8 @@ class Fleet:
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute("CREATE TABLE bare LIKE nodes")
         self._world.create_objects()
-        self._create_bare()
+        if BARE in self._hubs:
+            self._create_bare()
         self.services = Watched(self.client, SERVICES, self.namespace, _number, metadata_only=True)
         self.nodes = Watched(self.client, NODES, self.namespace, NodeSeen.of)
         self._await_streaming()
@@ -168,7 +176,7 @@ class Fleet:
 
     def _await_streaming(self) -> None:
         end_s = time.monotonic() + 120.0
-        while not all(self._is_streaming(name) for name in (FULL, BARE)):
+        while not all(self._is_streaming(name) for name in self._hubs):
             if time.monotonic() > end_s:
                 raise OutOfTime("the hubs do not stream after 120 s")
             time.sleep(0.1)

@@ -27,8 +27,8 @@ _FLOOR_S: Final = 5.0
 _AFTER_S: Final = 12.0
 """How long changes are watched after a reconciler was ended; a killed one is missed after 6 s."""
 _LIVE_PER_S: Final = 20.0
-_PARTITIONS: Final = 8 + 8
-"""Of the fleet's two tables."""
+_PARTITIONS: Final = 8
+"""Of the fleet's table."""
 _SIGNALS: Final = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 
 
