@@ -22,7 +22,7 @@ from tests.bench.frame import Spec
 from tests.bench.machine import machine_of
 from tests.bench.plots import draw
 from tests.bench.process import ENDED, wishes
-from tests.bench.report import DIRECTORY, RESULTS, file_of, merge, read_part, show, write
+from tests.bench.report import DIRECTORY, RESULTS, file_of, markdown, merge, read_part, show, write
 
 _LAST_WORDS_S: Final = 60.0
 """How long a part may take to end what it has started."""
@@ -87,9 +87,11 @@ def main(
     results = merge(ALL, machine_of(endpoints, client), DIRECTORY)
     client.close()
     write(RESULTS, results)
+    page = RESULTS.with_suffix(".md")
+    page.write_text(markdown(results), encoding="utf-8")
     console = Console(width=None if sys.stdout.isatty() else 120)
     show(console, results, [spec.name for spec in specs])
-    for path in (RESULTS, *draw(ALL, results, DIRECTORY)):
+    for path in (RESULTS, page, *draw(ALL, results, DIRECTORY)):
         console.print(f"wrote {path.relative_to(DIRECTORY.parents[1])}", highlight=False)
     for name, why in failed.items():
         console.print(f"part {name} failed: {why}", style="bold red", markup=False)

@@ -233,6 +233,6 @@ SPEC: Final = Spec(
         Key("render.ratio", "x", "`render.wall.rowplane` ÷ `render.wall.go_engine`.", Side.RATIO),
     ],
     run,
-    [Bars("micro.png", "Processor time of one step, median", {name: name for name in (*_LABELS, _GO)})],
+    [Bars("micro.png", "Processor time of one step, median", {name: name for name in _LABELS})],
     limit_s=180.0,
 )

@@ -64,7 +64,7 @@ def _ecdf(axes: Axes, chart: Ecdf, part: PartResult) -> bool:
     axes.set_ylabel("share of samples")
     axes.set_ylim(0, 1)
     axes.grid(visible=True, which="both", alpha=0.25)
-    axes.legend(fontsize=8, loc="best")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return True
 
 

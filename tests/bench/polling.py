@@ -40,7 +40,7 @@ _NODES: Final = 20
 _BLOCK: Final = 20
 _PACE_S: Final = 0.35
 _SLOW_S: Final = 30.0
-_READY_S: Final = 60.0
+_READY_S: Final = 180.0
 _MANAGER: Final = "bench-poller"
 
 

@@ -98,3 +98,31 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value else "0"
+
+
+def markdown(results: Results) -> str:
+    """All parts as tables, for a page."""
+    machine = results.machine
+    built = "with" if machine.python_optimized else "without"
+    lines = [
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_mib} MiB, {machine.kernel}.",
+        f"{machine.python}, built {built} profile-guided optimization.",
+        ", ".join(f"{name} {found}" for name, found in machine.versions.items()) + ".",
+    ]
+    for part in results.parts:
+        one, five = part.load_before
+        quick = ", quick" if part.quick else ""
+        lines += ["", f"### {part.title} (`{part.name}`{quick})", ""]
+        lines += [f"{part.measured_at}, commit {part.commit}, {part.took_s:.0f} s, load before it {one} and {five}."]
+        if part.failed:
+            lines += ["", f"It broke off: {part.failed}."]
+        lines += ["", "| key | side | p50 | p95 | p99 | max | n | unit |", "|---|---|---:|---:|---:|---:|---:|---|"]
+        for d in part.distributions:
+            numbers = " | ".join(number(value) for value in (d.p50, d.p95, d.p99, d.max))
+            lines.append(f"| `{d.key}` | {d.side.value} | {numbers} | {d.samples} | {d.unit} |")
+        lines += [
+            f"| `{f.key}` | {f.side.value} | {number(f.value)} | | | | {f.samples} | {f.unit} |" for f in part.figures
+        ]
+        lines += ["", *(f"- Not measured: {what}, {why}" for what, why in part.skipped.items())]
+        lines += [f"- {note}" for note in part.notes]
+    return "\n".join(lines).rstrip() + "\n"

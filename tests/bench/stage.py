@@ -24,7 +24,7 @@ from tests.product import MARK, RECONCILERS, Product, running
 __all__ = ["STEADY", "Stage", "open_stage", "patiently"]
 
 _PATIENCE_S: Final = 300.0
-_CLEANING_S: Final = 60.0
+_CLEANING_S: Final = 20.0
 _CHUNK: Final = 200
 _LOGS: Final = "bench-logs"
 

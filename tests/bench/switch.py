@@ -187,7 +187,7 @@ def steady(settings: Settings, part: Part) -> None:
 def background(part: Part, stage: Stage, nodes: int) -> Iterator[None]:
     """Changes of other rows meanwhile: most of them of a table that no hub names, some of nodes."""
     total = part.size("background_per_s", full=200, quick=200)
-    applied = part.size("background_applied_per_s", full=20, quick=20)
+    applied = part.size("background_applied_per_s", full=10, quick=10)
     stage.sql("CREATE TABLE unrelated LIKE floor")
     stage.sql("INSERT INTO unrelated SELECT * FROM floor")
     stop, counts = threading.Event(), [0, 0]

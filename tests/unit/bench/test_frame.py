@@ -23,7 +23,7 @@ from tests.bench.frame import (
 )
 from tests.bench.machine import Machine
 from tests.bench.plots import draw
-from tests.bench.report import Results, file_of, merge, read_part, write
+from tests.bench.report import Results, file_of, markdown, merge, read_part, write
 
 _KEYS = [
     Key("delay.<variant>", "ms", "Delay."),
@@ -117,6 +117,19 @@ def test_results_hold_the_last_measurement_of_each_part_in_the_order_of_the_cata
     merged = merge([_spec("one"), _spec("two"), _spec("never measured")], _MACHINE, tmp_path)
     assert [(part.name, part.notes) for part in merged.parts] == [("one", ["again"]), ("two", [])]
     assert Results.model_validate_json(merged.model_dump_json()) == merged
+
+
+def test_a_page_tells_every_figure_and_what_was_not_measured() -> None:
+    part = _part()
+    part.measured("delay.quiet", [1.0, 2.0, 3.0])
+    part.figure("total", 1234.5)
+    part.skip("peer", "it is not here")
+    part.result.failed = "ended"
+    page = markdown(Results(machine=_MACHINE, parts=[part.result]))
+    assert "| `delay.quiet` | ours | 2 | 3 | 3 | 3 | 3 | ms |" in page
+    assert "| `total` | ours | 1,234 | | | | 1 | s |" in page
+    assert "- Not measured: peer, it is not here" in page
+    assert "It broke off: ended." in page
 
 
 def test_a_file_of_other_benchmarks_is_no_result(tmp_path: Path) -> None:
