@@ -72,7 +72,8 @@ e2e: stack ## run the end-to-end tests
 faults: stack ## kill and stop real processes, FAULT_RUNS=10 times each; the models 20,000 times
 	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/unit/cdc/test_protocol_model.py \
 	  tests/unit/reconciler/core/test_next_model.py tests/component/test_binlog_values.py \
-	  tests/component/test_binlog_differential.py tests/component/test_capture_random.py
+	  tests/component/test_binlog_differential.py tests/component/test_capture_random.py \
+	  tests/component/test_capture_many_hubs.py
 	@ROWPLANE_FAULT_RUNS=$(FAULT_RUNS) .venv/bin/pytest tests/fault -m fault
 
 .PHONY: test

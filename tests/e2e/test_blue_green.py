@@ -142,6 +142,7 @@ class TestFiveSteps:
         assert stage.product.series("lynqnode_deployment_status", **labels) == []
 
 
+@pytest.mark.parametrize("flavour", ["mysql"], indirect=True, scope="class")
 class TestBrokenColor:
     """A version whose pods never become ready holds no traffic that it has not, and none that wants to leave it."""
 
