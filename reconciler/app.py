@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 
@@ -25,6 +27,8 @@ from reconciler.coordinator.deletions import Deletions
 from reconciler.coordinator.driver import Coordinator, Duty, Office, coordinator_place
 from reconciler.coordinator.hubs import Hubs
 from reconciler.coordinator.rollouts import Rollouts
+from reconciler.core.catalog import NodeKey
+from reconciler.core.events import Event, Subject
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
 from reconciler.queue import THREADS, Lane, NodeQueue
@@ -38,6 +42,7 @@ from shared.backoff import Backoff
 from shared.clock import Clock, SystemClock
 from shared.errors import LogError
 from shared.kube import HUBS, KubeClient
+from shared.model.names import API_VERSION
 from shared.probes import ProbeServer
 from shared.settings import KafkaSettings, KubeSettings, ProbeSettings
 from shared.supervise import SUPERVISION
@@ -88,7 +93,7 @@ def run(kafka: KafkaSettings, kube: KubeSettings, probes: ProbeSettings, stop: t
         reconciler = Reconciler(registry, holder, access, pool, clock, metrics)
         reconciler.tell, reconciler.status.is_busy = events.tell, queue.is_busy
         workers = Workers(queue, registry, loop, reconciler.reconcile, clock, metrics)
-        loop.drain, workers.bury = workers.drain, DeadLetters(kafka, holder).bury
+        _join_workers(workers, loop, DeadLetters(kafka, holder), partial(_tell_form, holder, events))
         workers.start(THREADS)
         catalog.start()
         office = Office(client, holder, coordinator.fleet, clock, events.tell)
@@ -113,6 +118,21 @@ def _connect(kube: KubeSettings, clock: Clock) -> KubeClient:
     client.resource_type(HUBS.api_version, HUBS.kind)
     refuse_beside_lynq(client, clock)
     return client
+
+
+def _join_workers(
+    workers: Workers, loop: Loop, letters: DeadLetters, tell_form: Callable[[NodeKey, str], None]
+) -> None:
+    loop.drain, workers.bury, workers.tell_form = workers.drain, letters.bury, tell_form
+
+
+def _tell_form(holder: ViewHolder, events: Events, key: NodeKey, why: str) -> None:
+    """An Event on the form of a row that is refused."""
+    form = holder.view.catalog.forms.get(key[:2])
+    if form is not None:
+        subject = Subject(API_VERSION, "LynqForm", *form.key, form.metadata.uid)
+        note = f"{key} cannot be written, its row is a dead letter: {why}"
+        events.tell(subject, Event("RowsRefused", note, warning=True))
 
 
 def _duties(office: Office, metrics: Metrics) -> list[Duty]:

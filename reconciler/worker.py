@@ -6,6 +6,7 @@ failure end a worker.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -35,6 +36,7 @@ _REFUSED_TRIES = 8
 """About half a minute: after so many refusals in a row the log does not wait for the node any longer."""
 _SLOWLY = Backoff(first_s=30.0, cap_s=300.0)
 """Between tries after that: what is refused now may be allowed in ten minutes."""
+_TELL_S = 60.0
 _OWN_FAULT = (401, 404, 409, 429)
 """Answers that say nothing of the row: all nodes would get them, or the next try may not."""
 
@@ -62,6 +64,9 @@ class Workers:
         self._stop = threading.Event()
         self.bury: Callable[[NodeKey, RowState, str], None] = lambda _key, _row, _reason: None
         """Stores a row that can never be applied, and why; may raise LogError."""
+        self.tell_form: Callable[[NodeKey, str], None] = lambda _key, _why: None
+        """Told of a form whose rows are refused, by the first of them, and why; once in a while."""
+        self._told_s: dict[tuple[str, str], float] = {}
 
     def start(self, count: int) -> None:
         """Begin with `count` threads."""
@@ -169,6 +174,10 @@ class Workers:
         """Raises LogError."""
         self.bury(state.key, row, str(error))
         self._metrics.dead_letters.labels(state.key.form, state.key.namespace).inc()
+        form, now_s = (state.key.namespace, state.key.form), self._clock.monotonic_s()
+        if now_s - self._told_s.get(form, -math.inf) > _TELL_S:
+            self._told_s[form] = now_s
+            self.tell_form(state.key, str(error))
 
     def _again(self, state: NodeState) -> None:
         key = state.key

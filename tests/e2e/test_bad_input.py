@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.adapters.events import EVENTS
 from shared.kube import FORMS, HUBS, SECRETS
 from tests.e2e.stage import ONE_SERVICE, Stage
+from tests.product import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -143,6 +145,14 @@ class TestRows:
         for version in range(4):
             stage.change("good-1", f"blue_version = 'v{version}'")
         assert 1 <= self._refusals(stage) <= before + 1
+
+    def test_the_form_is_told_of_it(self, stage: Stage) -> None:
+        def notes() -> list[str]:
+            found = stage.client.list(EVENTS, stage.namespace)[0]
+            return [e["note"] for e in found if (e["regarding"]["name"], e["reason"]) == (stage.form, "RowsRefused")]
+
+        eventually(lambda: any(self.BAD in note for note in notes()), "an Event on the form", shown=notes)
+        assert sum(stage.product.series("rowplane_dead_letters_total", form=stage.form)) >= 1
 
     def test_a_name_that_is_mended_becomes_a_node(self, stage: Stage) -> None:
         stage.sql("UPDATE nodes SET node_id = 'a-name' WHERE node_id = %s", self.BAD)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reconciler.core.catalog import NodeKey
 from reconciler.core.goal import RowState
 from reconciler.core.objects import Absent, ObjectRef, ObservedObject, Readiness
-from reconciler.core.record import ObservedNode
+from reconciler.core.record import ObservedNode, label_value
 from reconciler.ports import Partition
 from reconciler.registry import Registry
 from tests.builders import KEY, SPACE, node_row_of, row_state, version
@@ -365,3 +365,19 @@ def test_the_loss_of_another_shard_does_not_make_a_stray_forgotten(world: World)
     world.registry.object_seen(late(STRAY._replace(name="another")), gone=False)
     world.registry.drop_partitions([SHARD])
     assert world.registry.strays(world.registry.state(KEY), MARK) == ()
+
+
+def test_a_node_whose_name_no_label_can_hold_is_known_by_its_mark_and_by_its_name(world: World) -> None:
+    """Labels have it shortened; its late objects woke nobody."""
+    key = NodeKey(SPACE, "app", "a" * 80)
+    mark = (SPACE, label_value(key.name))
+    world.registry.node_seen(node(1, key), gone=False, partition=SHARD)
+    world.woken.clear()
+    world.registry.object_seen(late(node=mark), gone=False)
+    assert world.woken == [key]
+    world.registry.node_gone(SPACE, key.name, "2")
+    assert not world.registry.state(key).node_known
+    written = NodeKey(SPACE, "app", "b" * 80)
+    world.registry.put_node(world.registry.state(written), node(3, written))
+    world.registry.node_gone(SPACE, written.name, "4")
+    assert not world.registry.state(written).node_known

@@ -214,17 +214,34 @@ def test_a_lynqnode_that_may_not_be_written_holds_the_log_for_a_while_and_is_tri
     shop.settle()
     assert (shop.registry.state(KEY).offsets, letters) == ([], ["lynqnodes is forbidden"])
     assert shop.loop.is_aside(SHARD, KEY), "a successor would ask for the row"
-    shop.clock.advance(29.0)
     runs = len(shop.runs)
     for _ in range(4):
         shop.clock.advance(300.0)
         shop.settle()
-    assert len(shop.runs) == runs + 4, "slowly, for ever"
+    assert len(shop.runs) == runs + 4, "for ever"
+    shop.clock.advance(100.0)
+    shop.settle()
+    assert len(shop.runs) == runs + 4, "slowly"
     assert len(letters) == 1
     shop.reconcile = lambda _key: Outcome(done=(), again_at_s=None, holds=True)
     shop.clock.advance(300.0)
     shop.settle()
     assert not shop.loop.is_aside(SHARD, KEY)
+
+
+def test_a_form_is_told_once_in_a_while_that_its_rows_are_refused(shop: Shop) -> None:
+    """A thousand rows of a form without rights are one Event, not a thousand."""
+    refuse(shop, ObjectInvalid("name is too long", status=422))
+    told: list[tuple[NodeKey, str]] = []
+    shop.workers.tell_form = lambda key, why: told.append((key, why))
+    for key in (KEY, OTHER):
+        shop.offer(key)
+        shop.settle()
+    assert told == [(KEY, "name is too long")]
+    shop.clock.advance(61.0)
+    shop.offer(KEY._replace(uid="gamma"))
+    shop.settle()
+    assert len(told) == 2
 
 
 def test_a_dead_letter_that_cannot_be_stored_leaves_the_record_open(shop: Shop) -> None:
