@@ -73,8 +73,9 @@ class Course:
         if live.lost:
             self.part.note(f"{phase} of {self.nodes} nodes: {live.lost} single changes were not seen within 30 s")
 
-    def bulk(self, phase: str, act: Callable[[], float], goals: Callable[[], list[_GOAL]], floor: float = 0.0) -> None:
-        """Have all nodes changed: `goals` are set before `act`, which returns the monotonic seconds of its end."""
+    def bulk(self, phase: str, act: Callable[[], float], goals: Callable[[], list[_GOAL]], floor: float = 0.0) -> float:
+        """Have all nodes changed: `goals` are set before `act`, which returns the monotonic seconds of its end; so does
+        this."""
         fleet, nodes, part = self.fleet, self.nodes, self.part
         with self.live(phase):
             wanted = goals()
@@ -97,6 +98,7 @@ class Course:
             part.figure(f"{phase}.{nodes}.share", writes / took_s / floor)
         for name, used in cores.items():
             part.figure(f"{phase}.{nodes}.cores.{name}", used)
+        return committed_s
 
 
 def _provision(course: Course, full: int, bare: int) -> None:
@@ -177,7 +179,9 @@ def _switch(course: Course) -> None:
         nodes = fleet.nodes.goal(fleet.lynqnodes(fleet.full, fleet.bare), is_newer)
         return [(fleet.services, services), (fleet.nodes, nodes)]
 
-    course.bulk("switch", update, goals, floor)
+    committed_s = course.bulk("switch", update, goals, floor)
+    if not services.left:
+        course.part.figure(f"switch.{course.nodes}.services_s", services.last_s - committed_s)
 
 
 def _form(course: Course) -> None:
@@ -355,6 +359,7 @@ _KEYS: Final = (
     Key("floor.<nodes>.updates_per_s", "1/s", "The same, of objects that exist.", Side.FLOOR),
     Key("memory.<nodes>.<process>", "MiB", "Resident with these nodes; `capture` is the supervisor's child."),
     Key("switch.<nodes>.seconds", "s", "One UPDATE a table, from COMMIT until all nodes are Ready, Services told."),
+    Key("switch.<nodes>.services_s", "s", "The same until every Service is told; statuses come after."),
     Key("switch.<nodes>.writes_per_s", "1/s", "Writes of the reconcilers meanwhile, statuses counted."),
     Key("switch.<nodes>.share", "", "These writes by `floor.<nodes>.updates_per_s`.", Side.RATIO),
     Key("form.<nodes>.seconds", "s", "An edit of the form until all nodes with a Service are Ready on it."),
