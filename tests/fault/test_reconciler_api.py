@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -16,7 +17,7 @@ from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
 from tests.fault.api_proxy import Answers, ApiProxy, Cuts, Loses, Matches, Rule, Stalls
 from tests.fault.proxied import api, product, writes
 from tests.fault.stream import RUNS, SERVICES
-from tests.product import eventually
+from tests.product import RECONCILERS, eventually
 
 __all__ = ["api", "product"]
 
@@ -238,21 +239,7 @@ class TestRefusals:
         stage.await_settled("over")
 
     def test_a_missing_right_is_named(self, stage: Stage, api: ApiProxy) -> None:
-        account = {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": "poor", "namespace": stage.namespace},
-        }
-        stage.client.apply(ACCOUNTS, account, manager="rowplane-test")
-        tokens = ResourceType("authentication.k8s.io/v1", "TokenRequest", "serviceaccounts/poor/token")
-        wish = {
-            "apiVersion": tokens.api_version,
-            "kind": tokens.kind,
-            "metadata": {"namespace": stage.namespace},
-            "spec": {"expirationSeconds": 600},
-        }
-        granted = stage.client.create(tokens._replace(api_version="v1"), wish)
-        api.token = writes("services", "over"), granted["status"]["token"]
+        api.token = writes("services", "over"), token_of_the_poor(stage)
         try:
             since = change(stage, "over", "forbidden")
             message = says(stage, since, "over", "forbidden")
@@ -286,6 +273,59 @@ class TestRefusals:
         finally:
             stage.delete(FORMS, "far")
             stage.client.delete(NAMESPACES, "", other)
+
+
+@pytest.mark.skipif(RUNS == 1, reason="eight refusals take half a minute: ROWPLANE_FAULT_RUNS=2 or more")
+class TestForbiddenNodes:
+    """The right on LynqNodes is missing for longer than the log waits, and the owner of the row is killed meanwhile."""
+
+    RESOURCES = ONE_SERVICE
+
+    def test_the_log_goes_on_and_the_row_is_not_lost(self, stage: Stage, api: ApiProxy) -> None:
+        stage.insert(WELL)
+        api.token = writes("lynqnodes", SICK), token_of_the_poor(stage)
+        try:
+            stage.sql("INSERT INTO nodes (node_id, domain) VALUES (%s, 'a.example.com')", SICK)
+            eventually(
+                lambda: sum(stage.product.series("rowplane_dead_letters_total")) == 1, "a dead letter", PATIENCE_S
+            )
+            eventually(
+                lambda: not sum(stage.product.series("rowplane_records_unfinished")), "the log is done", PATIENCE_S
+            )
+            stage.change(WELL, "blue_version = 'permitted'")
+            for name in RECONCILERS:
+                stage.product.end(name, signal.SIGKILL)
+            stage.product.start(*RECONCILERS)
+            eventually(lambda: _asked(stage), "a successor asks for all rows", PATIENCE_S)
+        finally:
+            api.token = None
+        stage.await_settled(SICK)
+
+
+def _sum(stage: Stage, metric: str) -> float:
+    return sum(stage.product.series(metric))
+
+
+def _asked(stage: Stage) -> bool:
+    return any(e["event"] == "all rows are asked for" for name in RECONCILERS for e in stage.product.log(name))
+
+
+def token_of_the_poor(stage: Stage) -> str:
+    """Of an account that may do nothing."""
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "poor", "namespace": stage.namespace},
+    }
+    stage.client.apply(ACCOUNTS, account, manager="rowplane-test")
+    tokens = ResourceType("v1", "TokenRequest", "serviceaccounts/poor/token")
+    wish = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "metadata": {"namespace": stage.namespace},
+        "spec": {"expirationSeconds": 600},
+    }
+    return str(stage.client.create(tokens, wish)["status"]["token"])
 
 
 def _make_namespace(stage: Stage, name: str) -> None:
