@@ -106,8 +106,8 @@ bench-quick: stack ## the same with few samples, 4 minutes
 	@$(PY) -m tests.bench --quick --only "$(ONLY)" $(SIZE:%=--size=%)
 
 .PHONY: bench-fleet
-bench-fleet: stack ## a fleet of 10,000 nodes, more reconcilers, memory and start-up, 30 minutes (SIZE=fleet.nodes=2000)
-	@$(PY) -m tests.bench --only "$(or $(ONLY),fleet,scaleout,footprint)" $(SIZE:%=--size=%)
+bench-fleet: stack ## bursts, a fleet of 10,000 nodes, more reconcilers, memory and start-up (SIZE=fleet.nodes=2000)
+	@$(PY) -m tests.bench --only "$(or $(ONLY),bursts,fleet,scaleout,footprint)" $(SIZE:%=--size=%)
 
 .PHONY: demo
 demo: stack ## show the product at work (KEEP=1: leave it running)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.bench import capture, fleet, footprint, micro, polling, scaleout, switch
+from tests.bench import bursts, capture, fleet, footprint, micro, polling, scaleout, switch
 from tests.bench.frame import Spec
 
 USUAL: Final[tuple[Spec, ...]] = (switch.SPEC, polling.SPEC, capture.SPEC, micro.SPEC)
 """What `make bench` and `make bench-quick` run."""
-LONG: Final[tuple[Spec, ...]] = (fleet.SPEC, scaleout.SPEC, footprint.SPEC)
+LONG: Final[tuple[Spec, ...]] = (bursts.SPEC, fleet.SPEC, scaleout.SPEC, footprint.SPEC)
 """What takes a command of its own, by `--only`."""
 ALL: Final = (*USUAL, *LONG)
 BY_NAME: Final = {spec.name: spec for spec in ALL}

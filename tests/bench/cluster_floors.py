@@ -1,14 +1,13 @@
-"""What the API server does without the product: a patch until a watch tells it, and writes a second by others.
+"""What the API server does without the product: writes a second by others, and when a watch tells them.
 
 The writers are processes of their own with prepared bodies: one Service, one LynqNode and its status in turn, as a row
-change with one child writes them; or ConfigMaps that are new.
-Fed by: the local stack. Feeds: reconcile.py, fleet.py, scaleout.py. Never: is part of a figure of the product.
+change with one child writes them; or new nodes with eight ConfigMaps.
+Fed by: the local stack. Feeds: bursts.py, fleet.py, scaleout.py, switch.py. Never: is part of a figure of the product.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import random
 import secrets
 import sys
 import threading
@@ -32,10 +31,10 @@ __all__ = [
     "SERVICES",
     "Bodies",
     "Counted",
+    "NewNode",
     "Seen",
     "await_gone",
-    "create_rate",
-    "patch_latency",
+    "new_node_rate",
     "provision_rate",
     "space",
     "update_rate",
@@ -44,6 +43,8 @@ __all__ = [
 SERVICES: Final = ResourceType("v1", "Service", "services")
 CONFIG_MAPS: Final = ResourceType("v1", "ConfigMap", "configmaps")
 MANAGER: Final = "rowplane-bench"
+_WRITES_A_NODE: Final = 10
+"""A LynqNode, eight ConfigMaps, a status."""
 _PROCESSES: Final = 2
 _THREADS: Final = 8
 _GOING_S: Final = 120.0
@@ -154,22 +155,6 @@ def await_gone(client: KubeClient, namespace: str, timeout_s: float = _GOING_S) 
     return False
 
 
-def patch_latency(client: KubeClient, count: int) -> list[float]:
-    """Milliseconds from the call of a server-side apply until a watch tells it, sorted."""
-    found = []
-    with space(client) as namespace:
-        client.apply(SERVICES, service(namespace, "floor", "0"), manager=MANAGER)
-        seen = Seen(client, namespace)
-        for number in range(1, count + 1):
-            time.sleep(0.02 * random.uniform(0.8, 1.2))
-            body = service(namespace, "floor", str(number))
-            began_s = time.monotonic()
-            client.apply(SERVICES, body, manager=MANAGER)
-            found.append(1000 * (seen.wait("floor", number) - began_s))
-        seen.stop()
-    return sorted(found)
-
-
 class Bodies(NamedTuple):
     """What a row change with one child sends to the API server; names and versions are filled in."""
 
@@ -188,6 +173,24 @@ class Bodies(NamedTuple):
         return cls(
             {"metadata": _applied(live["metadata"]), "spec": live["spec"]},
             {"metadata": _applied(child["metadata"]), "spec": spec},
+            live["status"],
+        )
+
+
+class NewNode(NamedTuple):
+    """What a new node with eight ConfigMaps sends to the API server; names are filled in."""
+
+    node: Mapping[str, Any]
+    child: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+    @classmethod
+    def like(cls, client: KubeClient, namespace: str, node: str, child: str) -> NewNode:
+        """As the product writes them, without owners and shard."""
+        live, config = client.get(NODES, namespace, node), client.get(CONFIG_MAPS, namespace, child)
+        return cls(
+            {"metadata": _applied(live["metadata"]), "spec": live["spec"]},
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _applied(config["metadata"]), "data": config["data"]},
             live["status"],
         )
 
@@ -219,10 +222,10 @@ def provision_rate(client: KubeClient, kubeconfig: Path, seconds: float, bodies:
         return _together(partial(_provision, bodies), kubeconfig, namespace, seconds)
 
 
-def create_rate(client: KubeClient, kubeconfig: Path, seconds: float) -> float:
-    """Creations a second, all writers together: ConfigMaps."""
+def new_node_rate(client: KubeClient, kubeconfig: Path, seconds: float, body: NewNode) -> float:
+    """Writes a second, all writers together: a LynqNode, its ConfigMaps, its status, in turn, each of them new."""
     with space(client) as namespace:
-        return _together(_create, kubeconfig, namespace, seconds)
+        return _together(partial(_new_node, body), kubeconfig, namespace, seconds)
 
 
 def _together(work: Callable[..., Any], kubeconfig: Path, namespace: str, seconds: float) -> float:
@@ -306,7 +309,16 @@ def _in_turn(bodies: Bodies, client: KubeClient, place: tuple[str, str], at: int
             client.apply(NODES, {**node, "metadata": metadata, "status": status}, manager=MANAGER, subresource="status")
 
 
-def _create(client: KubeClient, namespace: str, writer: str, at: int) -> None:
-    metadata = {"name": f"{writer}-{at + 3}", "namespace": namespace}
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"version": "1"}}
-    client.apply(CONFIG_MAPS, body, manager=MANAGER)
+def _new_node(body: NewNode, client: KubeClient, namespace: str, writer: str, at: int) -> None:
+    step, number = at % _WRITES_A_NODE, at // _WRITES_A_NODE + 1
+    place = {"name": f"{writer}-{number}", "namespace": namespace}
+    node = {"apiVersion": NODES.api_version, "kind": NODES.kind}
+    if step == 0:
+        client.apply(NODES, {**node, **body.node, "metadata": {**body.node["metadata"], **place}}, manager=MANAGER)
+    elif step == _WRITES_A_NODE - 1:
+        if at > 0:  # the writers' first calls are counted backwards, and begin in mid-node
+            status = {**node, "metadata": place, "status": body.status}
+            client.apply(NODES, status, manager=MANAGER, subresource="status")
+    else:
+        metadata = {**body.child["metadata"], **place, "name": f"{place['name']}-{step}"}
+        client.apply(CONFIG_MAPS, {**body.child, "metadata": metadata}, manager=MANAGER)
