@@ -341,7 +341,13 @@ class Loop:
             for partition, assigned in moved.items():
                 assigned.committed = told[partition][0]
         if told:
-            changes.commit(told, timeout_s=timeout_s)
+            changes.commit(told, self._commit_failed, timeout_s=timeout_s)
+
+    def _commit_failed(self, partitions: Iterable[Partition]) -> None:
+        """What is still ours is committed again, also when no further record comes."""
+        with self._lock:
+            for assigned in [a for p in partitions if (a := self._assigned.get(p)) is not None]:
+                assigned.committed = -1
 
 
 def _dead(record: Record, version: Version) -> RowState:

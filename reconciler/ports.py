@@ -5,7 +5,7 @@ Fed by: app.py, which joins. Feeds: loop.py, reconcile.py. Never: names a librar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -97,8 +97,15 @@ class Changes(Protocol):
         """Records of the assigned partitions in order, at most a bounded number."""
         ...
 
-    def commit(self, offsets: Mapping[Partition, tuple[int, str]], *, timeout_s: float = 0.0) -> None:
-        """Partition → (next offset, metadata); with a time-out it returns once the broker has answered."""
+    def commit(
+        self,
+        offsets: Mapping[Partition, tuple[int, str]],
+        failed: Callable[[Iterable[Partition]], None],
+        *,
+        timeout_s: float = 0.0,
+    ) -> None:
+        """Partition → (next offset, metadata); with a time-out it returns once the broker has answered, without one
+        `failed` is told later of what was not taken, in a thread that polls or commits."""
         ...
 
     def pause(self, partitions: Iterable[Partition]) -> None:

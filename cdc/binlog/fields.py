@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import ipaddress
+import itertools
 import uuid
 import zlib
 from collections.abc import Callable, Sequence
@@ -203,12 +204,21 @@ def inflated(raw: bytes) -> bytes:
 
 
 def _inet6_text(raw: bytes) -> str:
-    """As inet_ntop writes it: the last four bytes of a mapped or compatible IPv4 address with dots."""
+    """As MariaDB does: `::` for the first of the longest runs of zeros, unlike RFC 5952 for a single zero, too.
+
+    The last four bytes of a mapped or compatible IPv4 address are written with dots.
+    """
     if raw[:12] == bytes(10) + b"\xff\xff":
         return f"::ffff:{ipaddress.IPv4Address(raw[12:])}"
     if raw[:12] == bytes(12) and raw[12:14] != b"\0\0":
         return f"::{ipaddress.IPv4Address(raw[12:])}"
-    return str(ipaddress.IPv6Address(raw))
+    words = [f"{int.from_bytes(raw[i : i + 2]):x}" for i in range(0, 16, 2)]
+    runs = [(word, len(list(run))) for word, run in itertools.groupby(words)]
+    longest = max((length for word, length in runs if word == "0"), default=0)
+    if not longest:
+        return ":".join(words)
+    before = sum(length for _, length in itertools.takewhile(lambda run: run != ("0", longest), runs))
+    return f"{':'.join(words[:before])}::{':'.join(words[before + longest :])}"
 
 
 NETWORK_TEXTS: dict[str, Callable[[bytes], str]] = {

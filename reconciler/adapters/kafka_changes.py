@@ -278,8 +278,19 @@ class KafkaChanges:
         if gone:
             self._rebalance.revoked(gone, lost=lost)
 
-    def commit(self, offsets: Mapping[Partition, tuple[int, str]], *, timeout_s: float = 0.0) -> None:
-        """A commit that is lost costs repeats, which the guard drops."""
+    def commit(
+        self,
+        offsets: Mapping[Partition, tuple[int, str]],
+        failed: Callable[[Iterable[Partition]], None],
+        *,
+        timeout_s: float = 0.0,
+    ) -> None:
+        """A commit that is lost, as in a rebalance, costs repeats, which the guard drops."""
+
+        def answered(_offsets: object, answer: object) -> None:
+            if isinstance(answer, Exception):
+                failed(offsets)
+
         told = {
             TopicPartition(p.topic, p.number): OffsetAndMetadata(offset, metadata, -1)
             for p, (offset, metadata) in offsets.items()
@@ -288,7 +299,7 @@ class KafkaChanges:
             if timeout_s:
                 self._consumer.commit(told, timeout_ms=int(timeout_s * 1000))
             else:
-                self._consumer.commit_async(told)
+                self._consumer.commit_async(told, answered)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         """The client keeps what it has fetched of them already."""

@@ -95,6 +95,9 @@ def test_a_restart_of_the_server_loses_nothing_and_has_the_table_compared(
     _streaming(world)
     world.paint(["acme"], "blue")
     world.sql(_UNLOGGED, "UPDATE DB.nodes SET color = 'unlogged' WHERE node_id = 'other'")
+    world.eventually(
+        lambda: int(world.sql("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1]) > 3, "two starts that can be told"
+    )
     end(server)
     server.start(OFF)
     world.paint(["acme"], "white")

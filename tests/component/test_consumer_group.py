@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -150,7 +152,13 @@ def test_what_was_committed_is_where_a_successor_begins(settings: KafkaSettings,
     changes.subscribe({topics[0]})
     poll_until(changes, first, {topics[0]})
     text = commit_text(version(300), first.standings[home].topic_id)
-    changes.commit({home: (3, text)}, timeout_s=5.0)
+    refused: list[Partition] = []
+    changes.commit({home: (4, "longer than a broker takes " * 200)}, refused.extend)
+    deadline_s = time.monotonic() + 30.0
+    while not refused and time.monotonic() < deadline_s:
+        changes.poll(0.1)
+    assert refused == [home]
+    changes.commit({home: (3, text)}, refused.extend, timeout_s=5.0)
     changes.close()
     successor = KafkaChanges(settings, second, client_id="second")
     try:
@@ -174,15 +182,35 @@ def test_a_member_that_was_thrown_out_claims_nothing(settings: KafkaSettings, to
         poll_until(changes, first, {topics[0]})
         changes._consumer._coordinator.reset_generation()  # what an answer to a heartbeat does: unknown member
         other.subscribe({topics[0]})
-        deadline = time.monotonic() + PATIENCE_S
-        while first.partitions | second.partitions != wanted or not (first.partitions and second.partitions):
-            assert time.monotonic() < deadline, f"first {first.partitions}, second {second.partitions}"
-            for member in (other, changes):
-                member.poll(0.1)
+        with polled(changes, other):  # in turn by one thread, each would join when the other has ceased to wait
+            deadline = time.monotonic() + PATIENCE_S
+            while first.partitions | second.partitions != wanted or not (first.partitions and second.partitions):
+                assert time.monotonic() < deadline, f"first {first.partitions}, second {second.partitions}"
+                time.sleep(0.05)
         assert not first.partitions & second.partitions
     finally:
         other.close()
         changes.close()
+
+
+@contextmanager
+def polled(*members: KafkaChanges) -> Iterator[None]:
+    """Each member in a thread of its own, as in processes."""
+    stop = threading.Event()
+
+    def work(member: KafkaChanges) -> None:
+        while not stop.is_set():
+            member.poll(0.1)
+
+    threads = [threading.Thread(target=work, args=(member,), daemon=True) for member in members]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10.0)
 
 
 def send(producer: Any, partition: Partition, count: int) -> None:

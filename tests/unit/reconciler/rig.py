@@ -38,6 +38,7 @@ class BrokerInMemory:
         self.committed: dict[Partition, tuple[int, str]] = {}
         self.paused: frozenset[Partition] = frozenset()
         self.fresh = True
+        self.refuses_commits = False
 
     def subscribe(self, topics: Iterable[str]) -> None:
         self.topics = frozenset(topics)
@@ -52,8 +53,17 @@ class BrokerInMemory:
             return ()
         return step
 
-    def commit(self, offsets: Mapping[Partition, tuple[int, str]], *, timeout_s: float = 0.0) -> None:
-        self.committed.update(offsets)
+    def commit(
+        self,
+        offsets: Mapping[Partition, tuple[int, str]],
+        failed: Callable[[Iterable[Partition]], None],
+        *,
+        timeout_s: float = 0.0,
+    ) -> None:
+        if self.refuses_commits:
+            failed(offsets)
+        else:
+            self.committed.update(offsets)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         self.paused = frozenset(partitions)

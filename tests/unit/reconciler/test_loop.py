@@ -251,6 +251,16 @@ def test_a_row_that_lacks_a_mapped_column_is_not_handed_on(rig: Rig) -> None:
 # -- commits ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_commit_that_is_refused_is_made_again_though_no_record_follows(rig: Rig) -> None:
+    """A partition whose only record was read while the group rebalanced stayed without a commit."""
+    rig.broker.refuses_commits = True
+    rig.play(rig.assign(), [bare(SHARD, 0)], [])
+    assert rig.offset() is None
+    rig.broker.refuses_commits = False
+    rig.play([], [])
+    assert rig.offset() == 1
+
+
 def test_only_an_unbroken_run_of_done_records_is_committed(rig: Rig) -> None:
     keys = [NodeKey(SPACE, FORM, uid) for uid in ("a", "b", "c")]
     rig.play(rig.assign(), [change(i, node_id=key.uid) for i, key in enumerate(keys)])
