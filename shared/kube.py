@@ -47,8 +47,8 @@ Gate = Callable[[], AbstractContextManager[None]]
 
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 _CREDENTIALS_S: Final = 5.0
-"""The official client goes through the whole configuration and environment for each request's headers, a third of what
-a request costs; it renews a token minutes before its end."""
+"""The official client goes through configuration and environment for each request's headers: 0.08 of the 0.5 ms of
+processor time that a request takes. It renews a token minutes before its end."""
 _APPLY = "application/apply-patch+yaml"
 _JSON = "application/json"
 Query = Mapping[str, str] | None

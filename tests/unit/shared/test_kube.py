@@ -82,7 +82,7 @@ class Guard(BaseHTTPRequestHandler):
 
 
 def test_credentials_are_asked_for_once_for_many_requests_and_again_when_they_are_refused() -> None:
-    """Asking for them before each request took a third of a request's time."""
+    """Asking for them took a seventh of the processor time of each request."""
     asked: list[str] = []
 
     class Renewing(Configuration):
