@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.adapters.orphaning import give_up
-from reconciler.adapters.strategies import ONLY_IF_ABSENT, ObjectWriter
+from reconciler.adapters.strategies import ONLY_IF_ABSENT, ObjectWriter, fence_of
 from reconciler.adapters.terminating import is_terminating
 from reconciler.core.objects import Absent, Delete, ObjectRef, ObservedObject, Write
 from reconciler.core.orphans import unmarked
@@ -62,8 +62,7 @@ class KubeCluster:
         try:
             if delete.orphan:
                 live = self._client.get(self._type(ref), ref.namespace, ref.name)
-                fence = {"uid": delete.base.uid, "resourceVersion": delete.base.resource_version}
-                give_up(self._client, self._type(ref), live, fence, (delete.orphan, stamp))
+                give_up(self._client, self._type(ref), live, fence_of(delete.base), (delete.orphan, stamp))
                 return
             self._client.delete(
                 self._type(ref),
@@ -118,8 +117,4 @@ class KubeCluster:
 
 
 def _fence(metadata: dict[str, Any], base: ObservedObject | ObservedNode | None) -> None:
-    if base is None:
-        metadata["resourceVersion"] = ONLY_IF_ABSENT
-    else:
-        metadata["uid"] = base.uid
-        metadata["resourceVersion"] = base.resource_version
+    metadata |= {"resourceVersion": ONLY_IF_ABSENT} if base is None else fence_of(base)

@@ -15,6 +15,7 @@ from reconciler.core.adoption import merged_owners, overwritten
 from reconciler.core.fields import update_of, with_live_values
 from reconciler.core.managed import is_left_out
 from reconciler.core.objects import ANNOTATION_LEFT, ObservedObject, Write
+from reconciler.core.record import ObservedNode
 from shared.errors import FieldConflict, ObjectConflict, ObjectNotFound
 from shared.kube import KubeClient, ResourceType
 from shared.model.form import PatchStrategy
@@ -26,7 +27,7 @@ from shared.model.names import (
     HANDOVER_MANAGER,
 )
 
-__all__ = ["ONLY_IF_ABSENT", "ObjectWriter"]
+__all__ = ["ONLY_IF_ABSENT", "ObjectWriter", "fence_of"]
 
 ONLY_IF_ABSENT: Final = "1"
 """No live object ever has this resourceVersion, so the apply fails unless there is none."""
@@ -65,7 +66,7 @@ class ObjectWriter:
         if base is None:
             fence = {"resourceVersion": ONLY_IF_ABSENT}
         else:
-            fence = _fence_of(base)
+            fence = fence_of(base)
             if write.object.ignored:
                 body, fence = self._without_ignored(kind, write, base, body)
         return self._send(kind, _with(body, fence), force=write.force)
@@ -87,12 +88,12 @@ class ObjectWriter:
         """(the body without its ignored fields, the fence), after what only we own was handed over."""
         ignored = write.object.ignored
         if all(is_left_out(base.managed, location) for location in ignored):
-            return update_of(body, ignored, {"metadata": {}}).body, _fence_of(base)
+            return update_of(body, ignored, {"metadata": {}}).body, fence_of(base)
         live = self._look(kind, base)
         if self._dry_run:
-            return with_live_values(body, ignored, live), _fence_of(base)
+            return with_live_values(body, ignored, live), fence_of(base)
         update = update_of(body, ignored, live)
-        fence = _fence_of(base)
+        fence = fence_of(base)
         if update.handover is not None:
             answer = self._client.apply(kind, _with(update.handover, fence), manager=HANDOVER_MANAGER, force=False)
             fence = {**fence, "resourceVersion": str(answer["metadata"]["resourceVersion"])}
@@ -105,7 +106,7 @@ class ObjectWriter:
         body = with_live_values(body, write.object.ignored, live)
         if not write.force and (causes := overwritten(live, body, strategy)):
             raise FieldConflict.over(causes)
-        body = _with(body, _fence_of(base))
+        body = _with(body, fence_of(base))
         if strategy is PatchStrategy.REPLACE:
             return self._client.replace(kind, body, self._query)
         metadata = body["metadata"]
@@ -117,7 +118,7 @@ class ObjectWriter:
     def _look(self, kind: ResourceType, base: ObservedObject) -> Body:
         """The live object, if it is still the one that the write was computed from."""
         live = self._client.get(kind, base.ref.namespace, base.ref.name)
-        if _fence_of(base) != {k: live["metadata"].get(k) for k in ("uid", "resourceVersion")}:
+        if fence_of(base) != {k: live["metadata"].get(k) for k in ("uid", "resourceVersion")}:
             raise ObjectConflict(f"{base.ref} has changed", status=409)
         return live
 
@@ -137,7 +138,8 @@ def _stamped(write: Write, row_version: str) -> Body:
     return {**write.object.manifest, "metadata": metadata}
 
 
-def _fence_of(base: ObservedObject) -> dict[str, str]:
+def fence_of(base: ObservedObject | ObservedNode) -> dict[str, str]:
+    """What an update of it has to carry."""
     return {"uid": base.uid, "resourceVersion": base.resource_version}
 
 

@@ -118,11 +118,13 @@ def _switches(settings: Settings, part: Part) -> None:
     with (
         running(settings.endpoints, client, "bench-logs") as product,
         Fleet(client, product, _SEED, live=0) as fleet,
+        space(client) as elsewhere,
     ):
         fleet.grow(nodes, 0)
         fleet.nodes.wait(fleet.nodes.goal(fleet.lynqnodes(fleet.full), lambda seen: seen.settled), _LIMIT_S)
         watched = Watched(client, SERVICES, fleet.namespace, lambda raw: raw["spec"].get("selector", {}).get("color"))
-        floors = _Grown(client, fleet.namespace, [f"{uid}-green" for uid in fleet.full])
+        greens = [client.get(_DEPLOYMENTS, fleet.namespace, f"{uid}-green") for uid in fleet.full]
+        floors = _Grown(client, elsewhere, greens)
         ours_s: list[float] = []
         floor_s: list[float] = []
         for turn in range(repeats):
@@ -137,7 +139,7 @@ def _switches(settings: Settings, part: Part) -> None:
                 continue
             ours_s.append(goal.last_s - committed_s)
         watched.stop()
-        floors.close()
+        floors.stop()
         part.measured("switch.seconds", ours_s)
         part.measured("floor.grow", floor_s)
         part.figure("switch.ratio", sorted(ours_s)[len(ours_s) // 2] / sorted(floor_s)[len(floor_s) // 2])
@@ -145,23 +147,20 @@ def _switches(settings: Settings, part: Part) -> None:
 
 
 class _Grown:
-    """Copies of Deployments in a namespace of their own, which grow from one pod to three when they are told to."""
+    """Copies of Deployments in another namespace, which grow from one pod to three when they are told to."""
 
-    def __init__(self, client: KubeClient, namespace: str, names: list[str]) -> None:
+    def __init__(self, client: KubeClient, namespace: str, originals: list[dict[str, Any]]) -> None:
         self._client = client
-        self._space = space(client)
-        self._namespace = self._space.__enter__()
-        self._bodies = [self._copy(client.get(_DEPLOYMENTS, namespace, name)) for name in names]
-        self._ready = Watched(
-            client,
-            _DEPLOYMENTS,
-            self._namespace,
-            lambda raw: int((raw.get("status") or {}).get("availableReplicas", 0)),
-        )
-
-    def _copy(self, live: dict[str, Any]) -> dict[str, Any]:
-        metadata = {"name": live["metadata"]["name"], "namespace": self._namespace}
-        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": live["spec"]}
+        self._bodies = [
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": live["metadata"]["name"], "namespace": namespace},
+                "spec": live["spec"],
+            }
+            for live in originals
+        ]
+        self._ready = Watched(client, _DEPLOYMENTS, namespace, _available)
 
     def _set(self, replicas: int) -> float:
         """Monotonic seconds at which the last of them had so many pods available."""
@@ -184,10 +183,9 @@ class _Grown:
         began_s = time.monotonic()
         return self._set(3) - began_s
 
-    def close(self) -> None:
-        """Remove them."""
+    def stop(self) -> None:
+        """End the watch; they go with their namespace."""
         self._ready.stop()
-        self._space.__exit__(None, None, None)
 
 
 def _available(raw: dict[str, Any]) -> int:
