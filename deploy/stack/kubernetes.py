@@ -30,7 +30,7 @@ PORTS = {
     "kwok": 26247,
 }
 
-_COLLECTOR = (("GOGC", "400"), ("GOMEMLIMIT", "2GiB"))
+_COLLECTOR = (("GOGC", "400"), ("GOMEMLIMIT", "4GiB"))
 """By Go's defaults nearly half of the API server's time under load is garbage collection, and two cores serve all."""
 _STAGES = Path(__file__).with_name("kwok.yaml")
 _NODES_TIMEOUT_S = 60.0

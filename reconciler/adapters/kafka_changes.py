@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from time import monotonic
 from typing import Any
 
@@ -26,9 +28,13 @@ from kafka.errors import (  # type: ignore[import-untyped]  # as above
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
+from kafka.protocol.consumer.metadata import (  # type: ignore[import-untyped]  # as above
+    ConsumerProtocolAssignment,
+)
 from kafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]  # as above
 
 from reconciler.core.offsets import Found, start_of
+from reconciler.core.shares import share_out, without_moves
 from reconciler.ports import Partition, Rebalance, Record, Standing
 from shared.errors import LogUnreachable
 from shared.kafka import connect_admin, connect_consumer, topic_ids, translated
@@ -99,10 +105,11 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # the library is
 
 
 class _Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # the library is not annotated
-    """Claims what is held, and no more.
+    """Shares out each topic by itself (core/shares.py); claims what is held, and no more.
 
     kafka-python 3.0.12 claims what was assigned last, also after the member was thrown out or has unsubscribed: the
-    leader keeps such a partition from its new owner until it is given up, which nobody ever does.
+    leader keeps such a partition from its new owner until it is given up, which nobody ever does. Its name stays: all
+    members of a group, those of other versions too, must know one by name.
     """
 
     def __init__(self) -> None:
@@ -112,6 +119,21 @@ class _Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # the library
     def metadata(self, topics: Iterable[str]) -> Any:
         self.member_assignment = sorted(self.held())
         return super().metadata(topics)
+
+    def assign(self, cluster: Any, members: Iterable[Any]) -> dict[str, Any]:
+        told = {member.member_id: self.parse_member_metadata(member.metadata) for member in members}
+        subscriptions = {member: frozenset(its.subscription) for member, its in told.items()}
+        claims = {member: [(tp.topic, tp.partition) for tp in its.partitions] for member, its in told.items()}
+        owners = {partition: member for member, claimed in claims.items() for partition in claimed}
+        topics = frozenset[str]().union(*subscriptions.values())
+        counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
+        shares = without_moves(share_out(counts, subscriptions, owners), claims)
+        return {
+            member: ConsumerProtocolAssignment(
+                self.version, [(name, [n for _, n in its]) for name, its in groupby(sorted(share), itemgetter(0))], b""
+            )
+            for member, share in shares.items()
+        }
 
 
 class KafkaChanges:

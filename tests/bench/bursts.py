@@ -125,6 +125,7 @@ def _switches(settings: Settings, part: Part) -> None:
         watched = Watched(client, SERVICES, fleet.namespace, lambda raw: raw["spec"].get("selector", {}).get("color"))
         greens = [client.get(_DEPLOYMENTS, fleet.namespace, f"{uid}-green") for uid in fleet.full]
         floors = _Grown(client, elsewhere, greens)
+        pods = Watched(client, _DEPLOYMENTS, fleet.namespace, _pods)
         ours_s: list[float] = []
         floor_s: list[float] = []
         for turn in range(repeats):
@@ -132,6 +133,9 @@ def _switches(settings: Settings, part: Part) -> None:
             fleet.rest(_REST_S)
             floor_s.append(floors.grow())
             fleet.rest(_REST_S)
+            if not pods.wait(pods.goal([f"{uid}-{color}" for uid in fleet.full], lambda seen: seen == {1}), _LIMIT_S):
+                part.note(f"{color} was not down to one pod everywhere: its switch was not measured")
+                continue
             goal = watched.goal([f"{uid}-app" for uid in fleet.full], lambda seen, wanted=color: seen == wanted)  # type: ignore[misc]  # a lambda's parameter has no type
             committed_s = fleet.sql(f"UPDATE nodes SET active_color = '{color}'")  # noqa: S608  # our own color
             if not watched.wait(goal, _LIMIT_S):
@@ -139,6 +143,7 @@ def _switches(settings: Settings, part: Part) -> None:
                 continue
             ours_s.append(goal.last_s - committed_s)
         watched.stop()
+        pods.stop()
         floors.stop()
         part.measured("switch.seconds", ours_s)
         part.measured("floor.grow", floor_s)
@@ -188,6 +193,11 @@ class _Grown:
         self._ready.stop()
 
 
+def _pods(raw: dict[str, Any]) -> set[int]:
+    """How many there are to be, are, and are available; one number at rest."""
+    return {int(raw["spec"]["replicas"]), int((raw.get("status") or {}).get("replicas", 0)), _available(raw)}
+
+
 def _available(raw: dict[str, Any]) -> int:
     return int((raw.get("status") or {}).get("availableReplicas", 0))
 
@@ -208,7 +218,11 @@ _KEYS: Final = (
     ),
     Key("insert.objects_per_s", "1/s", "One INSERT of nodes with eight ConfigMaps each: ConfigMaps a second."),
     Key("insert.share", "", "All writes meanwhile by those of two other processes with the same bodies.", Side.RATIO),
-    Key("switch.seconds", "s", "One UPDATE that switches nodes of the example's form: COMMIT → the last Service."),
+    Key(
+        "switch.seconds",
+        "s",
+        "One UPDATE that switches nodes of the example's form, each color down to one pod: COMMIT → the last Service.",
+    ),
     Key(
         "floor.grow",
         "s",

@@ -193,6 +193,28 @@ def test_a_member_that_was_thrown_out_claims_nothing(settings: KafkaSettings, to
         changes.close()
 
 
+def test_each_member_gets_its_share_of_each_topic(settings: KafkaSettings, topics: tuple[str, str]) -> None:
+    """By their number alone two members had their share with a topic each: a large table was one member's work."""
+    first, second = Owned(), Owned()
+    changes = KafkaChanges(settings, first, client_id="first")
+    other = KafkaChanges(settings, second, client_id="second")
+    wanted = {Partition(name, number) for name in topics for number in (0, 1)}
+    try:
+        changes.subscribe(topics)
+        poll_until(changes, first, set(topics))
+        other.subscribe(topics)
+        with polled(changes, other):
+            deadline = time.monotonic() + PATIENCE_S
+            while first.partitions | second.partitions != wanted or len(first.partitions) != len(second.partitions):
+                assert time.monotonic() < deadline, f"first {first.partitions}, second {second.partitions}"
+                time.sleep(0.05)
+        for owned in (first, second):
+            assert {p.topic for p in owned.partitions} == set(topics)
+    finally:
+        other.close()
+        changes.close()
+
+
 @contextmanager
 def polled(*members: KafkaChanges) -> Iterator[None]:
     """Each member in a thread of its own, as in processes."""
