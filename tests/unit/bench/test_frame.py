@@ -37,7 +37,7 @@ _CHARTS: list[Chart] = [
     Bars("never.png", "Nothing", {"loud": "delay.loud"}),
 ]
 _MACHINE = Machine(
-    cpu="c", cores=2, memory_mib=1, kernel="k", python="p", python_optimized=False, python_flags="", stack="s",
+    cpu="c", cores=2, memory_mib=1, kernel="k", python="p", python_loop_ms=30.0, python_flags="", stack="s",
     versions={"MySQL": "9"},
 )  # fmt: skip
 

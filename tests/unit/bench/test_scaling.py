@@ -83,7 +83,7 @@ def test_costs_come_from_the_largest_fleet_that_was_measured() -> None:
         )  # fmt: skip
 
     machine = Machine(
-        cpu="X", cores=2, memory_mib=1, kernel="", python="", python_optimized=True, python_flags="", stack="native",
+        cpu="X", cores=2, memory_mib=1, kernel="", python="", python_loop_ms=30.0, python_flags="", stack="native",
         versions={},
     )  # fmt: skip
     fleet = part("fleet", **{"floor.900.updates_per_s": 700.0, "floor.10000.updates_per_s": 500.0})
