@@ -16,7 +16,6 @@ from reconciler.assigned import Assigned
 from reconciler.core.catalog import NodeKey
 from reconciler.core.goal import RowState
 from reconciler.core.rails import rail_of
-from reconciler.core.readers import marks
 from reconciler.core.record import ObservedNode
 from reconciler.core.variables import node_row
 from reconciler.holding import Holding, named_readers
@@ -127,12 +126,12 @@ class Loop:
 
         False when the partition is not ours any more, and with it the record.
         """
-        form = self._view.catalog.forms.get(key[:2])
+        view = self._view
+        form = view.catalog.forms.get(key[:2])
         with self._lock:
-            assigned = self._assigned.get(partition) if partition else None
-            if assigned is None:
+            if partition is None or (assigned := self._assigned.get(partition)) is None:
                 return False
-            assigned.aside[key] = marks([form.metadata.uid] if form else [])
+            assigned.aside[key] = view.readers(partition.topic).marks_of([form.metadata.uid] if form else [])
         return True
 
     def is_aside(self, partition: Partition | None, key: NodeKey) -> bool:

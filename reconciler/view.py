@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core import rollout
 from reconciler.core.catalog import Catalog, NodeKey
-from reconciler.core.readers import marks
+from reconciler.core.readers import Present
 from reconciler.core.record import ObservedNode
 from reconciler.core.render import CompiledForm
 from reconciler.core.revision import History
@@ -35,7 +35,7 @@ class CatalogView:
     earlier: Mapping[tuple[str, str, int], CompiledForm] = field(default_factory=dict)
     """(namespace, form, generation) → that revision, for all that nodes may still name."""
 
-    _readers: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
+    _readers: dict[str, Present] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def empty(cls) -> CatalogView:
@@ -80,12 +80,13 @@ class CatalogView:
         """The forms of a hub."""
         return self.catalog.forms_of(hub)
 
-    def readers(self, topic: str) -> frozenset[str]:
-        """Marks of the forms that get the rows of a topic; computed once."""
+    def readers(self, topic: str) -> Present:
+        """The forms that get the rows of a topic; computed once."""
         found = self._readers.get(topic)
         if found is None:
             hubs = self.topics.get(topic, ())
-            found = self._readers[topic] = marks(f.metadata.uid for hub in hubs for f in self.forms_of(hub))
+            forms = ((form.metadata.uid, hub.mapping_digest) for hub in hubs for form in self.forms_of(hub))
+            found = self._readers[topic] = Present.of(forms)
         return found
 
     def changed_forms(self, before: CatalogView) -> frozenset[tuple[str, str]]:

@@ -9,7 +9,6 @@ Never: looks at a server.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -121,7 +120,7 @@ def plan_tables(hubs: Iterable[Hub], forms: Iterable[Form], prefix: str) -> Plan
 def _spec(table: TableId, hubs: list[Hub], forms_of: Mapping[HubKey, list[str]], prefix: str) -> TableSpec:
     marks: list[str] = []
     for hub in hubs:
-        marks.append(f"hub:{hub.metadata.uid}:{_mapping_hash(hub)}")
+        marks.append(f"hub:{hub.metadata.uid}:{hub.mapping_digest}")
         marks += [f"form:{uid}:{hub.metadata.uid}" for uid in forms_of.get(hub.key, ())]
         if wish := resync_mark(hub):
             marks.append(wish)
@@ -151,11 +150,6 @@ def _picked(hub: Hub) -> tuple[str, ...] | None:
 
 def _seconds(duration: str) -> float:
     return float(duration[:-1]) * _UNITS_S[duration[-1]]
-
-
-def _mapping_hash(hub: Hub) -> str:
-    mapping = [hub.spec.value_mappings.model_dump(), hub.spec.extra_value_mappings]
-    return f"{zlib.crc32(json.dumps(mapping, sort_keys=True).encode()):08x}"
 
 
 def next_state(spec: TableSpec, known: TableState | None, partitions: int, topic_id: str = "") -> TableState:

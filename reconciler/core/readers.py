@@ -2,7 +2,8 @@
 
 A form reads a partition from the control record that names it on, since all rows follow it. The member that reads that
 record waits until it knows the form; a member that takes the partition over later, and knows the form later still,
-passes rows over for it, and so does one that has waited in vain.
+passes rows over for it, and so does one that has waited in vain. A form whose hub maps rows in another way is another
+reader: rows that came before its member heard of that have the values of the mapping before.
 Fed by: loop.py (records, the forms of the view), the last commit. Feeds: loop.py, commits. Never: performs I/O or reads
 a clock.
 """
@@ -10,11 +11,11 @@ a clock.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Readers", "marks"]
+__all__ = ["Present", "Readers"]
 
 PATIENCE_S: Final = 10.0
 """So long is the control record of a form waited for that has come to the view after rows were passed over for it."""
@@ -23,32 +24,46 @@ TRIES: Final = 3
 """A form that capture never names, since it refuses its hub, is not to have all rows published for ever."""
 
 
-def marks(uids: Iterable[str]) -> frozenset[str]:
-    """8 hex digits for each form's uid, as commits tell them."""
-    return frozenset(f"{zlib.crc32(uid.encode()):08x}" for uid in uids)
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The forms that are known here, of one topic."""
+
+    by_uid: Mapping[str, str]
+    """The form's uid → its mark: 8 hex digits that stand for it and its hub's mapping, as commits tell them."""
+    marks: frozenset[str]
+
+    @classmethod
+    def of(cls, forms: Iterable[tuple[str, str]]) -> Present:
+        """`forms`: (uid, digest of its hub's mapping)."""
+        by_uid = {uid: f"{zlib.crc32(f'{uid}/{mapping}'.encode()):08x}" for uid, mapping in forms}
+        return cls(by_uid, frozenset(by_uid.values()))
+
+    def marks_of(self, uids: Iterable[str]) -> frozenset[str]:
+        """Of those that are known here."""
+        return frozenset(self.by_uid[uid] for uid in uids if uid in self.by_uid)
 
 
 @dataclass(slots=True)
 class Readers:
-    """One partition; `present` is always the marks of the forms that the view has for its topic."""
+    """One partition; `present` is always what the view has for its topic."""
 
     known: frozenset[str] | None = None
-    """Forms for which every row so far was read; None: no row was read yet, or nobody has noted for whom."""
+    """Marks of forms for which every row so far was read; None: no row was read yet, or nobody has noted for whom."""
     _due_s: float | None = None
     _tries: int = 0
 
-    def named(self, uids: Iterable[str], present: frozenset[str]) -> None:
+    def named(self, uids: Iterable[str], present: Present) -> None:
         """A control record: all rows follow for these hubs and forms, as far as they are known here."""
         if self.known is not None:
-            self.known |= marks(uids) & present
+            self.known |= present.marks_of(uids)
 
-    def passed(self, present: frozenset[str]) -> None:
+    def passed(self, present: Present) -> None:
         """A row is handed on to the forms of the view, and to no other."""
-        self.known = present if self.known is None else self.known & present
+        self.known = present.marks if self.known is None else self.known & present.marks
 
-    def are_owed(self, present: frozenset[str], now_s: float) -> bool:
+    def are_owed(self, present: Present, now_s: float) -> bool:
         """Whether a form has missed rows, and no control record has made that good for a while: all are to come."""
-        if self.known is None or present <= self.known:
+        if self.known is None or present.marks <= self.known:
             self._due_s, self._tries = None, 0
             return False
         if self._due_s is None:

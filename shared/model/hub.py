@@ -6,6 +6,8 @@ Never: holds a password; it names the Secret.
 
 from __future__ import annotations
 
+import json
+import zlib
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -166,6 +168,12 @@ class Hub(ApiModel):
     def partitions(self) -> int | None:
         """How many partitions the change topic is to have; None: no wish."""
         return self.spec.capture.partitions if self.spec.capture else None
+
+    @property
+    def mapping_digest(self) -> str:
+        """8 hex digits that stand for how rows become variables."""
+        mapping = [self.spec.value_mappings.model_dump(), self.spec.extra_value_mappings]
+        return f"{zlib.crc32(json.dumps(mapping, sort_keys=True).encode()):08x}"
 
     def columns(self) -> tuple[str, ...]:
         """Every column that a mapping names, once, uid first: all that is ever published."""

@@ -1,7 +1,8 @@
 """Part `bursts`: many nodes at once, in the sizes of a busy minute: one UPDATE, one INSERT, one switch of running pods.
 
 What these take without the product is measured just before, by two other processes with 16 calls at a time that send
-the same bodies; for the switch, by patching the same Deployments of another namespace and waiting for their pods.
+the same bodies; for the switch, by patching the same Deployments of another namespace and waiting for their pods, which
+a Service selects there, too.
 Fed by: the stack. Feeds: results.json. Never: asserts anything.
 """
 
@@ -14,6 +15,7 @@ from typing import Any, Final
 from shared.kube import KubeClient, ResourceType
 from tests.bench.cluster_floors import (
     CONFIG_MAPS,
+    MANAGER,
     SERVICES,
     Bodies,
     NewNode,
@@ -24,10 +26,11 @@ from tests.bench.cluster_floors import (
 )
 from tests.bench.fleet_world import FULL, Fleet
 from tests.bench.frame import Key, Part, Settings, Side, Spec
+from tests.bench.usage import Meter, processes_of
 from tests.bench.watched import Watched
 from tests.builders import example_document
 from tests.e2e.stage import ONE_SERVICE
-from tests.product import running
+from tests.product import MEMBERS, running
 
 __all__ = ["SPEC"]
 
@@ -86,6 +89,7 @@ def _inserts(settings: Settings, part: Part) -> None:
         watched = Watched(client, CONFIG_MAPS, fleet.namespace, lambda _raw: True, metadata_only=True)
         per_s: list[float] = []
         shares: list[float] = []
+        used: list[dict[str, float]] = []
         for _ in range(repeats):
             fleet.rest(_REST_S)
             first = fleet.full[0]
@@ -96,18 +100,20 @@ def _inserts(settings: Settings, part: Part) -> None:
                 NewNode.like(client, fleet.namespace, f"{first}-{FULL}", f"{first}-c0"),
             )
             fleet.rest(_REST_S)
-            before, began_s = fleet.requests(), time.monotonic()
+            before, began_s, meter = fleet.requests(), time.monotonic(), Meter.start(processes_of(product, MEMBERS))
             new, _ = fleet.grow(len(fleet.full) + nodes, 0)
             goal = watched.goal([f"{uid}-c{i}" for uid in new for i in range(_CHILDREN)], lambda _seen: True)
             if not watched.wait(goal, _LIMIT_S):
                 part.note(f"{len(goal.left)} ConfigMaps were not told within {_LIMIT_S:.0f} s")
                 continue
             took_s = time.monotonic() - began_s
+            used.append(meter.cores())
             per_s.append(nodes * _CHILDREN / took_s)
             shares.append(fleet.writes_since(before) / took_s / floor)
         watched.stop()
         part.measured("insert.objects_per_s", per_s)
         part.measured("insert.share", shares)
+        _tell_cores(part, "insert", used)
     await_gone(client, product.namespace)
 
 
@@ -124,10 +130,14 @@ def _switches(settings: Settings, part: Part) -> None:
         fleet.nodes.wait(fleet.nodes.goal(fleet.lynqnodes(fleet.full), lambda seen: seen.settled), _LIMIT_S)
         watched = Watched(client, SERVICES, fleet.namespace, lambda raw: raw["spec"].get("selector", {}).get("color"))
         greens = [client.get(_DEPLOYMENTS, fleet.namespace, f"{uid}-green") for uid in fleet.full]
+        for uid in fleet.full:
+            front = _copy(client.get(SERVICES, fleet.namespace, f"{uid}-green-test"), elsewhere)
+            client.apply(SERVICES, front, manager=MANAGER)
         floors = _Grown(client, elsewhere, greens)
         pods = Watched(client, _DEPLOYMENTS, fleet.namespace, _pods)
         ours_s: list[float] = []
         floor_s: list[float] = []
+        used: list[dict[str, float]] = []
         for turn in range(repeats):
             color = ("green", "blue")[turn % 2]
             fleet.rest(_REST_S)
@@ -137,18 +147,27 @@ def _switches(settings: Settings, part: Part) -> None:
                 part.note(f"{color} was not down to one pod everywhere: its switch was not measured")
                 continue
             goal = watched.goal([f"{uid}-app" for uid in fleet.full], lambda seen, wanted=color: seen == wanted)  # type: ignore[misc]  # a lambda's parameter has no type
+            meter = Meter.start(processes_of(product, MEMBERS))
             committed_s = fleet.sql(f"UPDATE nodes SET active_color = '{color}'")  # noqa: S608  # our own color
             if not watched.wait(goal, _LIMIT_S):
                 part.note(f"{len(goal.left)} Services were not told within {_LIMIT_S:.0f} s")
                 continue
+            used.append(meter.cores())
             ours_s.append(goal.last_s - committed_s)
         watched.stop()
         pods.stop()
         floors.stop()
         part.measured("switch.seconds", ours_s)
         part.measured("floor.grow", floor_s)
+        _tell_cores(part, "switch", used)
         part.figure("switch.ratio", sorted(ours_s)[len(ours_s) // 2] / sorted(floor_s)[len(floor_s) // 2])
     await_gone(client, product.namespace)
+
+
+def _tell_cores(part: Part, what: str, used: list[dict[str, float]]) -> None:
+    """Their means: on a machine whose cores are all busy, who has them is what a rate is made of."""
+    for name in used[0] if used else ():
+        part.figure(f"{what}.cores.{name}", sum(cores[name] for cores in used) / len(used), samples=len(used))
 
 
 class _Grown:
@@ -156,15 +175,7 @@ class _Grown:
 
     def __init__(self, client: KubeClient, namespace: str, originals: list[dict[str, Any]]) -> None:
         self._client = client
-        self._bodies = [
-            {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "metadata": {"name": live["metadata"]["name"], "namespace": namespace},
-                "spec": live["spec"],
-            }
-            for live in originals
-        ]
+        self._bodies = [_copy(live, namespace) for live in originals]
         self._ready = Watched(client, _DEPLOYMENTS, namespace, _available)
 
     def _set(self, replicas: int) -> float:
@@ -172,9 +183,7 @@ class _Grown:
         goal = self._ready.goal([b["metadata"]["name"] for b in self._bodies], lambda seen: seen == replicas)
 
         def send(body: dict[str, Any]) -> None:
-            self._client.apply(
-                _DEPLOYMENTS, {**body, "spec": {**body["spec"], "replicas": replicas}}, manager="rowplane-bench"
-            )
+            self._client.apply(_DEPLOYMENTS, {**body, "spec": {**body["spec"], "replicas": replicas}}, manager=MANAGER)
 
         with ThreadPoolExecutor(_WRITERS) as pool:
             list(pool.map(send, self._bodies))
@@ -191,6 +200,13 @@ class _Grown:
     def stop(self) -> None:
         """End the watch; they go with their namespace."""
         self._ready.stop()
+
+
+def _copy(live: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """The object as somebody would apply it there; a Service without its addresses."""
+    metadata = {"name": live["metadata"]["name"], "namespace": namespace}
+    spec = {key: value for key, value in live["spec"].items() if key not in ("clusterIP", "clusterIPs")}
+    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata, "spec": spec}
 
 
 def _pods(raw: dict[str, Any]) -> set[int]:
@@ -229,6 +245,7 @@ _KEYS: Final = (
         "The same Deployments elsewhere, patched by themselves from one pod to three: until the last is available.",
         Side.FLOOR,
     ),
+    Key("<what>.cores.<process>", "cores", "Processor time by wall time during `insert` and `switch`; means."),
     Key("switch.ratio", "x", "Medians of both.", Side.RATIO),
 )
 SPEC: Final = Spec("bursts", "Many nodes at once", _KEYS, _run, limit_s=600.0)

@@ -28,6 +28,7 @@ from shared.settings import KubeSettings
 
 __all__ = [
     "CONFIG_MAPS",
+    "MANAGER",
     "SERVICES",
     "Bodies",
     "Counted",

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
 
 from deploy.demo.recorder import Change
-from shared.errors import ClusterError
-from shared.kube import FORMS, NAMESPACES, KubeClient, ResourceType
+from shared.kube import FORMS, NAMESPACES, ResourceType
 from tests.e2e.history import steps_back
 from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
 from tests.fault.api_proxy import Answers, ApiProxy, Cuts, Loses, Matches, Rule, Stalls
+from tests.fault.denials import Denial, by_policy, by_webhook
 from tests.fault.proxied import api, product, writes
 from tests.fault.stream import RUNS, SERVICES
 from tests.product import RECONCILERS, eventually
@@ -140,62 +139,9 @@ class TestAnswers:
         assert steps_back(living) == []
 
 
-POLICIES: Final = ResourceType(
-    "admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False
-)
-BINDINGS: Final = ResourceType(
-    "admissionregistration.k8s.io/v1",
-    "ValidatingAdmissionPolicyBinding",
-    "validatingadmissionpolicybindings",
-    namespaced=False,
-)
 QUOTAS: Final = ResourceType("v1", "ResourceQuota", "resourcequotas")
 ACCOUNTS: Final = ResourceType("v1", "ServiceAccount", "serviceaccounts")
 CLAIMED: Final = ResourceType("v1", "ConfigMap", "configmaps")
-
-
-@contextmanager
-def denied(client: KubeClient, namespace: str) -> Iterator[None]:
-    """A policy that refuses to create or delete the sick node's Services, once it is in force."""
-    rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"], "operations": ["CREATE", "DELETE"]}
-    which = "(object == null ? oldObject : object).metadata.name"
-    spec = {
-        "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": [rule]},
-        "validations": [{"expression": f"!{which}.startsWith('{SICK}-')", "message": f"{SICK} is not wanted"}],
-    }
-    binding = {
-        "policyName": namespace,
-        "validationActions": ["Deny"],
-        "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
-    }
-    for kind, body in ((POLICIES, spec), (BINDINGS, binding)):
-        client.apply(
-            kind,
-            {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": namespace}, "spec": body},
-            manager="rowplane-test",
-        )
-    try:
-        eventually(lambda: _is_refused(client, namespace), "the policy is in force", PATIENCE_S)
-        yield
-    finally:
-        for kind in (BINDINGS, POLICIES):
-            client.delete(kind, "", namespace)
-
-
-def _is_refused(client: KubeClient, namespace: str) -> bool:
-    """Whether the policy is in force, by a dry run."""
-    probe = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": f"{SICK}-probe", "namespace": namespace},
-        "spec": {"ports": [{"port": 80}]},
-    }
-    try:
-        client.apply(SERVICES, probe, manager="rowplane-test", dry_run=True)
-    except ClusterError:
-        return True
-    return False
 
 
 class TestRefusals:
@@ -203,19 +149,21 @@ class TestRefusals:
 
     RESOURCES = ONE_SERVICE
 
-    def test_an_admission_policy_refuses_a_create(self, stage: Stage) -> None:
-        stage.insert(WELL)
-        with denied(stage.client, stage.namespace):
+    @pytest.mark.parametrize("denied", [by_policy, by_webhook])
+    def test_admission_refuses_a_create_and_a_delete(self, stage: Stage, denied: Denial) -> None:
+        if not stage.notes:
+            stage.insert(WELL)
+            stage.notes["inserted"] = True
+        of = denied.__name__
+        with denied(stage.client, stage.namespace, SICK):
             since = stage.sql("INSERT INTO nodes (node_id, domain) VALUES (%s, %s)", SICK, "a.example.com")
             says(stage, since, SICK, f"{SICK} is not wanted")
-            stage.change(WELL, "blue_version = 'admitted'")
+            stage.change(WELL, f"blue_version = 'admitted-{of}'")
         stage.await_settled(SICK)
-
-    def test_an_admission_policy_refuses_a_delete(self, stage: Stage) -> None:
-        with denied(stage.client, stage.namespace):
+        with denied(stage.client, stage.namespace, SICK):
             since = stage.sql("DELETE FROM nodes WHERE node_id = %s", SICK)
             says(stage, since, SICK, f"{SICK} is not wanted")
-            stage.change(WELL, "blue_version = 'kept'")
+            stage.change(WELL, f"blue_version = 'kept-{of}'")
             assert stage.recorder.object("Service", f"{SICK}-front") is not None
         stage.await_gone(SICK, since)
 

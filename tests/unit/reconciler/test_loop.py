@@ -9,7 +9,6 @@ import pytest
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.offsets import Found, commit_text, start_of
-from reconciler.core.readers import marks
 from reconciler.core.record import ObservedNode
 from reconciler.core.schema import Schema
 from reconciler.ports import Partition, Record, Standing
@@ -271,10 +270,10 @@ def test_only_an_unbroken_run_of_done_records_is_committed(rig: Rig) -> None:
     assert rig.offset() is None
     rig.finish(keys[0])
     rig.play([])
-    assert rig.broker.committed == {SHARD: (2, commit_text(version(100), "", marks(["form-uid"])))}
+    assert rig.broker.committed == {SHARD: (2, commit_text(version(100), "", rig.view.readers(SHARD.topic).marks))}
     rig.finish(keys[2])
     rig.play([])
-    assert rig.broker.committed == {SHARD: (3, commit_text(version(200), "", marks(["form-uid"])))}
+    assert rig.broker.committed == {SHARD: (3, commit_text(version(200), "", rig.view.readers(SHARD.topic).marks))}
     assert rig.loop.unfinished() == {SHARD.topic: 0}
 
 

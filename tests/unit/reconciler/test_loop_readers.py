@@ -6,11 +6,11 @@ import pytest
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.offsets import Found, start_of
-from reconciler.core.readers import marks
 from reconciler.ports import Record, Standing
 from shared.model.form import Form
+from shared.model.hub import Hub
 from shared.model.names import HEADER_CONTROL, HEADER_READERS
-from tests.builders import KEY, SPACE, bare, example_form, example_row, record_of, view_of
+from tests.builders import KEY, SPACE, bare, example_form, example_hub, example_row, record_of, view_of
 from tests.unit.reconciler.rig import OTHER, SHARD, Rig
 
 SECOND_KEY = NodeKey(SPACE, "second", KEY.uid)
@@ -34,6 +34,11 @@ def opening(offset: int, *uids: str) -> Record:
 def learn(rig: Rig) -> None:
     """The second form reaches the view."""
     rig.loop.view_changed(rig.view, view_of(example_form(), second()))
+
+
+def marks_of_the_form(rig: Rig) -> frozenset[str]:
+    """As commits tell them."""
+    return rig.view.readers(SHARD.topic).marks_of(["form-uid"])
 
 
 def row(offset: int, **changes: str) -> Record:
@@ -136,6 +141,31 @@ def test_a_form_whose_control_record_comes_later_is_asked_for_nothing(rig: Rig) 
     assert topics == []
 
 
+def remapped() -> Hub:
+    """The example's hub, with another column for one variable."""
+    hub = example_hub()
+    extra = {**hub.spec.extra_value_mappings, "blueVersion": "green_version"}
+    return hub.model_copy(update={"spec": hub.spec.model_copy(update={"extra_value_mappings": extra})})
+
+
+def test_rows_that_came_before_the_mapping_that_they_are_for_are_asked_for(rig: Rig) -> None:
+    """Capture publishes all rows when a mapping changes; a reconciler whose watch was cut kept the values of before."""
+    topics = asked(rig)
+    rig.play(rig.assign(), [row(0)], [opening(1, "form-uid"), row(2)])
+    rig.play(lambda: rig.loop.view_changed(rig.view, view_of(example_form(), hub=remapped())), *[rig.tick] * 4)
+    assert topics == []
+    rig.play(*[rig.tick] * 5)
+    assert topics == [SHARD.topic]
+
+
+def test_rows_that_come_behind_the_mapping_are_asked_for_by_nobody(rig: Rig) -> None:
+    topics = asked(rig)
+    rig.play(rig.assign(), [row(0)])
+    rig.play(lambda: rig.loop.view_changed(rig.view, view_of(example_form(), hub=remapped())))
+    rig.play([opening(1, "form-uid"), row(2)], *[rig.tick] * 9)
+    assert topics == []
+
+
 def test_a_form_that_was_waited_for_in_vain_gets_its_rows_when_it_comes(rig: Rig) -> None:
     topics = asked(rig)
     rig.play(rig.assign(), [opening(0, "second"), row(1)], *[rig.tick] * 6)
@@ -148,10 +178,10 @@ def test_a_successor_knows_for_whom_rows_were_read(rig: Rig) -> None:
     rig.play(rig.assign(), [row(0)])
     rig.finish()
     rig.play()
-    assert start_of(Found(0, 1, "", 1, rig.broker.committed[SHARD][1])).readers == marks(["form-uid"])
+    assert start_of(Found(0, 1, "", 1, rig.broker.committed[SHARD][1])).readers == marks_of_the_form(rig)
     successor = Rig(example_form(), second())
     topics = asked(successor)
-    successor.play(successor.assign({SHARD: Standing(1, 1, readers=marks(["form-uid"]))}), *[successor.tick] * 9)
+    successor.play(successor.assign({SHARD: Standing(1, 1, readers=marks_of_the_form(rig))}), *[successor.tick] * 9)
     assert topics == [SHARD.topic], "the second form has missed the first row"
 
 
@@ -165,7 +195,7 @@ def test_a_row_that_is_set_aside_is_asked_for_by_a_successor_and_by_nobody_else(
     assert start_of(Found(0, 1, "", 1, rig.broker.committed[SHARD][1])).readers == frozenset()
     rig.loop.took_over(SHARD, KEY)
     rig.play()
-    assert start_of(Found(0, 1, "", 1, rig.broker.committed[SHARD][1])).readers == marks(["form-uid"])
+    assert start_of(Found(0, 1, "", 1, rig.broker.committed[SHARD][1])).readers == marks_of_the_form(rig)
 
 
 def test_a_row_of_a_shard_that_has_gone_cannot_be_set_aside(rig: Rig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from reconciler.core.objects import ObjectRef
 from shared.model.names import (
@@ -170,6 +171,32 @@ def test_a_status_is_not_held_back_for_ever(settled: Member) -> None:
     settled.offer(400, node_row_of(deploymentStatus="deployed"))
     settled.run()
     assert settled.node()["status"]["rowVersion"] == version(400).text()
+
+
+def test_a_status_that_only_counts_on_is_written_once_a_second(settled: Member) -> None:
+    """Each pod that came up wrote one, when the API server had the pods themselves to store."""
+
+    def grow(pods: int) -> None:
+        def more(raw: dict[str, Any]) -> None:
+            generation = raw["metadata"]["generation"]
+            raw["status"] = {"observedGeneration": generation, "replicas": pods, "updatedReplicas": pods}
+
+        settled.api.change(GREEN, more)
+        settled.watch()
+
+    settled.offer(200, node_row_of(activeColor="green"))
+    settled.run()
+    settled.clock.advance(1.0)
+    grow(1)
+    settled.run()
+    assert "1 of 3 replicas" in settled.condition("Ready")[2]
+    grow(2)
+    outcome = settled.run()
+    assert "1 of 3 replicas" in settled.condition("Ready")[2]
+    assert outcome.again_at_s == settled.clock.now_s + 1.0
+    settled.clock.advance(1.0)
+    settled.run()
+    assert "2 of 3 replicas" in settled.condition("Ready")[2]
 
 
 def test_news_of_a_condition_waits_for_nobody(settled: Member) -> None:

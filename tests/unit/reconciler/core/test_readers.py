@@ -5,50 +5,73 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.readers import AGAIN_S, PATIENCE_S, TRIES, Readers, marks
+from reconciler.core.readers import AGAIN_S, PATIENCE_S, TRIES, Present, Readers
 
-OLD, NEW = marks(["old"]), marks(["new"])
+
+def present(*uids: str, mapping: str = "m1") -> Present:
+    return Present.of((uid, mapping) for uid in uids)
+
+
+OLD, BOTH = present("old"), present("old", "new")
 
 
 def test_forms_that_were_there_before_the_first_row_have_missed_nothing() -> None:
     readers = Readers()
-    readers.passed(OLD | NEW)
-    assert not readers.are_owed(OLD | NEW, 1e9)
+    readers.passed(BOTH)
+    assert not readers.are_owed(BOTH, 1e9)
 
 
 def test_a_form_that_comes_after_a_row_is_owed_all_of_them_after_a_while() -> None:
     readers = Readers()
     readers.passed(OLD)
-    assert not readers.are_owed(OLD | NEW, 0.0)
-    assert not readers.are_owed(OLD | NEW, PATIENCE_S - 0.1)
-    assert readers.are_owed(OLD | NEW, PATIENCE_S)
+    assert not readers.are_owed(BOTH, 0.0)
+    assert not readers.are_owed(BOTH, PATIENCE_S - 0.1)
+    assert readers.are_owed(BOTH, PATIENCE_S)
 
 
 def test_the_control_record_of_a_form_makes_it_good() -> None:
-    readers = Readers(OLD)
-    assert not readers.are_owed(OLD | NEW, 0.0)
-    readers.named(["hub", "new"], OLD | NEW)
-    assert not readers.are_owed(OLD | NEW, PATIENCE_S)
-    assert readers.known == OLD | NEW
+    readers = Readers(OLD.marks)
+    assert not readers.are_owed(BOTH, 0.0)
+    readers.named(["hub", "new"], BOTH)
+    assert not readers.are_owed(BOTH, PATIENCE_S)
+    assert readers.known == BOTH.marks
 
 
 def test_a_control_record_says_nothing_for_a_form_that_is_not_known_here() -> None:
-    readers = Readers(OLD)
+    readers = Readers(OLD.marks)
     readers.named(["new"], OLD)
-    readers.are_owed(OLD | NEW, 0.0)
-    assert readers.are_owed(OLD | NEW, PATIENCE_S)
+    readers.are_owed(BOTH, 0.0)
+    assert readers.are_owed(BOTH, PATIENCE_S)
 
 
 def test_a_row_that_a_form_does_not_get_is_missed_by_it() -> None:
-    readers = Readers(OLD | NEW)
+    readers = Readers(BOTH.marks)
     readers.passed(OLD)
-    assert readers.known == OLD
+    assert readers.known == OLD.marks
+
+
+def test_a_form_whose_rows_were_mapped_otherwise_is_owed_all_of_them() -> None:
+    """Its member heard of the hub's change behind the rows that were published because of it: old values stayed."""
+    readers, changed = Readers(), present("old", mapping="m2")
+    readers.passed(OLD)
+    readers.named(["old"], OLD)  # the control record of the change
+    readers.passed(OLD)
+    assert not readers.are_owed(changed, 0.0)
+    assert readers.are_owed(changed, PATIENCE_S)
+
+
+def test_a_form_whose_member_heard_of_the_mapping_first_is_owed_nothing() -> None:
+    readers, changed = Readers(OLD.marks), present("old", mapping="m2")
+    assert not readers.are_owed(changed, 0.0)
+    readers.passed(changed)
+    readers.named(["old"], changed)
+    assert not readers.are_owed(changed, PATIENCE_S)
 
 
 def test_what_is_asked_for_and_never_comes_is_asked_for_a_few_times() -> None:
-    readers, now_s, asked = Readers(OLD), 0.0, 0
+    readers, now_s, asked = Readers(OLD.marks), 0.0, 0
     for _ in range(1000):
-        if readers.are_owed(OLD | NEW, now_s):
+        if readers.are_owed(BOTH, now_s):
             readers.asked(now_s)
             asked += 1
         now_s += AGAIN_S / 4
@@ -56,9 +79,9 @@ def test_what_is_asked_for_and_never_comes_is_asked_for_a_few_times() -> None:
 
 
 @given(st.lists(st.sets(st.sampled_from("abc")), min_size=1), st.sets(st.sampled_from("abc")))
-def test_a_form_is_owed_nothing_only_if_it_got_every_row(rows: list[set[str]], present: set[str]) -> None:
+def test_a_form_is_owed_nothing_only_if_it_got_every_row(rows: list[set[str]], now: set[str]) -> None:
     readers = Readers()
     for names in rows:
-        readers.passed(marks(names))
-    readers.are_owed(marks(present), 0.0)
-    assert readers.are_owed(marks(present), PATIENCE_S) == any(not present <= names for names in rows)
+        readers.passed(present(*names))
+    readers.are_owed(present(*now), 0.0)
+    assert readers.are_owed(present(*now), PATIENCE_S) == any(not now <= names for names in rows)
