@@ -1,7 +1,7 @@
 """The stack's servers fail for a while: connections are cut, Kafka hangs, the API server is killed.
 
 Last of all tests, since others share these servers. Kafka and the API server are touched only if they are processes
-that this machine's stack has started.
+that this machine's stack has started. At the very end the definition of LynqNodes itself is deleted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -16,13 +19,17 @@ from deploy.stack import native
 from deploy.stack.components import bring_up
 from deploy.stack.paths import default_paths
 from deploy.stack.processes import Processes
+from shared.errors import ObjectNotFound
+from shared.kube import CRDS, NODES
+from shared.model.crd import all_crds
 from tests.e2e.history import steps_back
 from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
-from tests.fault.stream import RUNS, UIDS, Stream
+from tests.fault.stream import RUNS, SERVICES, UIDS, Stream
 from tests.product import eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.fault]
 
+DEFINITION = "lynqnodes.operator.lynq.sh"
 HANG_S = 8.0
 """How long Kafka hangs: longer than the session time-out of the reconcilers, 6 s."""
 ON_MYSQL = pytest.mark.parametrize("flavour", ["mysql"], indirect=True, scope="class")
@@ -124,3 +131,74 @@ class TestApiServerKilled:
         stage.sql("INSERT INTO nodes (node_id, domain) VALUES ('later', 'later.example.com')")
         eventually(lambda: stage.recorder.object("Service", "later-front"), "Service later-front", PATIENCE_S)
         assert stage.get("Service", "later-front")["spec"]["selector"] == {"app": "later"}
+
+
+@ON_MYSQL
+class TestDefinitionDeleted:
+    """Somebody deletes the CRD of LynqNodes, and with it all of them; later it is installed again."""
+
+    RESOURCES = ONE_SERVICE
+
+    def test_objects_outlive_their_nodes_and_are_taken_up_when_it_is_back(self, stage: Stage) -> None:
+        owned("kube-apiserver")
+        stage.insert(*UIDS)
+        before = fronts(stage)
+        with deleted_definition(stage):
+            assert fronts(stage) == before
+            assert [uid for uid in UIDS if owners_of(stage, uid)] == []
+            stage.sql("UPDATE nodes SET blue_version = 'meanwhile' WHERE node_id = %s", UIDS[0])
+            stage.sql("INSERT INTO nodes (node_id, domain) VALUES ('later', 'later.example.com')")
+        for uid in (*UIDS, "later"):
+            eventually(lambda u=uid: owners_of(stage, u), f"{uid} has its Service", PATIENCE_S)  # type: ignore[misc]  # a lambda's parameter has no type
+        eventually(lambda: version_shown(stage, UIDS[0]) == "meanwhile", "the change made meanwhile", PATIENCE_S)
+        assert {name: uid for name, uid in fronts(stage).items() if name != "later-front"} == before
+
+
+@contextmanager
+def deleted_definition(stage: Stage) -> Iterator[None]:
+    """The definition of LynqNodes is gone; it is installed again whatever happens, since the next run needs it."""
+    let_go(stage, {stage.namespace})  # what tests before have left would keep the definition
+    stage.client.delete(CRDS, "", DEFINITION)
+    try:
+        eventually(lambda: definition(stage) is None, "the definition is gone", PATIENCE_S)
+        yield
+    finally:
+        if definition(stage) is not None:
+            let_go(stage, set())
+            eventually(lambda: definition(stage) is None, "the definition is gone", PATIENCE_S)
+        for body in all_crds().values():  # as `rowplane crds --install` does
+            stage.client.apply(CRDS, body, manager="rowplane-install")
+
+
+def fronts(stage: Stage) -> dict[str, str]:
+    """Name → UID of all Services of nodes."""
+    found = stage.client.list(SERVICES, stage.namespace)[0]
+    return {item["metadata"]["name"]: item["metadata"]["uid"] for item in found}
+
+
+def owners_of(stage: Stage, uid: str) -> list[str]:
+    """Kinds of the owners of a node's Service; empty, too, when there is none."""
+    found = stage.client.list(SERVICES, stage.namespace)[0]
+    of_it = (item["metadata"] for item in found if item["metadata"]["name"] == f"{uid}-front")
+    return [reference["kind"] for metadata in of_it for reference in metadata.get("ownerReferences", ())]
+
+
+def version_shown(stage: Stage, uid: str) -> str:
+    """By the node's Service."""
+    return str(stage.client.get(SERVICES, stage.namespace, f"{uid}-front")["metadata"]["labels"]["version"])
+
+
+def let_go(stage: Stage, kept: set[str]) -> None:
+    """Take the finalizers off all LynqNodes but those of some namespaces."""
+    for node in stage.client.list(NODES, metadata_only=True)[0]:
+        metadata = node["metadata"]
+        if metadata["namespace"] not in kept and metadata.get("finalizers"):
+            stage.client.merge_patch(NODES, metadata["namespace"], metadata["name"], {"metadata": {"finalizers": None}})
+
+
+def definition(stage: Stage) -> dict[str, Any] | None:
+    """That of LynqNodes; None when there is none."""
+    try:
+        return stage.client.get(CRDS, "", DEFINITION)
+    except ObjectNotFound:
+        return None
