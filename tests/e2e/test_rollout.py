@@ -179,7 +179,7 @@ class TestLostGeneration:
     def test_its_nodes_take_the_newest_generation(self, stage: Stage) -> None:
         stage.insert(*UIDS[:3])
         target = edit(stage, "broken", max_skew=1)
-        # by the nodes themselves: the form's count may still be that of the generation before, which they have just reached
+        # by the nodes themselves: the form's count may still be that of the generation before
         eventually(
             lambda: sum(generation(stage.node(uid)) == target for uid in UIDS[:3]) == 1,
             "one node has it",
