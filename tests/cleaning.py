@@ -13,7 +13,7 @@ from functools import partial
 from shared.errors import ObjectNotFound
 from shared.kube import HUBS, NAMESPACES, NODES, KubeClient, ResourceType
 
-__all__ = ["remove_namespace"]
+__all__ = ["let_go", "remove_namespace"]
 
 _THREADS = 8
 
@@ -26,7 +26,7 @@ def remove_namespace(client: KubeClient, name: str) -> None:
     except ObjectNotFound:
         return
     with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(partial(_let_go, client, name), held))
+        list(pool.map(partial(let_go, client, name), held))
 
 
 def _held(client: KubeClient, kind: ResourceType, namespace: str) -> list[str]:
@@ -34,7 +34,8 @@ def _held(client: KubeClient, kind: ResourceType, namespace: str) -> list[str]:
     return [item["metadata"]["name"] for item in items if item["metadata"].get("finalizers")]
 
 
-def _let_go(client: KubeClient, namespace: str, held: tuple[ResourceType, str]) -> None:
+def let_go(client: KubeClient, namespace: str, held: tuple[ResourceType, str]) -> None:
+    """Take the finalizers off an object, (kind, name); one that is gone already is no error."""
     kind, name = held
     try:
         client.merge_patch(kind, namespace, name, {"metadata": {"finalizers": None}})

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 from deploy.stack import native
+from deploy.stack.cluster import Cluster
 from deploy.stack.components import bring_up
 from deploy.stack.paths import default_paths
 from deploy.stack.processes import Processes
+from deploy.stack.product import apply_definitions
 from shared.errors import ObjectNotFound
 from shared.kube import CRDS, NODES
-from shared.model.crd import all_crds
+from tests.cleaning import let_go
 from tests.e2e.history import steps_back
 from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
 from tests.fault.stream import RUNS, SERVICES, UIDS, Stream
@@ -142,58 +144,59 @@ class TestDefinitionDeleted:
     def test_objects_outlive_their_nodes_and_are_taken_up_when_it_is_back(self, stage: Stage) -> None:
         owned("kube-apiserver")
         stage.insert(*UIDS)
-        before = fronts(stage)
+        before = uids_of(fronts(stage))
         with deleted_definition(stage):
-            assert fronts(stage) == before
-            assert [uid for uid in UIDS if owners_of(stage, uid)] == []
+            alone = fronts(stage)
+            assert uids_of(alone) == before
+            assert [uid for uid in UIDS if owners_of(alone, uid)] == []
             stage.sql("UPDATE nodes SET blue_version = 'meanwhile' WHERE node_id = %s", UIDS[0])
             stage.sql("INSERT INTO nodes (node_id, domain) VALUES ('later', 'later.example.com')")
         for uid in (*UIDS, "later"):
-            eventually(lambda u=uid: owners_of(stage, u), f"{uid} has its Service", PATIENCE_S)  # type: ignore[misc]  # a lambda's parameter has no type
-        eventually(lambda: version_shown(stage, UIDS[0]) == "meanwhile", "the change made meanwhile", PATIENCE_S)
-        assert {name: uid for name, uid in fronts(stage).items() if name != "later-front"} == before
+            eventually(lambda u=uid: owners_of(fronts(stage), u), f"{uid} has its Service", PATIENCE_S)  # type: ignore[misc]  # a lambda's parameter has no type
+        eventually(
+            lambda: fronts(stage)[f"{UIDS[0]}-front"]["labels"]["version"] == "meanwhile",
+            "the change made meanwhile",
+            PATIENCE_S,
+        )
+        assert {name: uid for name, uid in uids_of(fronts(stage)).items() if name != "later-front"} == before
 
 
 @contextmanager
 def deleted_definition(stage: Stage) -> Iterator[None]:
     """The definition of LynqNodes is gone; it is installed again whatever happens, since the next run needs it."""
-    let_go(stage, {stage.namespace})  # what tests before have left would keep the definition
+    let_go_of_others(stage, stage.namespace)  # what tests before have left would keep the definition
     stage.client.delete(CRDS, "", DEFINITION)
     try:
         eventually(lambda: definition(stage) is None, "the definition is gone", PATIENCE_S)
         yield
     finally:
         if definition(stage) is not None:
-            let_go(stage, set())
+            let_go_of_others(stage)
             eventually(lambda: definition(stage) is None, "the definition is gone", PATIENCE_S)
-        for body in all_crds().values():  # as `rowplane crds --install` does
-            stage.client.apply(CRDS, body, manager="rowplane-install")
+        apply_definitions(Cluster(stage.product.endpoints.kubeconfig))
 
 
-def fronts(stage: Stage) -> dict[str, str]:
-    """Name → UID of all Services of nodes."""
-    found = stage.client.list(SERVICES, stage.namespace)[0]
-    return {item["metadata"]["name"]: item["metadata"]["uid"] for item in found}
+def fronts(stage: Stage) -> dict[str, dict[str, Any]]:
+    """Name → metadata of the nodes' Services."""
+    return {item["metadata"]["name"]: item["metadata"] for item in stage.client.list(SERVICES, stage.namespace)[0]}
 
 
-def owners_of(stage: Stage, uid: str) -> list[str]:
+def uids_of(services: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Name → UID."""
+    return {name: metadata["uid"] for name, metadata in services.items()}
+
+
+def owners_of(services: dict[str, dict[str, Any]], uid: str) -> list[str]:
     """Kinds of the owners of a node's Service; empty, too, when there is none."""
-    found = stage.client.list(SERVICES, stage.namespace)[0]
-    of_it = (item["metadata"] for item in found if item["metadata"]["name"] == f"{uid}-front")
-    return [reference["kind"] for metadata in of_it for reference in metadata.get("ownerReferences", ())]
+    return [reference["kind"] for reference in services.get(f"{uid}-front", {}).get("ownerReferences", ())]
 
 
-def version_shown(stage: Stage, uid: str) -> str:
-    """By the node's Service."""
-    return str(stage.client.get(SERVICES, stage.namespace, f"{uid}-front")["metadata"]["labels"]["version"])
-
-
-def let_go(stage: Stage, kept: set[str]) -> None:
-    """Take the finalizers off all LynqNodes but those of some namespaces."""
+def let_go_of_others(stage: Stage, *kept: str) -> None:
+    """Take the finalizers off all LynqNodes but those of these namespaces."""
     for node in stage.client.list(NODES, metadata_only=True)[0]:
-        metadata = node["metadata"]
-        if metadata["namespace"] not in kept and metadata.get("finalizers"):
-            stage.client.merge_patch(NODES, metadata["namespace"], metadata["name"], {"metadata": {"finalizers": None}})
+        namespace, name = node["metadata"]["namespace"], node["metadata"]["name"]
+        if namespace not in kept:
+            let_go(stage.client, namespace, (NODES, name))
 
 
 def definition(stage: Stage) -> dict[str, Any] | None:
