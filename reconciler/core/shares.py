@@ -47,11 +47,14 @@ class _Topic:
             self.held[member] += [next(free) for _ in range(dues[member] - len(self.held[member]))]
             load[member] += dues[member]
 
-    def pass_on(self, load: Counter[str]) -> bool:
-        """Give one partition from who has the most of all topics to who has the least, if this topic allows it."""
+    def pass_on(self, peers: AbstractSet[str], load: Counter[str]) -> bool:
+        """Give one partition from that of `peers` that has the most of all topics to the one that has the least.
+
+        If this topic allows it. `peers`: members with one subscription; what others have is not comparable.
+        """
         smaller = self.partitions // len(self.members)
-        rich = [member for member in self.members if len(self.held[member]) > smaller]
-        poor = [member for member in self.members if len(self.held[member]) == smaller]
+        rich = [member for member in self.members if member in peers and len(self.held[member]) > smaller]
+        poor = [member for member in self.members if member in peers and len(self.held[member]) == smaller]
         if not rich or not poor:
             return False
         giver = max(rich, key=lambda member: (load[member], member))
@@ -86,13 +89,25 @@ def share_out(
     topics.sort(key=lambda topic: topic.name not in known)  # new ones fill up what those that are read leave uneven
     for topic in topics:
         topic.keep(owners, load)
-    while sum(topic.pass_on(load) for topic in topics):  # each sweep makes the loads less uneven
-        pass
+    for peers in _peers(subscriptions):
+        while sum(topic.pass_on(peers, load) for topic in topics):  # each sweep makes the loads less uneven
+            pass
     shares: dict[str, set[tuple[str, int]]] = {member: set() for member in subscriptions}
     for topic in topics:
         for member, numbers in topic.held.items():
             shares[member] |= {(topic.name, number) for number in numbers}
     return shares
+
+
+def _peers(subscriptions: Mapping[str, AbstractSet[str]]) -> Collection[set[str]]:
+    """The members by what they subscribe to.
+
+    While members hear of a new topic one after the other, those that have not are no place to even out what it brings.
+    """
+    peers: dict[frozenset[str], set[str]] = {}
+    for member, topics in subscriptions.items():
+        peers.setdefault(frozenset(topics), set()).add(member)
+    return peers.values()
 
 
 def without_moves(

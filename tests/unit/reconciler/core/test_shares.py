@@ -102,6 +102,21 @@ def test_members_get_what_they_subscribe_to(topics: dict[str, int], wanted: dict
         assert not each or max(each) - min(each) <= 1, name
 
 
+@given(TOPICS, MEMBERS, st.integers(0, 9), st.data())
+def test_a_new_topic_hardly_moves_others(
+    topics: dict[str, int], members: list[str], partitions: int, data: st.DataObject
+) -> None:
+    """Also while members hear of it one after the other: once, those that had were rich, and gave others' away."""
+    new = data.draw(st.sampled_from("0z"))
+    before = share_out(topics, same(members, topics), {})
+    wanted = same(members, topics)
+    for member in data.draw(st.permutations(members)):
+        wanted[member] |= {new}
+        after = share_out({**topics, new: partitions}, wanted, owners_of(before))
+        assert len({p for p in moved(before, after) if p[0] != new}) <= 1, f"when {member} heard"
+        before = after
+
+
 @given(TOPICS, MEMBERS, MEMBERS)
 def test_rounds_hand_over_without_two_readers(topics: dict[str, int], before: list[str], after: list[str]) -> None:
     """The first round takes from who has too much, the second gives it to who has too little; seldom it needs more."""
