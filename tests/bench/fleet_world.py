@@ -28,7 +28,7 @@ from tests.bench.watched import Goal, Watched
 from tests.e2e.stage import ONE_SERVICE, make_world
 from tests.product import MARK, MEMBERS, Product
 
-__all__ = ["BARE", "FULL", "LIVE", "Fleet", "Live", "NodeSeen", "OutOfTime"]
+__all__ = ["BARE", "FULL", "LIVE", "WRITES", "Fleet", "Live", "NodeSeen", "OutOfTime"]
 
 FULL: Final = "full"
 BARE: Final = "bare"

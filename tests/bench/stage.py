@@ -17,6 +17,7 @@ from deploy.demo.measure import is_settled
 from deploy.demo.world import World
 from shared.kube import FORMS, HUBS, NAMESPACES, NODES, KubeClient
 from shared.model.names import table_topic
+from tests.bench.fleet_world import WRITES
 from tests.bench.frame import Settings
 from tests.e2e.stage import make_world
 from tests.product import MARK, RECONCILERS, Product, running
@@ -147,6 +148,10 @@ class Stage:
         """(sum, count) of a histogram of all reconcilers."""
         sums = self.product.series(f"{metric}_sum", **labels), self.product.series(f"{metric}_count", **labels)
         return sum(sums[0]), sum(sums[1])
+
+    def writes(self) -> float:
+        """Writes of all reconcilers to the API server so far."""
+        return sum(sum(self.product.series("rowplane_api_requests_total", verb=verb)) for verb in WRITES)
 
 
 @contextmanager

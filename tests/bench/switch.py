@@ -2,7 +2,8 @@
 
 A block of changes, then a block of each floor, again and again, so that noise hits them alike. `quiet`: both colors
 run, and one UPDATE moves a node's Service. `many`: the same beside many nodes of another hub. `background`: the same
-while other rows change. `seed`: the example's form as it is, whose pods have to start first.
+while other rows change. `loaded`: while so many nodes change that the API server is busy with them. `seed`: the
+example's form as it is, whose pods have to start first.
 Fed by: a product of its own, observers. Feeds: the catalog of parts. Never: measures two blocks at once.
 """
 
@@ -12,7 +13,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
@@ -24,7 +25,7 @@ from cdc.core.records import Record
 from deploy.demo.measure import switch, wait_settled
 from deploy.demo.recorder import Recorder
 from shared.errors import LogError
-from tests.bench.cluster_floors import CONFIG_MAPS, MANAGER, SERVICES, Counted, Seen, service, space
+from tests.bench.cluster_floors import CONFIG_MAPS, MANAGER, SERVICES, Counted, Seen, service, space, update_rate
 from tests.bench.frame import Bars, Chart, Ecdf, Key, Part, Settings, Side, Spec
 from tests.bench.observers import Numbers, Times, binlog_observer, topic_observer
 from tests.bench.produce import bench_topic
@@ -37,6 +38,10 @@ _WARM_UP: Final = 20
 _NODES: Final = 20
 _SEEN_S: Final = 60.0
 _VALUE_BYTES: Final = 500
+_FLOOR_S: Final = 4.0
+_WRITES_A_CHANGE: Final = 3
+"""Its LynqNode, its ConfigMap, its status."""
+_OTHERS: Final = "UPDATE others SET blue_version = %s WHERE node_id = %s"
 _FLOORS: Final = ("binlog", "kafka", "patch")
 _ONE_CONFIG_MAP: Final[dict[str, Any]] = {
     "configMaps": [
@@ -165,7 +170,7 @@ def open_rig(stage: Stage) -> Iterator[Rig]:
 
 def steady(settings: Settings, part: Part) -> None:
     """Where nothing scales: alone, beside other changes, beside many nodes."""
-    samples, others = part.size("samples", full=500, quick=100), part.size("nodes", full=1000, quick=100)
+    samples, others = part.size("samples", full=500, quick=100), part.size("nodes", full=2000, quick=100)
     fewer = part.size("fewer_samples", full=200, quick=40)
     with open_stage(settings, STEADY) as stage:
         stage.fill([f"n{at:05}" for at in range(_NODES)])
@@ -181,6 +186,9 @@ def steady(settings: Settings, part: Part) -> None:
             _tell(part, "many", rig.blocks(fewer))
             with background(part, stage, others):
                 _tell(part, "background", rig.blocks(fewer))
+            stage.rest()
+            with loaded(part, stage, others):
+                _tell(part, "loaded", rig.blocks(fewer))
 
 
 @contextmanager
@@ -190,30 +198,61 @@ def background(part: Part, stage: Stage, nodes: int) -> Iterator[None]:
     applied = part.size("background_applied_per_s", full=10, quick=10)
     stage.sql("CREATE TABLE unrelated LIKE floor")
     stage.sql("INSERT INTO unrelated SELECT * FROM floor")
-    stop, counts = threading.Event(), [0, 0]
+    unrelated = "UPDATE unrelated SET mark = %s"
+    with changing(stage, nodes, {unrelated: max(1, total - applied), _OTHERS: applied}) as committed:
+        yield
+    part.figure("background.per_s", committed.per_s, samples=committed.count)
 
-    def work(which: int, per_s: float, statement: str) -> None:
+
+@contextmanager
+def loaded(part: Part, stage: Stage, nodes: int) -> Iterator[None]:
+    """Changes of other nodes meanwhile, whose writes are a share of those that the API server takes from others."""
+    rate = update_rate(stage.client, stage.settings.endpoints.kubeconfig, _FLOOR_S)
+    part.figure("loaded.floor.writes_per_s", rate, samples=1)
+    stage.rest()
+    percent = part.size("loaded_percent", full=40, quick=40)
+    before, began_s = stage.writes(), time.monotonic()
+    with changing(stage, nodes, {_OTHERS: percent / 100 * rate / _WRITES_A_CHANGE}) as committed:
+        yield
+    part.figure("loaded.per_s", committed.per_s, samples=committed.count)
+    writes = stage.writes() - before
+    part.figure("loaded.share", writes / (time.monotonic() - began_s) / rate, samples=int(writes))
+
+
+@dataclass(slots=True)
+class Committed:
+    """What `changing` has committed in the end."""
+
+    count: int = 0
+    per_s: float = 0.0
+
+
+@contextmanager
+def changing(stage: Stage, nodes: int, rates: Mapping[str, float]) -> Iterator[Committed]:
+    """Each statement so often a second (`rates`), with a new value, and the next node where it names one."""
+    stop, counts, committed = threading.Event(), dict.fromkeys(rates, 0), Committed()
+
+    def work(statement: str) -> None:
         with stage.world.administrator(stage.world.database) as connection, connection.cursor() as cursor:
             next_s = time.monotonic()
             while not stop.is_set():
-                counts[which] += 1
-                next_s += 1 / per_s
+                counts[statement] += 1
+                next_s += 1 / rates[statement]
                 time.sleep(max(0.0, next_s - time.monotonic()))
-                _change(cursor, statement, counts[which], nodes)
+                _change(cursor, statement, counts[statement], nodes)
 
-    statements = ("UPDATE unrelated SET mark = %s", "UPDATE others SET blue_version = %s WHERE node_id = %s")
-    rates = (max(1, total - applied), applied)
-    threads = [threading.Thread(target=work, args=(n, rates[n], statements[n])) for n in range(2)]
+    threads = [threading.Thread(target=work, args=(statement,)) for statement in rates]
     began_s = time.monotonic()
     for thread in threads:
         thread.start()
     try:
-        yield
+        yield committed
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    part.figure("background.per_s", sum(counts) / (time.monotonic() - began_s), samples=sum(counts))
+        committed.count = sum(counts.values())
+        committed.per_s = committed.count / (time.monotonic() - began_s)
 
 
 def _change(cursor: pymysql.cursors.Cursor, statement: str, number: int, nodes: int) -> None:
@@ -268,7 +307,7 @@ def run(settings: Settings, part: Part) -> None:
     seed(settings, part)
 
 
-_VARIANTS: Final = ("quiet", "many", "background")
+_VARIANTS: Final = ("quiet", "many", "background", "loaded")
 _KEYS: Final = [
     Key("<variant>.service", "ms", "COMMIT returned → a watch has the Service with the other selector."),
     Key("<variant>.stage.event", "ms", "Of these: COMMIT returned → the binlog event is with a reader beside capture."),
@@ -289,6 +328,14 @@ _KEYS: Final = [
     Key("quiet.mean.call", "ms", "Mean of `rowplane_api_call_seconds` meanwhile: a call of the API server."),
     Key("background.per_s", "1/s", "Other changes a second that were committed meanwhile."),
     Key(
+        "loaded.floor.writes_per_s",
+        "1/s",
+        "Writes a second that the API server takes from two other processes just before.",
+        Side.FLOOR,
+    ),
+    Key("loaded.per_s", "1/s", "Changes of other nodes a second that were committed meanwhile."),
+    Key("loaded.share", "", "All writes of the product meanwhile by those of the floor.", Side.RATIO),
+    Key(
         "seed.first", "ms", "The example's form: COMMIT returned → a watch has the first change of the node's objects."
     ),
     Key("seed.service", "ms", "The example's form: COMMIT returned → the Service points at pods that had to start."),
@@ -301,6 +348,7 @@ _CHARTS: Final[list[Chart]] = [
             "rowplane": "quiet.service",
             "rowplane, many nodes": "many.service",
             "rowplane, other changes": "background.service",
+            "rowplane, busy API server": "loaded.service",
             "floor: raw binlog": "quiet.floor.binlog",
             "floor: Kafka, acks=all": "quiet.floor.kafka",
             "floor: PATCH to watch": "quiet.floor.patch",
