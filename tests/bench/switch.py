@@ -25,11 +25,23 @@ from cdc.core.records import Record
 from deploy.demo.measure import switch, wait_settled
 from deploy.demo.recorder import Recorder
 from shared.errors import LogError
-from tests.bench.cluster_floors import CONFIG_MAPS, MANAGER, SERVICES, Counted, Seen, service, space, update_rate
+from tests.bench.cluster_floors import (
+    CONFIG_MAPS,
+    MANAGER,
+    SERVICES,
+    Bodies,
+    Counted,
+    Seen,
+    service,
+    space,
+    update_rate,
+)
 from tests.bench.frame import Bars, Chart, Ecdf, Key, Part, Settings, Side, Spec
 from tests.bench.observers import Numbers, Times, binlog_observer, topic_observer
 from tests.bench.produce import bench_topic
 from tests.bench.stage import STEADY, Stage, open_stage
+from tests.bench.usage import Meter, processes_of
+from tests.product import MEMBERS
 
 _PACE_S: Final = 0.05
 _FLOOR_PACE_S: Final = 0.02
@@ -175,6 +187,7 @@ def steady(settings: Settings, part: Part) -> None:
     with open_stage(settings, STEADY) as stage:
         stage.fill([f"n{at:05}" for at in range(_NODES)])
         stage.await_settled(_NODES)
+        stage.rest()
         with open_rig(stage) as rig:
             _means(stage, part, lambda: _tell(part, "quiet", rig.blocks(samples)))
             stage.add_table("others", _ONE_CONFIG_MAP)
@@ -207,16 +220,20 @@ def background(part: Part, stage: Stage, nodes: int) -> Iterator[None]:
 @contextmanager
 def loaded(part: Part, stage: Stage, nodes: int) -> Iterator[None]:
     """Changes of other nodes meanwhile, whose writes are a share of those that the API server takes from others."""
-    rate = update_rate(stage.client, stage.settings.endpoints.kubeconfig, _FLOOR_S)
+    form = stage.world.form["metadata"]["name"]
+    bodies = Bodies.like(stage.client, stage.namespace, f"n00000-{form}", "n00000-front")
+    rate = update_rate(stage.client, stage.settings.endpoints.kubeconfig, _FLOOR_S, bodies)
     part.figure("loaded.floor.writes_per_s", rate, samples=1)
     stage.rest()
-    percent = part.size("loaded_percent", full=40, quick=40)
-    before, began_s = stage.writes(), time.monotonic()
+    percent = part.size("loaded_percent", full=45, quick=45)  # so that what is counted is 40
+    before, meter = stage.writes(), Meter.start(processes_of(stage.product, MEMBERS))
     with changing(stage, nodes, {_OTHERS: percent / 100 * rate / _WRITES_A_CHANGE}) as committed:
         yield
     part.figure("loaded.per_s", committed.per_s, samples=committed.count)
     writes = stage.writes() - before
-    part.figure("loaded.share", writes / (time.monotonic() - began_s) / rate, samples=int(writes))
+    part.figure("loaded.share", writes / (time.monotonic() - meter.began_s) / rate, samples=int(writes))
+    for name, used in meter.cores().items():
+        part.figure(f"loaded.cores.{name}", used)
 
 
 @dataclass(slots=True)
@@ -334,6 +351,7 @@ _KEYS: Final = [
         Side.FLOOR,
     ),
     Key("loaded.per_s", "1/s", "Changes of other nodes a second that were committed meanwhile."),
+    Key("loaded.cores.<process>", "cores", "Processor time by wall time meanwhile."),
     Key("loaded.share", "", "All writes of the product meanwhile by those of the floor.", Side.RATIO),
     Key(
         "seed.first", "ms", "The example's form: COMMIT returned → a watch has the first change of the node's objects."
