@@ -122,6 +122,7 @@ class Reconciler:
         if self._view.view.catalog.is_unclear(key):
             return Outcome(done=(), again_at_s=None)
         self._ensure_node(state)
+        state.newborn = False
         state.doubt()
         rendered: _Rendered | None = None
         for _ in range(_MAX_ROUNDS + 2 * (len(state.node.inventory) if state.node else 0)):

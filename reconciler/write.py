@@ -14,7 +14,7 @@ import structlog
 from reconciler.access import Access
 from reconciler.core.adoption import adopts
 from reconciler.core.drift import remember
-from reconciler.core.objects import Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
+from reconciler.core.objects import Absent, Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
 from reconciler.core.record import NodeRecord, says
 from reconciler.core.unseen import Unseen
 from reconciler.metrics import Metrics
@@ -44,6 +44,8 @@ class Writer:
         self._pool = pool
         self._clock = clock
         self._metrics = metrics
+        self._readable: set[tuple[str, str, str]] = set()
+        """(apiVersion, kind, namespace) of what could be read."""
 
     def execute(self, state: NodeState, record: NodeRecord | None, step: Step, version: Version) -> bool:
         """Write what may go out now; False when there was nothing to write. `record`: what the LynqNode is to say.
@@ -54,9 +56,13 @@ class Writer:
         """
         if record is not None and state.node is None:
             self._write_node(state, record)
+            state.newborn = True
             return True
         if record is None and not step.writes:
             return False
+        if state.newborn and not self._registry.has_any(state.key) and self._take_for_absent(step):
+            state.assumes = True
+            return True
         self._perform_all(state, [w for w in step.writes if _moves_traffic(w)], version)
         if record is not None and state.slow:
             self._write_node(state, record)
@@ -73,6 +79,25 @@ class Writer:
             if node_write is not None:
                 node_write.result()
         return True
+
+    def _take_for_absent(self, step: Step) -> bool:
+        """Of a LynqNode that this run has made the objects are not looked for, which saves a call for each.
+
+        What is there all the same refuses its creation (strategies.py), and then all are looked for before anything
+        else is decided: what one of them serves may depend on another. Kinds that may not be read are told as ever.
+        """
+        refs = [action.ref for action in step.writes if isinstance(action, Look)]
+        if not refs or not self._readable.issuperset(map(_kind, refs)):
+            return False
+        for ref in refs:
+            self._registry.put(Absent(ref))
+        return True
+
+    def _look_for_all(self, state: NodeState) -> None:
+        """A write has failed: what was only taken for absent is to be looked for."""
+        if state.assumes:
+            state.newborn = state.assumes = False
+            self._registry.forget_absent(state.key)
 
     def _perform_all(self, state: NodeState, actions: Sequence[Write | Delete | Look], version: Version) -> None:
         """All at once, the first in this thread; returns when all are answered.
@@ -106,10 +131,12 @@ class Writer:
         except NotOurs:
             raise
         except (ObjectConflict, ObjectNotFound) as error:
+            self._look_for_all(state)
             self._registry.forget(ref)
             if isinstance(error, ObjectNotFound) and isinstance(action, Write):
                 self._fail(state, resource_id, error, (digest, seen))
         except ClusterError as error:
+            self._look_for_all(state)
             if error.retriable:
                 self._registry.forget(ref)
                 state.doubtful.add(ref)
@@ -124,9 +151,10 @@ class Writer:
 
     def _call(self, state: NodeState, action: Write | Delete | Look, version: Version) -> None:
         match action:
-            case Look():
-                self._registry.put(self._access.read(state).look(action.ref))
-                state.unseen.pop(action.ref, None)
+            case Look(ref):
+                self._registry.put(self._access.read(state).look(ref))
+                self._readable.add(_kind(ref))
+                state.unseen.pop(ref, None)
             case Delete():
                 self._access.write(state).delete(action, rfc3339(self._clock.wall_s()))
                 self._registry.forget(action.base.ref)
@@ -153,6 +181,7 @@ class Writer:
 
     def _miss(self, state: NodeState, ref: ObjectRef, error: ClusterError) -> None:
         """Remember that an object may not be read, and when to look again."""
+        self._readable.discard(_kind(ref))
         tries = state.unseen[ref].tries + 1 if ref in state.unseen else 0
         again_at_s = self._clock.monotonic_s() + RETRY.delay_s(tries, random.random())  # noqa: S311  # jitter
         state.unseen[ref] = Unseen(f"{ref} cannot be read: {error}", again_at_s, tries)
@@ -175,6 +204,10 @@ class Writer:
             soon_s=now_s + _SOON_S,
         )
         log.warning("write refused", node=str(state.key), resource=resource_id, error=str(error))
+
+
+def _kind(ref: ObjectRef) -> tuple[str, str, str]:
+    return ref.api_version, ref.kind, ref.namespace
 
 
 def _moves_traffic(action: Write | Delete | Look) -> bool:

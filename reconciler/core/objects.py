@@ -194,7 +194,7 @@ class Repair(NamedTuple):
 
 
 class Absent(NamedTuple):
-    """Known not to exist: a GET by name answered 404, or our own delete did."""
+    """Known not to exist: a GET by name or our own delete answered so. Or taken for that, below a new LynqNode."""
 
     ref: ObjectRef
 
