@@ -159,11 +159,12 @@ class Stage:
             pytest.fail(f"LynqNode {name} did not settle: {json.dumps(standing)}", pytrace=False)
 
     def await_gone(self, uid: str, since: int) -> None:
-        """Wait until the LynqNode is deleted, and with it all that the node had."""
+        """Wait until the LynqNode is deleted, and the other watches have told that all it had of the form is, too."""
         name = f"{uid}-{self.form}"
         self.await_change(
             since, lambda c: (c.type, c.kind, c.name) == ("DELETED", "LynqNode", name), f"LynqNode {name} deleted"
         )
+        eventually(lambda: not self.children(uid), f"{uid} has nothing", PATIENCE_S, lambda: self.children(uid))
 
     def await_condition(self, kind: ResourceType, name: str, type_: str, status: str, reason: str = "") -> str:
         """Wait until a hub or form has the condition; its message."""
