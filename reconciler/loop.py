@@ -44,6 +44,8 @@ _COMMIT_LAST_S = 0.4
 _UNFINISHED_MOST = 5000
 """Records that are read and not done; at this many nothing more is read until half of them are."""
 _REASON_CHARACTERS = 1000
+_SAME_LOSS_S = 60.0
+"""Partitions of one topic that are found lost within this time are one loss."""
 _CATCH_UP_S = 10.0
 """At most this long do newly assigned partitions wait for the watches; what is unknown then is looked up one by one."""
 
@@ -70,8 +72,9 @@ class Loop:
         self._turned_s = clock.monotonic_s()
         self.drain: Callable[[float], None] = lambda _timeout_s: None
         """Has the workers finish the nodes in hand, and take no other."""
-        self.ask_full: Callable[[str, str], bool] = lambda _topic, _reason: True
-        """Asks, without waiting, that all rows of a topic are published again; False until that is certain."""
+        self.ask_full: Callable[[str, str, float], bool] = lambda _topic, _reason, _since_s: True
+        """Asks, without waiting, that all rows of a topic are published again; False until that is certain. Who asked
+        since then, in monotonic seconds, has asked for this, too."""
 
     def run(self, changes: Changes, stop: threading.Event) -> None:
         """Until `stop` is set. Raises LogError when Kafka cannot be used; no partition is ours any more then."""
@@ -311,10 +314,10 @@ class Loop:
     def _ask_again(self) -> None:
         now_s = self._clock.monotonic_s()
         for partition, assigned in self._assigned.items():
-            if assigned.lost and self.ask_full(partition.topic, assigned.lost):
+            if assigned.lost and self.ask_full(partition.topic, assigned.lost, now_s - _SAME_LOSS_S):
                 assigned.lost = ""
-            is_owed = assigned.readers.are_owed(self._view.readers(partition.topic), now_s)
-            if is_owed and self.ask_full(partition.topic, "a form has missed rows"):
+            since_s = assigned.readers.owed_since_s(self._view.readers(partition.topic), now_s)
+            if since_s is not None and self.ask_full(partition.topic, "a form has missed rows", since_s):
                 assigned.readers.asked(now_s)
 
     def _pause(self, changes: Changes) -> None:

@@ -1,6 +1,6 @@
 """Asks capture to publish all rows of a topic again, by the annotation `lynq.sh/resync-requested` on its hubs.
 
-Fed by: the loop, when offsets were lost. Feeds: capture. Never: blocks its caller, or gives up.
+Fed by: the loop, when offsets were lost or a form has missed rows. Feeds: capture. Never: blocks its caller, gives up.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ __all__ = ["FullPublish"]
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2.0
-_SAME_S = 60.0
-"""Partitions of one topic that are lost within this time are one loss."""
 
 
 class FullPublish:
@@ -45,11 +43,10 @@ class FullPublish:
         self._asking: set[str] = set()
         self._stop = stop
 
-    def ask(self, topic: str, reason: str) -> bool:
-        """True once the hubs of the topic say it; until then it goes on in the background."""
+    def ask(self, topic: str, reason: str, since_s: float) -> bool:
+        """True once the hubs of the topic were told, at `since_s` or later; until then it goes on in the background."""
         with self._lock:
-            asked_s = self._asked_s.get(topic)
-            if asked_s is not None and self._clock.monotonic_s() - asked_s < _SAME_S:
+            if self._asked_s.get(topic, float("-inf")) >= since_s:
                 return True
             if topic not in self._asking:
                 self._asking.add(topic)

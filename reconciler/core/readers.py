@@ -49,7 +49,9 @@ class Readers:
 
     known: frozenset[str] | None = None
     """Marks of forms for which every row so far was read; None: no row was read yet, or nobody has noted for whom."""
-    _due_s: float | None = None
+    _missing: frozenset[str] = frozenset()
+    _since_s: float = 0.0
+    _due_s: float = 0.0
     _tries: int = 0
 
     def named(self, uids: Iterable[str], present: Present) -> None:
@@ -61,16 +63,17 @@ class Readers:
         """A row is handed on to the forms of the view, and to no other."""
         self.known = present.marks if self.known is None else self.known & present.marks
 
-    def are_owed(self, present: Present, now_s: float) -> bool:
-        """Whether a form has missed rows, and no control record has made that good for a while: all are to come."""
-        if self.known is None or present.marks <= self.known:
-            self._due_s, self._tries = None, 0
-            return False
-        if self._due_s is None:
-            self._due_s = now_s + PATIENCE_S
-        return now_s >= self._due_s and self._tries < TRIES
+    def owed_since_s(self, present: Present, now_s: float) -> float | None:
+        """All rows are to come, since a form has missed some and no control record has made that good for a while.
+
+        Since when that is so: what was asked for before has not helped. None: nothing is owed, or not yet.
+        """
+        missing = frozenset() if self.known is None else present.marks - self.known
+        if missing != self._missing:
+            self._missing, self._since_s, self._due_s, self._tries = missing, now_s, now_s + PATIENCE_S, 0
+        return self._since_s if missing and now_s >= self._due_s and self._tries < TRIES else None
 
     def asked(self, now_s: float) -> None:
         """All rows are asked for."""
         self._tries += 1
-        self._due_s = now_s + AGAIN_S
+        self._since_s, self._due_s = now_s, now_s + AGAIN_S

@@ -208,6 +208,11 @@ class Stage:
         }
         self.client.apply(FORMS, body, manager="rowplane-test")
 
+    def map_column(self, variable: str, column: str) -> None:
+        """The world's hub maps the variable from another column from now on."""
+        mapped = {"extraValueMappings": {variable: column}}
+        self.client.merge_patch(HUBS, self.namespace, self.world.hub["metadata"]["name"], {"spec": mapped})
+
     def apply_hub(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
         """Another hub: a copy of the world's with a change."""
         body = json.loads(json.dumps(self.world.hub))

@@ -1,4 +1,4 @@
-"""A form that capture hears of before the reconcilers do: its rows wait for it."""
+"""A form, or a mapping, that capture hears of before the reconcilers do: its rows wait for it."""
 
 from __future__ import annotations
 
@@ -50,3 +50,24 @@ class TestNewForm:
                 eventually(lambda b=before: len(stage.published()) >= b + len(UIDS), "all rows are published", 4.0)  # type: ignore[misc]  # a lambda's parameter has no type
             for uid in UIDS:
                 stage.await_settled(uid, form=form)
+
+
+class TestNewMapping:
+    """Reconcilers sleep while the hub maps another column and the rows are published for it."""
+
+    RESOURCES = ONE_SERVICE
+
+    def test_every_row_shows_the_column_that_is_mapped_now(self, stage: Stage) -> None:
+        stage.insert(*UIDS)
+        stage.sql("UPDATE nodes SET blue_version = 'of-blue', green_version = 'of-green'")
+        for number in range(4 * RUNS):
+            color = ("green", "blue")[number % 2]
+            with asleep(stage):
+                before = len(stage.published())
+                stage.map_column("blueVersion", f"{color}_version")
+                eventually(lambda b=before: len(stage.published()) >= b + len(UIDS), "all rows are published", 4.0)  # type: ignore[misc]  # a lambda's parameter has no type
+
+            def shown() -> set[str]:
+                return {stage.get("Service", f"{uid}-front")["metadata"]["labels"]["version"] for uid in UIDS}
+
+            eventually(lambda c=color: shown() == {f"of-{c}"}, f"{color}'s version", shown=shown)  # type: ignore[misc]  # a lambda's parameter has no type

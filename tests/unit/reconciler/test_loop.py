@@ -151,7 +151,7 @@ def test_nothing_is_committed_of_a_partition_that_lost_changes_before_all_rows_a
     asked: list[tuple[str, str]] = []
     answered = threading.Event()
 
-    def ask(topic: str, reason: str) -> bool:
+    def ask(topic: str, reason: str, _since_s: float) -> bool:
         asked.append((topic, reason))
         return answered.is_set()
 

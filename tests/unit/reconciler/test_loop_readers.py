@@ -115,7 +115,7 @@ def asked(rig: Rig) -> list[str]:
     """Topics of which all rows are asked for from now on."""
     topics: list[str] = []
 
-    def ask(topic: str, _reason: str) -> bool:
+    def ask(topic: str, _reason: str, _since_s: float) -> bool:
         topics.append(topic)
         return True
 

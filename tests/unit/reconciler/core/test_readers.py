@@ -18,30 +18,30 @@ OLD, BOTH = present("old"), present("old", "new")
 def test_forms_that_were_there_before_the_first_row_have_missed_nothing() -> None:
     readers = Readers()
     readers.passed(BOTH)
-    assert not readers.are_owed(BOTH, 1e9)
+    assert readers.owed_since_s(BOTH, 1e9) is None
 
 
 def test_a_form_that_comes_after_a_row_is_owed_all_of_them_after_a_while() -> None:
     readers = Readers()
     readers.passed(OLD)
-    assert not readers.are_owed(BOTH, 0.0)
-    assert not readers.are_owed(BOTH, PATIENCE_S - 0.1)
-    assert readers.are_owed(BOTH, PATIENCE_S)
+    assert readers.owed_since_s(BOTH, 0.0) is None
+    assert readers.owed_since_s(BOTH, PATIENCE_S - 0.1) is None
+    assert readers.owed_since_s(BOTH, PATIENCE_S) == 0.0
 
 
 def test_the_control_record_of_a_form_makes_it_good() -> None:
     readers = Readers(OLD.marks)
-    assert not readers.are_owed(BOTH, 0.0)
+    assert readers.owed_since_s(BOTH, 0.0) is None
     readers.named(["hub", "new"], BOTH)
-    assert not readers.are_owed(BOTH, PATIENCE_S)
+    assert readers.owed_since_s(BOTH, PATIENCE_S) is None
     assert readers.known == BOTH.marks
 
 
 def test_a_control_record_says_nothing_for_a_form_that_is_not_known_here() -> None:
     readers = Readers(OLD.marks)
     readers.named(["new"], OLD)
-    readers.are_owed(BOTH, 0.0)
-    assert readers.are_owed(BOTH, PATIENCE_S)
+    readers.owed_since_s(BOTH, 0.0)
+    assert readers.owed_since_s(BOTH, PATIENCE_S) == 0.0
 
 
 def test_a_row_that_a_form_does_not_get_is_missed_by_it() -> None:
@@ -56,22 +56,32 @@ def test_a_form_whose_rows_were_mapped_otherwise_is_owed_all_of_them() -> None:
     readers.passed(OLD)
     readers.named(["old"], OLD)  # the control record of the change
     readers.passed(OLD)
-    assert not readers.are_owed(changed, 0.0)
-    assert readers.are_owed(changed, PATIENCE_S)
+    assert readers.owed_since_s(changed, 0.0) is None
+    assert readers.owed_since_s(changed, PATIENCE_S) == 0.0
+
+
+def test_another_mapping_meanwhile_is_a_miss_of_its_own() -> None:
+    """All rows were asked for, and came for a mapping that was over: the next try was two minutes away."""
+    readers = Readers(OLD.marks)
+    readers.owed_since_s(present("old", mapping="m2"), 0.0)
+    readers.asked(PATIENCE_S)
+    after = present("old", mapping="m3")
+    assert readers.owed_since_s(after, PATIENCE_S + 1) is None
+    assert readers.owed_since_s(after, 2 * PATIENCE_S + 1) == PATIENCE_S + 1
 
 
 def test_a_form_whose_member_heard_of_the_mapping_first_is_owed_nothing() -> None:
     readers, changed = Readers(OLD.marks), present("old", mapping="m2")
-    assert not readers.are_owed(changed, 0.0)
+    assert readers.owed_since_s(changed, 0.0) is None
     readers.passed(changed)
     readers.named(["old"], changed)
-    assert not readers.are_owed(changed, PATIENCE_S)
+    assert readers.owed_since_s(changed, PATIENCE_S) is None
 
 
 def test_what_is_asked_for_and_never_comes_is_asked_for_a_few_times() -> None:
     readers, now_s, asked = Readers(OLD.marks), 0.0, 0
     for _ in range(1000):
-        if readers.are_owed(BOTH, now_s):
+        if readers.owed_since_s(BOTH, now_s) is not None:
             readers.asked(now_s)
             asked += 1
         now_s += AGAIN_S / 4
@@ -83,5 +93,5 @@ def test_a_form_is_owed_nothing_only_if_it_got_every_row(rows: list[set[str]], n
     readers = Readers()
     for names in rows:
         readers.passed(present(*names))
-    readers.are_owed(present(*now), 0.0)
-    assert readers.are_owed(present(*now), PATIENCE_S) == any(not now <= names for names in rows)
+    readers.owed_since_s(present(*now), 0.0)
+    assert (readers.owed_since_s(present(*now), PATIENCE_S) is not None) == any(not now <= names for names in rows)
