@@ -19,10 +19,11 @@ def reconcile() -> None:
     from reconciler.app import run  # noqa: PLC0415  # see the module's docstring
     from shared import logs  # noqa: PLC0415
     from shared.lifecycle import install_stop_event  # noqa: PLC0415
-    from shared.memory import share_heaps  # noqa: PLC0415
+    from shared.memory import collect_seldom, share_heaps  # noqa: PLC0415
     from shared.settings import load_kafka, load_kube, load_probes  # noqa: PLC0415
 
     share_heaps()
+    collect_seldom()
     stop = install_stop_event()
     logs.configure("reconciler")
     run(load_kafka(), load_kube(), load_probes(), stop)
