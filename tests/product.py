@@ -158,6 +158,13 @@ class Product:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [_entry(line) for line in lines]
 
+    def has_caught_up(self, name: str, database: str) -> bool:
+        """Whether a reconciler serves partitions of the table of a database that is new to it, as it has logged."""
+        return any(
+            e["event"] == "partitions caught up" and any(f".{database}." in p for p in e["partitions"])
+            for e in self.log(name)
+        )
+
     def log_text(self) -> str:
         """Everything that all processes have logged."""
         paths = [self._processes.log_path(name) for name in (CAPTURE, *MEMBERS)]

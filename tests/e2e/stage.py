@@ -22,7 +22,7 @@ from shared.kafka import connect_consumer, read_all
 from shared.kube import FORMS, HUBS, NAMESPACES, KubeClient, ResourceType
 from shared.model.names import table_topic
 from tests.e2e.history import row_version
-from tests.product import DATABASES, MARK, Product, eventually
+from tests.product import DATABASES, MARK, RECONCILERS, Product, eventually
 
 FLAVOURS: Final = ("mysql", "mariadb")
 PATIENCE_S: Final = 90.0
@@ -182,6 +182,15 @@ class Stage:
         """Wait until the hub's table is published and its changes follow."""
         self.await_condition(HUBS, hub or self.world.hub["metadata"]["name"], "Synced", "True")
 
+    def await_shared(self) -> None:
+        """Wait until each reconciler has its share of the table: who takes nodes over writes doubtful objects anew."""
+        members = [name for name in RECONCILERS if self.product.runs(name)]
+        eventually(
+            lambda: all(self.product.has_caught_up(name, self.world.database) for name in members),
+            f"the rows of {self.world.database} are shared among {', '.join(members)}",
+            PATIENCE_S,
+        )
+
     def endpoints_of(self, service: str) -> list[dict[str, Any]]:
         """All endpoints of a Service, asked now."""
         selector = f"kubernetes.io/service-name={service}"
@@ -280,4 +289,5 @@ def open_stage(product: Product, world: World, flavour: str, rows: str = "") -> 
             stage.sql(rows)
         world.create_objects()
         stage.await_streaming()
+        stage.await_shared()
         yield stage
