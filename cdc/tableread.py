@@ -43,16 +43,17 @@ from shared.model.position import (
 )
 from shared.model.version import Version
 
-__all__ = ["CHUNK_ROWS", "FullPublisherParts", "TableRead"]
+__all__ = ["FullPublisherParts", "TableRead"]
 
 log = structlog.get_logger(__name__)
 
-CHUNK_ROWS: Final = 500
+_CHUNK_ROWS, _AWAITED_CHUNK_ROWS = 100, 500
+"""Read at once. For a comparison beside a stream nobody waits, and it takes processors from whatever a live change
+passes through; for all rows, and for a table that is polled, somebody does."""
+_REST, _AWAITED_REST = 1.5, 0.5
+"""Of the time that a chunk took."""
 _STEP_ROWS: Final = 50
 """So many rows of a chunk are compared and published while the stream waits."""
-_REST, _AWAITED_REST = 1.5, 0.5
-"""Of the time that a chunk took. For a comparison beside a stream nobody waits, and it takes processors from whatever a
-live change passes through; for all rows, and for a table that is polled, somebody does."""
 _CURSOR_S = 2.0
 """At most so often the state record says how far a read has come."""
 
@@ -88,7 +89,9 @@ class TableRead:
         self._is_full = self._begun.publish is Publish.RUNNING
         self._is_picked = self._begun.publish is Publish.ROWS
         self._is_polled = watch.since is None
-        self._rest = _AWAITED_REST if self._is_full or self._is_polled else _REST
+        is_awaited = self._is_full or self._is_polled
+        self._chunk_rows = _AWAITED_CHUNK_ROWS if is_awaited else _CHUNK_ROWS
+        self._rest = _AWAITED_REST if is_awaited else _REST
         self._entry: int | None = None
         self._noted_s = parts.clock.monotonic_s()
         self._reading = watch.reading
@@ -148,7 +151,7 @@ class TableRead:
         after: object | None = self._begun.cursor or None
         while True:
             begun_s = clock.monotonic_s()
-            rows, after = reader.chunk(after, CHUNK_ROWS)
+            rows, after = reader.chunk(after, self._chunk_rows)
             images = [image_of(self._spec.columns, uid, row) for uid, row in rows]
             metrics.SNAPSHOT_ROWS.labels(str(self._watch.table)).inc(len(rows))
             published += self._publish(images, self._high(reader)) if images else 0
@@ -160,8 +163,8 @@ class TableRead:
     def _picked_rows(self, reader: TableReader) -> int:
         """Those that a request names and the table holds; nothing is said of others."""
         uids, published = list(dict.fromkeys(self._parts.picked(self._begun.picked))), 0
-        for first in range(0, len(uids), CHUNK_ROWS):
-            rows = reader.rows_of(uids[first : first + CHUNK_ROWS])
+        for first in range(0, len(uids), _AWAITED_CHUNK_ROWS):
+            rows = reader.rows_of(uids[first : first + _AWAITED_CHUNK_ROWS])
             images = [image_of(self._spec.columns, uid, row) for uid, row in rows]
             published += self._publish(images, self._high(reader)) if images else 0
         return published
@@ -224,7 +227,7 @@ class TableRead:
             with self._parts.live.changed:
                 uids = next(parts, None)
             if uids is None:
-                return [found[first : first + CHUNK_ROWS] for first in range(0, len(found), CHUNK_ROWS)]
+                return [found[at : at + _AWAITED_CHUNK_ROWS] for at in range(0, len(found), _AWAITED_CHUNK_ROWS)]
             found += uids
 
     def _absent(self, reader: TableReader, uids: Sequence[str]) -> list[str]:

@@ -293,7 +293,7 @@ def run(settings: Settings, part: Part) -> None:
     """All systems that can be had here."""
     for path in sorted((ROOT / "deploy" / "crds").glob("*.yaml")):
         settings.client.apply(CRDS, yaml.safe_load(path.read_text(encoding="utf-8")), manager="rowplane-test")
-    rows = part.size("rows", full=10_000, quick=10_000)
+    rows = part.size("rows", full=100_000, quick=10_000)
     rounds = part.size("rounds", full=2, quick=1)
     with tempfile.TemporaryDirectory(prefix="rowplane-bench-") as name, ExitStack() as stack:
         directory = Path(name)
@@ -329,7 +329,7 @@ def _keys() -> list[Key]:
         delay += ", or 20 while the table is compared: `comparing`." if side is Side.OURS else "."
         found += [
             Key(f"{owner}.{place}.latency.<rate>", "ms", delay, side),
-            Key(f"{owner}.{place}.rss_mib", "MiB", "Resident after the latencies, with 10,000 rows.", side),
+            Key(f"{owner}.{place}.rss_mib", "MiB", "Resident after the latencies, with all rows known.", side),
             Key(
                 f"{owner}.{place}.drain.<backlog>.total_per_s",
                 "1/s",

@@ -12,11 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from shared.gotemplate.errors import Fault
 from shared.gotemplate.funcs.chance import random_bytes
 from shared.gotemplate.funcs.registry import function, group
@@ -29,28 +24,32 @@ _MAX_PEM_BYTES = 65_536
 _PARSING_WORK = 1 << 17
 
 
-def _cipher(password: str, vector: bytes) -> Cipher[modes.CBC]:
-    return Cipher(algorithms.AES(to_bytes(password)[:32].ljust(32, b"\0")), modes.CBC(vector))
+def _key(password: str) -> bytes:
+    return to_bytes(password)[:32].ljust(32, b"\0")
 
 
 def encrypt_aes(state: State, password: str, text: str) -> str:
     """The text encrypted by AES-256-CBC with a random vector, in base 64."""
+    from shared.gotemplate.funcs import ciphers  # noqa: PLC0415  # see its docstring
+
     if not text:
         return ""
     data, vector = to_bytes(text), random_bytes(state, _BLOCK)
     padding = _BLOCK - len(data) % _BLOCK
-    encryptor = _cipher(password, vector).encryptor()
-    return base64.b64encode(vector + encryptor.update(data + bytes([padding]) * padding)).decode()
+    made = ciphers.encrypted(_key(password), vector, data + bytes([padding]) * padding)
+    return base64.b64encode(vector + made).decode()
 
 
 def decrypt_aes(password: str, text: str) -> str:
     """The text that encryptAES has encrypted with the same password."""
+    from shared.gotemplate.funcs import ciphers  # noqa: PLC0415  # see its docstring
+
     if not text:
         return ""
     data = _decoded(text, "text")
     if len(data) < 2 * _BLOCK or len(data) % _BLOCK:
         raise Fault("the text is no whole number of AES blocks")
-    made = _cipher(password, data[:_BLOCK]).decryptor().update(data[_BLOCK:])
+    made = ciphers.decrypted(_key(password), data[:_BLOCK], data[_BLOCK:])
     if made[-1] > len(made):
         raise Fault("the text was not encrypted with this password")
     return from_bytes(made[: len(made) - made[-1]])
@@ -87,17 +86,12 @@ class Certificate(Struct):
 
 def build_custom_cert(certificate: str, key: str) -> Certificate:
     """A certificate and its key, both PEM in base 64, as a pair with .Cert and .Key; checks that they can be read."""
+    from shared.gotemplate.funcs import ciphers  # noqa: PLC0415  # see its docstring
+
     cert_data, key_data = _decoded(certificate, "certificate"), _decoded(key, "private key")
     if max(len(cert_data), len(key_data)) > _MAX_PEM_BYTES:
         raise Fault(f"the certificate or its key is larger than {_MAX_PEM_BYTES} bytes")
-    try:
-        x509.load_pem_x509_certificate(cert_data)
-    except ValueError:
-        raise Fault("the certificate cannot be read") from None
-    try:
-        load_pem_private_key(key_data, password=None, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise Fault("the private key cannot be read") from None
+    ciphers.check_certificate(cert_data, key_data)
     return Certificate(from_bytes(cert_data), from_bytes(key_data))
 
 

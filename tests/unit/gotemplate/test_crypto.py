@@ -1,6 +1,8 @@
 """AES, and certificates that come with a row."""
 
 import base64
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -62,3 +64,9 @@ def test_decrypting() -> None:
 def test_what_cannot_be_decrypted(text: str) -> None:
     with pytest.raises(TemplateError, match=r"base 64|whole number|with this password"):
         render('{{ decryptAES "pw" .t }}', {"t": text})
+
+
+def test_a_process_that_renders_has_no_library_of_cryptography_until_a_template_calls_for_it() -> None:
+    program = "import sys, reconciler.app; print('cryptography' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
