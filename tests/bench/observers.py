@@ -25,7 +25,7 @@ from shared.model.names import TABLE_PARTITIONS
 from shared.settings import KafkaSettings
 from tests.bench.decode import packet_reader
 
-__all__ = ["Numbers", "Times", "binlog_observer", "topic_observer"]
+__all__ = ["Numbers", "Times", "binlog_observer", "number_in", "pattern_of", "topic_observer"]
 
 _MOST: Final = 100_000
 _READY_S: Final = 30.0
@@ -90,19 +90,25 @@ def _observing(work: Callable[..., None], arguments: tuple[Any, ...]) -> Iterato
         process.join()
 
 
-def _note(shared: Any, pattern: re.Pattern[bytes], data: bytes, now_s: float) -> None:
+def number_in(pattern: re.Pattern[bytes], data: bytes) -> int | None:
     """The last number is the row as it is now; the one before it is the row as it was."""
     found = pattern.findall(data)
-    if found and not shared[int(found[-1])]:
-        shared[int(found[-1])] = now_s
+    return int(found[-1]) if found else None
 
 
-def _pattern(run: int) -> re.Pattern[bytes]:
-    return re.compile(rb"%d(\d{5})" % run)
+def _note(shared: Any, pattern: re.Pattern[bytes], data: bytes, now_s: float) -> None:
+    number = number_in(pattern, data)
+    if number is not None and not shared[number]:
+        shared[number] = now_s
+
+
+def pattern_of(run: int) -> re.Pattern[bytes]:
+    """Numbers of a run, and no digits of a longer number: a time in nanoseconds may hold the same."""
+    return re.compile(rb"(?<!\d)%d(\d{5})(?!\d)" % run)
 
 
 def _watch_binlog(login: Login, place: tuple[str, int], run: int, shared: Any, ready: Any) -> None:
-    pattern = _pattern(run)
+    pattern = pattern_of(run)
     with closing(packet_reader(login, place, random.randrange(2**31, 2**32))) as reader:
         connection: Any = reader._stream_connection
         ready.set()
@@ -112,7 +118,7 @@ def _watch_binlog(login: Login, place: tuple[str, int], run: int, shared: Any, r
 
 
 def _watch_topics(kafka: KafkaSettings, topics: tuple[str, ...], run: int, shared: Any, ready: Any) -> None:
-    pattern = _pattern(run)
+    pattern = pattern_of(run)
     options = {"group.id": f"bench-{run}", "enable.auto.commit": False, "fetch.min.bytes": 1, "fetch.wait.max.ms": 100}
     consumer = Consumer(client_settings(kafka) | options)
     places = [TopicPartition(topic, number) for topic in topics for number in range(TABLE_PARTITIONS)]
