@@ -22,8 +22,9 @@ import structlog
 
 from cdc import metrics
 from cdc.core.diff import Image, image_of, is_most, most_gone
-from cdc.core.plan import reader_uids
+from cdc.core.plan import ASKED, reader_uids
 from cdc.core.records import ReadSite, Record, control_record, polled_version, read_record, read_version
+from cdc.core.schedule import ROUTINE
 from cdc.keeper import Keeper
 from cdc.live import Live, MovedOn, Watch
 from cdc.ports import ChangeLog, TableReader, Tables, TopicKeys
@@ -48,8 +49,10 @@ __all__ = ["FullPublisherParts", "TableRead"]
 log = structlog.get_logger(__name__)
 
 _CHUNK_ROWS, _AWAITED_CHUNK_ROWS = 100, 500
-"""Read at once. For a comparison beside a stream nobody waits, and it takes processors from whatever a live change
-passes through; for all rows, and for a table that is polled, somebody does."""
+"""Read at once. For a comparison that is due or asked for nothing is known to be wrong, and it takes processors from
+whatever a live change passes through; for anything else somebody waits."""
+_AT_LEISURE: Final = ROUTINE | {ASKED}
+"""Reasons of such comparisons."""
 _REST, _AWAITED_REST = 1.5, 0.5
 """Of the time that a chunk took."""
 _STEP_ROWS: Final = 50
@@ -89,7 +92,7 @@ class TableRead:
         self._is_full = self._begun.publish is Publish.RUNNING
         self._is_picked = self._begun.publish is Publish.ROWS
         self._is_polled = watch.since is None
-        is_awaited = self._is_full or self._is_polled
+        is_awaited = self._is_full or self._is_polled or self._begun.reason not in _AT_LEISURE
         self._chunk_rows = _AWAITED_CHUNK_ROWS if is_awaited else _CHUNK_ROWS
         self._rest = _AWAITED_REST if is_awaited else _REST
         self._entry: int | None = None

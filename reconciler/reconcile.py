@@ -22,15 +22,7 @@ from reconciler.core.events import Event, Subject, Told, news, standing
 from reconciler.core.goal import Goal, RowState, in_words_of_the_node
 from reconciler.core.graph import order
 from reconciler.core.next import next_step
-from reconciler.core.objects import (
-    Absent,
-    Desired,
-    Observed,
-    ObservedObject,
-    Step,
-    WaitReason,
-    Write,
-)
+from reconciler.core.objects import Absent, Desired, ObjectRef, Observed, ObservedObject, Step, WaitReason, Write
 from reconciler.core.rails import hold_back, rail_of, switch_now
 from reconciler.core.record import Inventory, NodeRecord, ObservedNode, label_value, says
 from reconciler.core.render import Owner, render_node
@@ -123,6 +115,7 @@ class Reconciler:
             return Outcome(done=(), again_at_s=None)
         self._ensure_node(state)
         state.newborn = False
+        state.assumed.clear()
         state.doubt()
         rendered: _Rendered | None = None
         for _ in range(_MAX_ROUNDS + 2 * (len(state.node.inventory) if state.node else 0)):
@@ -205,7 +198,8 @@ class Reconciler:
         self._registry.claim(state.key, refs)
         node = (state.key.namespace, label_value(state.key.name))
         inventory += tuple(s for s in self._registry.strays(state, node) if s[1] not in refs)
-        objects = self._registry.snapshot([*refs, *(ref for _, ref in inventory)])
+        objects: dict[ObjectRef, ObservedObject | Absent] = {ref: Absent(ref) for ref in state.assumed}
+        objects |= self._registry.snapshot([*refs, *(ref for _, ref in inventory)])
         now_s = self._clock.monotonic_s()
         for ref, seen in objects.items():
             left = () if isinstance(seen, Absent) else seen.left
@@ -241,6 +235,8 @@ class Reconciler:
             if is_deleting:
                 return step
         rail = rail_of(goal.hub, form, annotations)
+        if rail:
+            state.newborn = False  # no write would find out what is there
         return hold_back(step, rail) if rail else step
 
     def _may_go(self, state: NodeState, goal: Goal) -> bool:

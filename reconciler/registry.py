@@ -64,8 +64,8 @@ class NodeState:
     """The last run was slow: this one is done by its worker alone."""
     newborn: bool = False
     """The present run has made the LynqNode."""
-    assumes: bool = False
-    """Objects were taken for absent without a look, and no write has failed since."""
+    assumed: set[ObjectRef] = field(default_factory=set)
+    """Objects that the present run takes for absent without a look."""
     inherited: bool = True
     """Not worked on since its shard became ours: a predecessor's writes may be under way."""
     redelivered: bool = False
@@ -283,13 +283,6 @@ class Registry:
         """Whether an object of the node is known to exist."""
         with self._lock:
             return any(isinstance(self._objects.get(ref), ObservedObject) for ref in self._claimed.get(key, ()))
-
-    def forget_absent(self, key: NodeKey) -> None:
-        """What we take for absent of the node's objects is doubtful."""
-        with self._lock:
-            for ref in self._claimed.get(key, ()):
-                if isinstance(self._objects.get(ref), Absent):
-                    del self._objects[ref]
 
     def object_seen(self, seen: ObservedObject, *, gone: bool) -> None:
         """A watch told something; older news than what we hold is dropped, an echo of our own write wakes nobody."""

@@ -14,7 +14,7 @@ import structlog
 from reconciler.access import Access
 from reconciler.core.adoption import adopts
 from reconciler.core.drift import remember
-from reconciler.core.objects import Absent, Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
+from reconciler.core.objects import Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
 from reconciler.core.record import NodeRecord, says
 from reconciler.core.unseen import Unseen
 from reconciler.metrics import Metrics
@@ -60,8 +60,10 @@ class Writer:
             return True
         if record is None and not step.writes:
             return False
-        if state.newborn and not self._registry.has_any(state.key) and self._take_for_absent(step):
-            state.assumes = True
+        if state.newborn and not self._registry.has_any(state.key) and self._take_for_absent(state, step):
+            return True
+        if state.assumed and any(isinstance(w, Delete) or (isinstance(w, Write) and w.base) for w in step.writes):
+            _look_for_all(state)
             return True
         self._perform_all(state, [w for w in step.writes if _moves_traffic(w)], version)
         if record is not None and state.slow:
@@ -80,24 +82,18 @@ class Writer:
                 node_write.result()
         return True
 
-    def _take_for_absent(self, step: Step) -> bool:
+    def _take_for_absent(self, state: NodeState, step: Step) -> bool:
         """Of a LynqNode that this run has made the objects are not looked for, which saves a call for each.
 
-        What is there all the same refuses its creation (strategies.py), and then all are looked for before anything
-        else is decided: what one of them serves may depend on another. Kinds that may not be read are told as ever.
+        What is there all the same refuses its creation (strategies.py). Then, and before anything that is there is
+        changed, all are looked for: what one of them serves may depend on another. Kinds that may not be read are told
+        as ever. No other node, and no later run, hears of it.
         """
         refs = [action.ref for action in step.writes if isinstance(action, Look)]
         if not refs or not self._readable.issuperset(map(_kind, refs)):
             return False
-        for ref in refs:
-            self._registry.put(Absent(ref))
+        state.assumed.update(refs)
         return True
-
-    def _look_for_all(self, state: NodeState) -> None:
-        """A write has failed: what was only taken for absent is to be looked for."""
-        if state.assumes:
-            state.newborn = state.assumes = False
-            self._registry.forget_absent(state.key)
 
     def _perform_all(self, state: NodeState, actions: Sequence[Write | Delete | Look], version: Version) -> None:
         """All at once, the first in this thread; returns when all are answered.
@@ -131,12 +127,12 @@ class Writer:
         except NotOurs:
             raise
         except (ObjectConflict, ObjectNotFound) as error:
-            self._look_for_all(state)
+            _look_for_all(state)
             self._registry.forget(ref)
             if isinstance(error, ObjectNotFound) and isinstance(action, Write):
                 self._fail(state, resource_id, error, (digest, seen))
         except ClusterError as error:
-            self._look_for_all(state)
+            _look_for_all(state)
             if error.retriable:
                 self._registry.forget(ref)
                 state.doubtful.add(ref)
@@ -169,6 +165,7 @@ class Writer:
         self._registry.put(answer)
         state.applied_at_s[ref] = now_s
         state.doubtful.discard(ref)
+        state.assumed.discard(ref)
         state.settled[ref] = (write.object.hash, answer.managed)
         rival = write.base.rival if write.base else ""
         if write.repairs:
@@ -204,6 +201,12 @@ class Writer:
             soon_s=now_s + _SOON_S,
         )
         log.warning("write refused", node=str(state.key), resource=resource_id, error=str(error))
+
+
+def _look_for_all(state: NodeState) -> None:
+    """What was only taken for absent is to be looked for."""
+    state.newborn = False
+    state.assumed.clear()
 
 
 def _kind(ref: ObjectRef) -> tuple[str, str, str]:

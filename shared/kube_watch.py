@@ -106,7 +106,7 @@ class Reflector:
                 self._version = ""
             except ClusterError as error:
                 if self._stop.is_set():
-                    return
+                    break
                 log.warning("watch interrupted", kind=self._kind.kind, error=str(error))
                 if not error.retriable:
                     self._version = ""
@@ -114,6 +114,7 @@ class Reflector:
                     failures = 0
                 self._stop.wait(self._backoff.delay_s(failures, random.random()))  # noqa: S311  # jitter
                 failures += 1
+        self._known.clear()  # whoever watches holds this, and this its callback: a cycle, which may live for long
 
     def _list(self) -> str:
         seen: set[tuple[str, str]] = set()

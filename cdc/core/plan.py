@@ -20,6 +20,7 @@ from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS, TABLE_
 from shared.model.position import EMPTIED, CaptureState, Mode, Publish, TableId, TableState
 
 __all__ = [
+    "ASKED",
     "Plan",
     "TableSpec",
     "anew_marks",
@@ -34,6 +35,8 @@ __all__ = [
     "table_of",
 ]
 
+ASKED = "resync is new"
+"""A hub asks for a comparison."""
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 HubKey = tuple[str, str]
@@ -205,7 +208,7 @@ def _why_read(spec: TableSpec, known: TableState, topic_id: str) -> tuple[str, b
     rest = [mark for mark in new if kinds.get(mark) not in ("diff", "empty", "anew")]
     if "empty" in kinds.values():
         return EMPTIED, bool(rest)
-    return f"{(rest or new)[0].partition(':')[0]} is new", bool(rest)
+    return (f"{rest[0].partition(':')[0]} is new", True) if rest else (ASKED, False)
 
 
 def _wish_of(mark: str) -> str:

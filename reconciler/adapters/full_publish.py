@@ -44,7 +44,10 @@ class FullPublish:
         self._stop = stop
 
     def ask(self, topic: str, reason: str, since_s: float) -> bool:
-        """True once the hubs of the topic were told, at `since_s` or later; until then it goes on in the background."""
+        """True once the hubs of the topic were told by a request made at `since_s` or later.
+
+        Until then it goes on in the background.
+        """
         with self._lock:
             if self._asked_s.get(topic, float("-inf")) >= since_s:
                 return True
@@ -54,7 +57,7 @@ class FullPublish:
             return False
 
     def _run(self, topic: str, reason: str) -> None:
-        wish = f"full/lost-{int(self._clock.wall_s())}"
+        made_s, wish = self._clock.monotonic_s(), f"full/lost-{int(1000 * self._clock.wall_s())}"
         while not self._stop.is_set():
             hubs = self._hubs().get(topic, ())
             try:
@@ -66,7 +69,7 @@ class FullPublish:
                 if hubs:
                     log.warning("all rows are asked for", topic=topic, request=wish, reason=reason)
                     with self._lock:
-                        self._asked_s[topic] = self._clock.monotonic_s()
+                        self._asked_s[topic] = made_s  # a hub that has it may have been served before others had it
                         self._asking.discard(topic)
                     return
             self._stop.wait(_RETRY_S)

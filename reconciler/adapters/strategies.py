@@ -64,12 +64,21 @@ class ObjectWriter:
     def _apply(self, kind: ResourceType, write: Write, body: Body) -> Body:
         base = write.base
         if base is None:
-            fence = {"resourceVersion": ONLY_IF_ABSENT}
-        else:
-            fence = fence_of(base)
-            if write.object.ignored:
-                body, fence = self._without_ignored(kind, write, base, body)
+            return self._make(kind, write, body)
+        fence = fence_of(base)
+        if write.object.ignored:
+            body, fence = self._without_ignored(kind, write, base, body)
         return self._send(kind, _with(body, fence), force=write.force)
+
+    def _make(self, kind: ResourceType, write: Write, body: Body) -> Body:
+        """Apply what is absent; a field conflict, which the API server tells before a stale fence, says that it is not.
+
+        Which fields are to be left to others is decided by what is there.
+        """
+        try:
+            return self._send(kind, _with(body, {"resourceVersion": ONLY_IF_ABSENT}), force=write.force)
+        except FieldConflict as conflict:
+            raise ObjectConflict(f"{write.object.ref} exists", status=409) from conflict
 
     def _send(self, kind: ResourceType, body: Body, *, force: bool) -> Body:
         """Apply; fields that another manager of ours owns, and our own bookkeeping, are taken in any case."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["Present", "Readers"]
@@ -44,15 +44,27 @@ class Present:
 
 
 @dataclass(slots=True)
+class _Owed:
+    """All rows, to one mark."""
+
+    since_s: float
+    """What was asked for before has not helped."""
+    due_s: float
+    tries: int = 0
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether to ask for them."""
+        return now_s >= self.due_s and self.tries < TRIES
+
+
+@dataclass(slots=True)
 class Readers:
     """One partition; `present` is always what the view has for its topic."""
 
     known: frozenset[str] | None = None
     """Marks of forms for which every row so far was read; None: no row was read yet, or nobody has noted for whom."""
-    _missing: frozenset[str] = frozenset()
-    _since_s: float = 0.0
-    _due_s: float = 0.0
-    _tries: int = 0
+    _owed: dict[str, _Owed] = field(default_factory=dict)
+    """By mark, so that one that comes or is made good neither delays another nor starts it anew."""
 
     def named(self, uids: Iterable[str], present: Present) -> None:
         """A control record: all rows follow for these hubs and forms, as far as they are known here."""
@@ -69,11 +81,12 @@ class Readers:
         Since when that is so: what was asked for before has not helped. None: nothing is owed, or not yet.
         """
         missing = frozenset() if self.known is None else present.marks - self.known
-        if missing != self._missing:
-            self._missing, self._since_s, self._due_s, self._tries = missing, now_s, now_s + PATIENCE_S, 0
-        return self._since_s if missing and now_s >= self._due_s and self._tries < TRIES else None
+        if missing != self._owed.keys():
+            self._owed = {mark: self._owed.get(mark) or _Owed(now_s, now_s + PATIENCE_S) for mark in missing}
+        return max((owed.since_s for owed in self._owed.values() if owed.is_due(now_s)), default=None)
 
     def asked(self, now_s: float) -> None:
-        """All rows are asked for."""
-        self._tries += 1
-        self._since_s, self._due_s = now_s, now_s + AGAIN_S
+        """All rows are asked for, as `owed_since_s` has said at this time."""
+        for owed in self._owed.values():
+            if owed.is_due(now_s):
+                owed.since_s, owed.due_s, owed.tries = now_s, now_s + AGAIN_S, owed.tries + 1

@@ -216,6 +216,14 @@ def test_the_adapter_fences_creates_updates_and_deletes(place: Place) -> None:
     assert place.value() is None
 
 
+def test_a_create_that_meets_fields_of_others_finds_that_the_object_is_there(place: Place) -> None:
+    """Not that there is a conflict: which fields are to be left to them is decided by what is there."""
+    place.apply("theirs", manager="kubectl")
+    with pytest.raises(ObjectConflict):
+        KubeCluster(place.client).write(Write(wanted(place.namespace, "ours"), base=None), version(1))
+    assert place.value() == "theirs"
+
+
 def test_a_write_moves_the_resource_version_even_if_nothing_but_the_row_version_differs(place: Place) -> None:
     """Why a doubtful object is written once more: a late write that was computed before it fails then."""
     cluster = KubeCluster(place.client)

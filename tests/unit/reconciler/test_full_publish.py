@@ -65,6 +65,22 @@ def test_partitions_of_one_loss_ask_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(set(api.wishes)) == 2, "what is missed after that is another wish"
 
 
+def test_what_is_missed_while_hubs_are_being_told_is_another_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first hub may have been served by then; rows that it missed meanwhile were waited for two minutes."""
+    monkeypatch.setattr("reconciler.adapters.full_publish._RETRY_S", 0.01)
+    api, clock = Api(failures=1), HandClock()
+
+    def slowly() -> dict[str, Any]:
+        clock.advance(60.0)
+        return {TOPIC: (example_hub(),)}
+
+    publish = FullPublish(api, slowly, clock, threading.Event())
+    ask(publish, clock.now_s)
+    assert len(set(api.wishes)) == 1
+    ask(publish, clock.now_s - 30.0)
+    assert len(set(api.wishes)) == 2
+
+
 def test_a_topic_whose_hub_is_not_known_yet_is_asked_for_when_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconciler.adapters.full_publish._RETRY_S", 0.01)
     hubs: dict[str, Any] = {}

@@ -88,6 +88,31 @@ def test_what_is_asked_for_and_never_comes_is_asked_for_a_few_times() -> None:
     assert asked == TRIES
 
 
+def test_a_form_that_capture_never_names_is_not_asked_for_again_because_others_come() -> None:
+    """Its hub was refused; each new form or mapping of the same table had all rows published three times more."""
+    readers, now_s, asked = Readers(OLD.marks), 0.0, 0
+    refused, more = present("old", "refused"), present("old", "refused", "more")
+    for turn in range(400):
+        if turn == 200:
+            readers.owed_since_s(more, now_s)
+            readers.named(["more"], more)
+        if readers.owed_since_s(refused if turn < 200 else more, now_s) is not None:
+            readers.asked(now_s)
+            asked += 1
+        now_s += AGAIN_S / 4
+    assert asked == TRIES
+
+
+def test_a_miss_is_not_delayed_by_forms_that_come_and_are_named() -> None:
+    readers, names = Readers(OLD.marks), ["old", "missed"]
+    for number in range(5):
+        names = [*names, f"new-{number}"]
+        now = present(*names)
+        assert readers.owed_since_s(now, number * PATIENCE_S / 5) is None
+        readers.named([f"new-{number}"], now)
+    assert readers.owed_since_s(present(*names), PATIENCE_S) == 0.0
+
+
 @given(st.lists(st.sets(st.sampled_from("abc")), min_size=1), st.sets(st.sampled_from("abc")))
 def test_a_form_is_owed_nothing_only_if_it_got_every_row(rows: list[set[str]], now: set[str]) -> None:
     readers = Readers()
