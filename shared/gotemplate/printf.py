@@ -190,10 +190,11 @@ def formatted(verb: str, flags: Flags, value: object) -> str:
         return _not_wrapped(flags, value)
     if isinstance(value, (list, dict)):
         return _container(verb, flags, value)
-    if verb == "v" and flags.sharp:
+    is_syntax = verb == "v" and flags.sharp
+    if isinstance(value, Struct) and (is_syntax or verb not in "vsxXq"):
+        raise Fault(f"verb %{'#' * is_syntax}{verb} cannot print a value of type {value.go_type}")
+    if is_syntax:
         return _go_syntax(replace(flags, sharp=False), value)
-    if isinstance(value, Struct) and verb not in "vsxXq":
-        raise Fault(f"verb %{verb} cannot print a value of type {value.go_type}")
     named = isinstance(value, Struct) or (isinstance(value, NamedInt) and verb in "vsxXq")
     text = _scalar(verb, flags, value.text() if named and isinstance(value, (Struct, NamedInt)) else value)
     return f"%!{verb}({type_name(value)}={_scalar('v', flags, value)})" if text is None else text

@@ -42,7 +42,7 @@ ONLY_OURS = {
     "unsupported value: a float": "toJson of Sprig drops the error of a float that is no number",
     "json: the year": "likewise for a date that JSON cannot have",
     "complex numbers are not supported": "they are not",
-    "cannot print a value of type": "Go prints the struct's private fields, an address among them",
+    "cannot print a value of type": "Go prints the struct's private fields, an address or a time zone among them",
     LIMITS.pattern: "see `shared.gotemplate.limits`",
 }
 """Reasons for which ours alone fails, and why. Errors' texts are ours throughout and are not compared.

@@ -159,3 +159,10 @@ def test_a_nil_map_stays_nil_until_something_is_put_into_it() -> None:
     assert (
         render("{{ merge nil | mergeOverwrite | toJson }} {{ merge nil (dict `a` 1) | toJson }}", {}) == 'null {"a":1}'
     )
+
+
+@pytest.mark.parametrize("value", ['toDate "2006" "2026"', 'semver "1.2.3"'])
+def test_a_struct_is_not_printed_as_go_syntax(value: str) -> None:
+    """Go tells its private fields; ours printed a time as by %v."""
+    with pytest.raises(TemplateError, match="verb %#v cannot print a value of type"):
+        render('{{ printf "%#v" (' + value + ") }}", {})
