@@ -102,13 +102,16 @@ def _note(shared: Any, pattern: re.Pattern[bytes], data: bytes, now_s: float) ->
         shared[number] = now_s
 
 
-def pattern_of(run: int) -> re.Pattern[bytes]:
-    """Numbers of a run, and no digits of a longer number: a time in nanoseconds may hold the same."""
-    return re.compile(rb"(?<!\d)%d(\d{5})(?!\d)" % run)
+def pattern_of(run: int, *, is_text: bool) -> re.Pattern[bytes]:
+    """Numbers of a run; in text no digits of a longer number, since a time in nanoseconds may hold the same.
+
+    In the binlog what stands beside a number is a length or a checksum, and may look like a digit.
+    """
+    return re.compile(rb"(?<!\d)%d(\d{5})(?!\d)" % run if is_text else rb"%d(\d{5})" % run)
 
 
 def _watch_binlog(login: Login, place: tuple[str, int], run: int, shared: Any, ready: Any) -> None:
-    pattern = pattern_of(run)
+    pattern = pattern_of(run, is_text=False)
     with closing(packet_reader(login, place, random.randrange(2**31, 2**32))) as reader:
         connection: Any = reader._stream_connection
         ready.set()
@@ -118,7 +121,7 @@ def _watch_binlog(login: Login, place: tuple[str, int], run: int, shared: Any, r
 
 
 def _watch_topics(kafka: KafkaSettings, topics: tuple[str, ...], run: int, shared: Any, ready: Any) -> None:
-    pattern = pattern_of(run)
+    pattern = pattern_of(run, is_text=True)
     options = {"group.id": f"bench-{run}", "enable.auto.commit": False, "fetch.min.bytes": 1, "fetch.wait.max.ms": 100}
     consumer = Consumer(client_settings(kafka) | options)
     places = [TopicPartition(topic, number) for topic in topics for number in range(TABLE_PARTITIONS)]
