@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas  # without pyplot it draws by Agg alone
 
 from tests.bench.frame import Bars, Chart, Distribution, Ecdf, Figure, Key, Lines, PartResult, Spec
-from tests.bench.report import Results
+from tests.bench.report import Results, number
 
 _SIZE_INCHES: Final = (8.0, 4.5)
 _DPI: Final = 100
@@ -77,9 +77,10 @@ def _bars(axes: Axes, chart: Bars, part: PartResult) -> bool:
     values = [one.value if isinstance(one, Figure) else one.p50 for one in drawn.values()]
     colors = {"ours": "tab:blue", "floor": "tab:gray", "peer": "tab:orange", "ratio": "tab:green"}
     bars = axes.barh(list(drawn), values, color=[colors[one.side] for one in drawn.values()])
-    axes.bar_label(bars, labels=[f" {value:,.4g}" for value in values], fontsize=8)
+    axes.bar_label(bars, labels=[f" {number(value)}" for value in values], fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.15)
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_xlabel(next(iter(drawn.values())).unit)
     return True
 
