@@ -26,6 +26,7 @@ from tests.product import DATABASES, MARK, RECONCILERS, Product, eventually
 
 FLAVOURS: Final = ("mysql", "mariadb")
 PATIENCE_S: Final = 90.0
+_BEHIND_S: Final = 10.0
 SLICES: Final = ResourceType("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 PODS: Final = ResourceType("v1", "Pod", "pods")
 ONE_SERVICE: Final[dict[str, Any]] = {
@@ -105,9 +106,9 @@ class Stage:
     # -- cluster -------------------------------------------------------------------------------------------------
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """The newest state of an object; fails when there is none."""
-        found = self.recorder.object(kind, name)
-        assert found is not None, f"{kind} {name} does not exist"
+        """The newest state of an object; fails when there is none. Each kind has a watch, which may be behind others."""
+        found = eventually(lambda: self.recorder.object(kind, name), f"{kind} {name} exists", _BEHIND_S)
+        assert found is not None
         return found
 
     def node(self, uid: str, form: str = "") -> dict[str, Any]:
