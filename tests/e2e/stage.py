@@ -106,7 +106,7 @@ class Stage:
     # -- cluster -------------------------------------------------------------------------------------------------
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """The newest state of an object; fails when there is none. Each kind has a watch, which may be behind others."""
+        """The newest state of an object; fails when there is none. Each kind has a watch, which may be behind."""
         found = eventually(lambda: self.recorder.object(kind, name), f"{kind} {name} exists", _BEHIND_S)
         assert found is not None
         return found
