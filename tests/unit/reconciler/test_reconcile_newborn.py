@@ -46,6 +46,16 @@ def experienced(pool: ThreadPoolExecutor, api: MemoryApi) -> Member:
     return member
 
 
+def earlier_life(pool: ThreadPoolExecutor) -> Asked:
+    """A cluster in which another reconciler has settled the node, whose LynqNode is gone; all that it had is there."""
+    api = Asked()
+    member = experienced(pool, api)
+    member.offer(100, node_row_of())
+    member.settle()
+    del api.objects[NODE_REF]
+    return api
+
+
 def test_objects_of_a_new_node_are_not_looked_for(pool: ThreadPoolExecutor) -> None:
     """A GET for each, all of them 404, were two of five requests that new nodes cost the API server."""
     api = Asked()
@@ -61,11 +71,7 @@ def test_objects_of_a_new_node_are_not_looked_for(pool: ThreadPoolExecutor) -> N
 
 def test_traffic_does_not_leave_objects_whose_node_is_made_again(pool: ThreadPoolExecutor) -> None:
     """Its LynqNode is gone, all it had is there: a Service taken for absent must not let the color it serves shrink."""
-    api = Asked()
-    member = experienced(pool, api)
-    member.offer(100, node_row_of())
-    member.settle()
-    del api.objects[NODE_REF]
+    api = earlier_life(pool)
     successor = experienced(pool, api)
     before = api.versions()
     api.looked_for()
@@ -96,10 +102,7 @@ def test_what_failed_in_between_is_looked_for(pool: ThreadPoolExecutor) -> None:
 
 def retained(pool: ThreadPoolExecutor) -> Asked:
     """A cluster in which of an earlier life only the Service is there, which belongs to nobody."""
-    api = Asked()
-    member = experienced(pool, api)
-    member.offer(100, node_row_of())
-    member.settle()
+    api = earlier_life(pool)
     for ref in [ref for ref in api.objects if ref.name.startswith("acme-corp") and ref != SERVICE]:
         del api.objects[ref]
     metadata = api.objects[SERVICE]["metadata"]
@@ -166,12 +169,7 @@ def test_what_a_new_node_takes_for_absent_is_there_for_the_node_that_has_it(pool
 
 def test_a_dry_run_tells_what_is_there(pool: ThreadPoolExecutor) -> None:
     """Nothing is written that could fail; it told of every new node but the first that all would be made."""
-    api = Asked()
-    member = experienced(pool, api)
-    member.offer(100, node_row_of())
-    member.settle()
-    del api.objects[NODE_REF]
-    successor = experienced(pool, api)
+    successor = experienced(pool, earlier_life(pool))
     form = example_form()
     metadata = form.metadata.model_copy(update={"annotations": {"lynq.sh/dry-run": "true"}})
     successor.views.publish(view_of(form.model_copy(update={"metadata": metadata})))
