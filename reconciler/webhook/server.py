@@ -115,8 +115,6 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self) -> None:
         super().handle_one_request()
         self._reader.rest()
-        if self.server.is_stopping or not self.server.rests(self.connection):
-            self.close_connection = True
 
     def parse_request(self) -> bool:
         self.server.works(self.connection)  # its first line is there
@@ -158,7 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
-        if self.close_connection or self.server.is_stopping:
+        if self.close_connection or not self.server.keeps(self.connection):
+            self.close_connection = True
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
@@ -201,7 +200,7 @@ class _Listener(ThreadingMixIn, TCPServer):
                 return
             with self.context.wrap_socket(request, server_side=True) as connection:
                 try:
-                    if self.rests(connection):
+                    if self.takes(connection):
                         _Handler(connection, client_address, self)
                 finally:
                     self.works(connection)
@@ -228,12 +227,23 @@ class _Listener(ThreadingMixIn, TCPServer):
         with self._lock:
             self._open -= 1
 
-    def rests(self, connection: socket.socket) -> bool:
-        """The connection waits for its next request; False when none will be taken."""
+    def takes(self, connection: socket.socket) -> bool:
+        """A new connection waits for its first request; False when none will be taken."""
         with self._lock:
-            if not self._is_cut:
-                self._resting.add(connection)
-            return not self._is_cut
+            return self._rests(connection, is_welcome=not self._is_cut)
+
+    def keeps(self, connection: socket.socket) -> bool:
+        """The connection will wait for its next request; False when the answer that is about to go out is its last.
+
+        Said before the client has the answer: from then on it may ask again, and counts on being heard.
+        """
+        with self._lock:
+            return self._rests(connection, is_welcome=not self.is_stopping)
+
+    def _rests(self, connection: socket.socket, *, is_welcome: bool) -> bool:
+        if is_welcome:
+            self._resting.add(connection)
+        return is_welcome
 
     def works(self, connection: socket.socket) -> None:
         """A request is being read or answered: the connection is not cut when the server stops."""

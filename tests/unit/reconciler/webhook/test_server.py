@@ -299,6 +299,35 @@ def test_while_it_stops_each_connection_has_one_more_answer(service: Service, mo
     assert not stopping.is_alive()
 
 
+def test_a_connection_that_was_just_answered_has_one_more_answer_too(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was closed without a word when the server stopped between its answer and the wait for its next request."""
+    is_slow, was_answered = threading.Event(), threading.Event()
+    rest = module._Reader.rest
+
+    def dawdle(reader: module._Reader) -> None:
+        was_answered.set()
+        assert is_slow.wait(TIMEOUT_S)
+        rest(reader)
+
+    monkeypatch.setattr(module, "_LINGER_S", TIMEOUT_S)
+    monkeypatch.setattr(module._Reader, "rest", dawdle)
+    with service.caller() as caller:
+        assert caller.post("/x", b"1")[0] == 200
+        assert not caller.is_last
+        assert was_answered.wait(TIMEOUT_S)
+        service.is_stopped = True
+        stopping = threading.Thread(target=service.server.stop)
+        stopping.start()
+        stopping.join(0.3)  # longer than it takes to stop when no connection is waited for
+        is_slow.set()
+        assert caller.post("/x", b"2") == (200, b"2")
+        assert caller.is_last
+    stopping.join(TIMEOUT_S)
+    assert not stopping.is_alive()
+
+
 def test_a_port_in_use_is_a_sentence(service: Service) -> None:
     with pytest.raises(UsageError, match=f"webhook cannot listen on 127.0.0.1:{service.port}") as caught:
         WebhookServer(("127.0.0.1", service.port), service.respond, service.metrics)
