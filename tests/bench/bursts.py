@@ -2,7 +2,7 @@
 
 What these take without the product is measured just before, by two other processes with 16 calls at a time that send
 the same bodies; for the switch, by patching the same Deployments of another namespace and waiting for their pods, which
-a Service selects there, too.
+a Service selects there, too, and by doing by hand all that the switch is made of (by_hand.py).
 Fed by: the stack. Feeds: results.json. Never: asserts anything.
 """
 
@@ -12,7 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from shared.kube import KubeClient, ResourceType
+from shared.kube import KubeClient
+from tests.bench.by_hand import DEPLOYMENTS, ByHand, Node, available
 from tests.bench.cluster_floors import (
     CONFIG_MAPS,
     MANAGER,
@@ -39,7 +40,6 @@ _FLOOR_S: Final = 4.0
 _LIMIT_S: Final = 120.0
 _CHILDREN: Final = 8
 _WRITERS: Final = 8
-_DEPLOYMENTS: Final = ResourceType("apps/v1", "Deployment", "deployments")
 _EIGHT: Final[dict[str, Any]] = {
     "configMaps": [
         {"id": f"c{i}", "nameTemplate": f"{{{{ .uid }}}}-c{i}", "spec": {"data": {"version": "{{ .blueVersion }}"}}}
@@ -125,23 +125,28 @@ def _switches(settings: Settings, part: Part) -> None:
         running(settings.endpoints, client, "bench-logs") as product,
         Fleet(client, product, _SEED, live=0) as fleet,
         space(client) as elsewhere,
+        space(client) as third,
     ):
         fleet.grow(nodes, 0)
         fleet.nodes.wait(fleet.nodes.goal(fleet.lynqnodes(fleet.full), lambda seen: seen.settled), _LIMIT_S)
         watched = Watched(client, SERVICES, fleet.namespace, lambda raw: raw["spec"].get("selector", {}).get("color"))
-        greens = [client.get(_DEPLOYMENTS, fleet.namespace, f"{uid}-green") for uid in fleet.full]
+        greens = [client.get(DEPLOYMENTS, fleet.namespace, f"{uid}-green") for uid in fleet.full]
         for uid in fleet.full:
             front = _copy(client.get(SERVICES, fleet.namespace, f"{uid}-green-test"), elsewhere)
             client.apply(SERVICES, front, manager=MANAGER)
         floors = _Grown(client, elsewhere, greens)
-        pods = Watched(client, _DEPLOYMENTS, fleet.namespace, _pods)
+        by_hand = ByHand(client, third, [Node.like(client, (fleet.namespace, FULL), uid, third) for uid in fleet.full])
+        pods = Watched(client, DEPLOYMENTS, fleet.namespace, _pods)
         ours_s: list[float] = []
         floor_s: list[float] = []
+        by_hand_s: list[float] = []
         used: list[dict[str, float]] = []
         for turn in range(repeats):
             color = ("green", "blue")[turn % 2]
             fleet.rest(_REST_S)
             floor_s.append(floors.grow())
+            fleet.rest(_REST_S)
+            by_hand_s.append(by_hand.switch(color))
             fleet.rest(_REST_S)
             if not pods.wait(pods.goal([f"{uid}-{color}" for uid in fleet.full], lambda seen: seen == {1}), _LIMIT_S):
                 part.note(f"{color} was not down to one pod everywhere: its switch was not measured")
@@ -157,9 +162,13 @@ def _switches(settings: Settings, part: Part) -> None:
         watched.stop()
         pods.stop()
         floors.stop()
+        by_hand.stop()
         ours, floor = part.measured("switch.seconds", ours_s), part.measured("floor.grow", floor_s)
+        least = part.measured("floor.by_hand", by_hand_s)
         _tell_cores(part, "switch", used)
         part.figure("switch.ratio", ours.p50 / floor.p50, samples=ours.samples)
+        part.figure("switch.ratio.by_hand", ours.p50 / least.p50, samples=ours.samples)
+        part.figure("floor.by_hand.ratio", least.p50 / floor.p50, samples=least.samples)
     await_gone(client, product.namespace)
 
 
@@ -175,14 +184,14 @@ class _Grown:
     def __init__(self, client: KubeClient, namespace: str, originals: list[dict[str, Any]]) -> None:
         self._client = client
         self._bodies = [_copy(live, namespace) for live in originals]
-        self._ready = Watched(client, _DEPLOYMENTS, namespace, _available)
+        self._ready = Watched(client, DEPLOYMENTS, namespace, available)
 
     def _set(self, replicas: int) -> float:
         """Monotonic seconds at which the last of them had so many pods available."""
         goal = self._ready.goal([b["metadata"]["name"] for b in self._bodies], lambda seen: seen == replicas)
 
         def send(body: dict[str, Any]) -> None:
-            self._client.apply(_DEPLOYMENTS, {**body, "spec": {**body["spec"], "replicas": replicas}}, manager=MANAGER)
+            self._client.apply(DEPLOYMENTS, {**body, "spec": {**body["spec"], "replicas": replicas}}, manager=MANAGER)
 
         with ThreadPoolExecutor(_WRITERS) as pool:
             list(pool.map(send, self._bodies))
@@ -210,11 +219,7 @@ def _copy(live: dict[str, Any], namespace: str) -> dict[str, Any]:
 
 def _pods(raw: dict[str, Any]) -> set[int]:
     """How many there are to be, are, and are available; one number at rest."""
-    return {int(raw["spec"]["replicas"]), int((raw.get("status") or {}).get("replicas", 0)), _available(raw)}
-
-
-def _available(raw: dict[str, Any]) -> int:
-    return int((raw.get("status") or {}).get("availableReplicas", 0))
+    return {int(raw["spec"]["replicas"]), int((raw.get("status") or {}).get("replicas", 0)), available(raw)}
 
 
 def _run(settings: Settings, part: Part) -> None:
@@ -245,6 +250,15 @@ _KEYS: Final = (
         Side.FLOOR,
     ),
     Key("<what>.cores.<process>", "cores", "Processor time by wall time during `insert` and `switch`; means."),
-    Key("switch.ratio", "x", "Medians of both.", Side.RATIO),
+    Key("switch.ratio", "x", "`switch.seconds` by `floor.grow`, medians.", Side.RATIO),
+    Key(
+        "floor.by_hand",
+        "s",
+        "Copies of the same nodes elsewhere, switched by a process that has all bodies ready: both Deployments and the "
+        "LynqNode of each, its Service when the pods are available → the last Service.",
+        Side.FLOOR,
+    ),
+    Key("switch.ratio.by_hand", "x", "`switch.seconds` by `floor.by_hand`, medians.", Side.RATIO),
+    Key("floor.by_hand.ratio", "x", "`floor.by_hand` by `floor.grow`, medians.", Side.FLOOR),
 )
 SPEC: Final = Spec("bursts", "Many nodes at once", _KEYS, _run, limit_s=600.0)

@@ -34,6 +34,7 @@ __all__ = [
     "Counted",
     "NewNode",
     "Seen",
+    "applied",
     "await_gone",
     "new_node_rate",
     "provision_rate",
@@ -172,8 +173,8 @@ class Bodies(NamedTuple):
         live, child = client.get(NODES, namespace, node), client.get(SERVICES, namespace, service)
         spec = {key: child["spec"][key] for key in ("selector", "ports")}
         return cls(
-            {"metadata": _applied(live["metadata"]), "spec": live["spec"]},
-            {"metadata": _applied(child["metadata"]), "spec": spec},
+            {"metadata": applied(live["metadata"]), "spec": live["spec"]},
+            {"metadata": applied(child["metadata"]), "spec": spec},
             live["status"],
         )
 
@@ -190,13 +191,14 @@ class NewNode(NamedTuple):
         """As the product writes them, without owners and shard."""
         live, config = client.get(NODES, namespace, node), client.get(CONFIG_MAPS, namespace, child)
         return cls(
-            {"metadata": _applied(live["metadata"]), "spec": live["spec"]},
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _applied(config["metadata"]), "data": config["data"]},
+            {"metadata": applied(live["metadata"]), "spec": live["spec"]},
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": applied(config["metadata"]), "data": config["data"]},
             live["status"],
         )
 
 
-def _applied(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def applied(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Labels and annotations as the product writes them, of a shard that nobody owns."""
     labels = {**metadata["labels"], LABEL_SHARD: "00000000-0"}
     return {"labels": labels, "annotations": metadata["annotations"]}
 

@@ -1,9 +1,9 @@
 """From COMMIT to the Service, at random phases, in turns with the floors beneath it.
 
-A block of changes, then a block of each floor, again and again, so that noise hits them alike. `quiet`: both colors
-run, and one UPDATE moves a node's Service. `many`: the same beside many nodes of another hub. `background`: the same
-while other rows change. `loaded`: while so many nodes change that the API server is busy with them. `seed`: the
-example's form as it is, whose pods have to start first.
+A block of changes, then a block of each floor, again and again, so that noise hits them alike (in `loaded` one by one).
+`quiet`: both colors run, and one UPDATE moves a node's Service. `many`: the same beside many nodes of another hub.
+`background`: the same while other rows change. `loaded`: while so many nodes change that the API server is busy with
+them. `seed`: the example's form as it is, whose pods have to start first.
 Fed by: a product of its own, observers. Feeds: the catalog of parts. Never: measures two blocks at once.
 """
 
@@ -135,15 +135,15 @@ class Rig:
             self.stage.client.apply(SERVICES, body, manager=MANAGER)
             self.found["floor.patch"].append(1000 * (self.floor_seen.wait("floor", number, _SEEN_S) - began_s))
 
-    def blocks(self, samples: int) -> dict[str, list[float]]:
-        """So many of ours and of each floor, in turns, after some to warm up."""
+    def blocks(self, samples: int, block: int = _BLOCK) -> dict[str, list[float]]:
+        """So many of ours and of each floor, in turns of `block`, after some to warm up."""
         works = (self.ours, self.binlog, self.kafka, self.patch)
         for work in works:
             work(_WARM_UP)
         self.found.clear()
-        for start in range(0, samples, _BLOCK):
+        for start in range(0, samples, block):
             for work in works:
-                work(min(_BLOCK, samples - start))
+                work(min(block, samples - start))
         return dict(self.found)
 
 
@@ -201,7 +201,7 @@ def steady(settings: Settings, part: Part) -> None:
                 _tell(part, "background", rig.blocks(fewer))
             stage.rest()
             with loaded(part, stage, others):
-                _tell(part, "loaded", rig.blocks(fewer))
+                _tell(part, "loaded", rig.blocks(samples, block=1))  # so that the floor meets the same moments
 
 
 @contextmanager
