@@ -1,10 +1,10 @@
 """From COMMIT to the Service, at random phases, in turns with the floors beneath it.
 
-A block of changes, then a block of each floor, again and again, so that noise hits them alike (in `loaded` one by one).
-`quiet`: both colors run, and one UPDATE moves a node's Service. `many`: the same beside many nodes of another hub.
-`background`: the same while other rows change. `loaded`: while so many nodes change that the API server is busy with
-them. `seed`: the example's form as it is, whose pods have to start first.
-Fed by: a product of its own, observers. Feeds: the catalog of parts. Never: measures two blocks at once.
+A change, then each floor, again and again, so that noise hits them alike. `quiet`: both colors run, and one UPDATE moves
+a node's Service. `many`: the same beside many nodes of another hub. `background`: the same while other rows change.
+`loaded`: while so many nodes change that the API server is busy with them. `seed`: the example's form as it is, whose
+pods have to start first.
+Fed by: a product of its own, observers. Feeds: the catalog of parts. Never: measures two things at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pymysql
 
@@ -45,7 +45,6 @@ from tests.product import MEMBERS
 
 _PACE_S: Final = 0.05
 _FLOOR_PACE_S: Final = 0.02
-_BLOCK: Final = 25
 _WARM_UP: Final = 20
 _NODES: Final = 20
 _SEEN_S: Final = 60.0
@@ -62,17 +61,9 @@ _ONE_CONFIG_MAP: Final[dict[str, Any]] = {
 }
 
 
-class Change(NamedTuple):
-    """One change of a row, in monotonic seconds."""
-
-    number: int
-    uid: str
-    committed_s: float
-
-
 @dataclass(slots=True)
 class Rig:
-    """What the blocks work with."""
+    """What the turns work with."""
 
     stage: Stage
     numbers: Numbers
@@ -86,65 +77,63 @@ class Rig:
     found: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _colors: defaultdict[str, str] = field(default_factory=lambda: defaultdict(lambda: "blue"))
 
-    def ours(self, count: int, nodes: int = _NODES) -> None:
-        """Switches of nodes in turn, and when each was where."""
-        changes: list[Change] = []
-        for at in range(count):
-            _rest(_PACE_S)
-            number, uid = self.numbers.take(), f"n{at % nodes:05}"
-            self._colors[uid] = "green" if self._colors[uid] == "blue" else "blue"
-            statement = "UPDATE nodes SET active_color = %s, blue_version = %s WHERE node_id = %s"
-            self.stage.sql(statement, self._colors[uid], str(number), uid)
-            changes.append(Change(number, uid, time.monotonic()))
-        for number, uid, committed_s in changes:
-            watched_s = self.seen.wait(f"{uid}-front", number, _SEEN_S)
-            event_s, record_s = self.events.wait(number), self.records.wait(number)
-            self.found["service"].append(1000 * (watched_s - committed_s))
-            self.found["event"].append(1000 * (event_s - committed_s))
-            self.found["record"].append(1000 * (record_s - event_s))
-            self.found["watched"].append(1000 * (watched_s - record_s))
+    def ours(self, at: int) -> None:
+        """A switch of one of the nodes, and when it was where."""
+        _rest(_PACE_S)
+        number, uid = self.numbers.take(), f"n{at % _NODES:05}"
+        self._colors[uid] = "green" if self._colors[uid] == "blue" else "blue"
+        statement = "UPDATE nodes SET active_color = %s, blue_version = %s WHERE node_id = %s"
+        self.stage.sql(statement, self._colors[uid], str(number), uid)
+        committed_s = time.monotonic()
+        watched_s = self.seen.wait(f"{uid}-front", number, _SEEN_S)
+        event_s, record_s = self.events.wait(number), self.records.wait(number)
+        self._keep("service", watched_s - committed_s)
+        self._keep("event", event_s - committed_s)
+        self._keep("record", record_s - event_s)
+        self._keep("watched", watched_s - record_s)
 
-    def binlog(self, count: int) -> None:
+    def binlog(self) -> None:
         """COMMIT → a reader of the binlog has the packet."""
-        changes = []
-        for _ in range(count):
-            _rest(_FLOOR_PACE_S)
-            number = self.numbers.take()
-            self.stage.sql("UPDATE floor SET mark = %s", str(number))
-            changes.append((number, time.monotonic()))
-        self.found["floor.binlog"] += [1000 * (self.events.wait(number) - at_s) for number, at_s in changes]
+        _rest(_FLOOR_PACE_S)
+        number = self.numbers.take()
+        self.stage.sql("UPDATE floor SET mark = %s", str(number))
+        at_s = time.monotonic()
+        self._keep("floor.binlog", self.events.wait(number) - at_s)
 
-    def kafka(self, count: int) -> None:
+    def kafka(self) -> None:
         """A record handed to the client → a consumer has it."""
-        changes = []
-        for _ in range(count):
-            _rest(_FLOOR_PACE_S)
-            number = self.numbers.take()
-            value = str(number).encode().rjust(_VALUE_BYTES, b"x")
-            changes.append((number, time.monotonic()))
-            self.send(value)
-        self.found["floor.kafka"] += [1000 * (self.records.wait(number) - at_s) for number, at_s in changes]
+        _rest(_FLOOR_PACE_S)
+        number = self.numbers.take()
+        value = str(number).encode().rjust(_VALUE_BYTES, b"x")
+        at_s = time.monotonic()
+        self.send(value)
+        self._keep("floor.kafka", self.records.wait(number) - at_s)
 
-    def patch(self, count: int) -> None:
+    def patch(self) -> None:
         """Server-side apply of a Service → a watch has it."""
-        for _ in range(count):
-            _rest(_FLOOR_PACE_S)
-            number = self.numbers.take()
-            body = service(self.floor_namespace, "floor", str(number))
-            began_s = time.monotonic()
-            self.stage.client.apply(SERVICES, body, manager=MANAGER)
-            self.found["floor.patch"].append(1000 * (self.floor_seen.wait("floor", number, _SEEN_S) - began_s))
+        _rest(_FLOOR_PACE_S)
+        number = self.numbers.take()
+        body = service(self.floor_namespace, "floor", str(number))
+        began_s = time.monotonic()
+        self.stage.client.apply(SERVICES, body, manager=MANAGER)
+        self._keep("floor.patch", self.floor_seen.wait("floor", number, _SEEN_S) - began_s)
 
-    def blocks(self, samples: int, block: int = _BLOCK) -> dict[str, list[float]]:
-        """So many of ours and of each floor, in turns of `block`, after some to warm up."""
-        works = (self.ours, self.binlog, self.kafka, self.patch)
-        for work in works:
-            work(_WARM_UP)
-        self.found.clear()
-        for start in range(0, samples, block):
-            for work in works:
-                work(min(block, samples - start))
+    def turns(self, samples: int) -> dict[str, list[float]]:
+        """So many of ours and of each floor, one by one in turns, after some to warm up.
+
+        One by one, so that what disturbs the machine for a second disturbs all of them.
+        """
+        for at in range(_WARM_UP + samples):
+            if at == _WARM_UP:
+                self.found.clear()
+            self.ours(at)
+            self.binlog()
+            self.kafka()
+            self.patch()
         return dict(self.found)
+
+    def _keep(self, what: str, took_s: float) -> None:
+        self.found[what].append(1000 * took_s)
 
 
 def _rest(mean_s: float) -> None:
@@ -189,19 +178,19 @@ def steady(settings: Settings, part: Part) -> None:
         stage.await_settled(_NODES)
         stage.rest()
         with open_rig(stage) as rig:
-            _means(stage, part, lambda: _tell(part, "quiet", rig.blocks(samples)))
+            _means(stage, part, lambda: _tell(part, "quiet", rig.turns(samples)))
             stage.add_table("others", _ONE_CONFIG_MAP)
             counted = Counted(stage.client, CONFIG_MAPS, stage.namespace)
             stage.fill([f"o{at:05}" for at in range(others)], "others")
             counted.wait(others)
             counted.stop()
             stage.rest()
-            _tell(part, "many", rig.blocks(fewer))
+            _tell(part, "many", rig.turns(fewer))
             with background(part, stage, others):
-                _tell(part, "background", rig.blocks(fewer))
+                _tell(part, "background", rig.turns(fewer))
             stage.rest()
             with loaded(part, stage, others):
-                _tell(part, "loaded", rig.blocks(samples, block=1))  # so that the floor meets the same moments
+                _tell(part, "loaded", rig.turns(samples, block=1))
 
 
 @contextmanager
