@@ -1,6 +1,6 @@
 """From COMMIT to the Service, at random phases, in turns with the floors beneath it.
 
-A change, then each floor, again and again, so that noise hits them alike. `quiet`: both colors run, and one UPDATE moves
+A change, then each floor, again and again, so that noise hits them alike. `quiet`: both colors run, one UPDATE moves
 a node's Service. `many`: the same beside many nodes of another hub. `background`: the same while other rows change.
 `loaded`: while so many nodes change that the API server is busy with them. `seed`: the example's form as it is, whose
 pods have to start first.
