@@ -190,7 +190,7 @@ def steady(settings: Settings, part: Part) -> None:
                 _tell(part, "background", rig.turns(fewer))
             stage.rest()
             with loaded(part, stage, others):
-                _tell(part, "loaded", rig.turns(samples, block=1))
+                _tell(part, "loaded", rig.turns(samples))
 
 
 @contextmanager
