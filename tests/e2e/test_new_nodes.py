@@ -1,0 +1,181 @@
+"""New nodes over what an earlier life has left, and nodes that want one and the same object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import pytest
+
+from deploy.demo.recorder import Change
+from reconciler.core.orphans import LABEL_ORPHANED
+from shared.kube import FORMS
+from shared.model.names import ANNOTATION_DRY_RUN
+from tests.builders import example_document
+from tests.e2e.history import colors, ordered, selected_color, steps_back, unserved
+from tests.e2e.stage import Stage
+from tests.product import eventually
+
+pytestmark = pytest.mark.stack
+
+RIVALS = ("globex", "initech")
+KINDS = ("deployments", "services", "ingresses")
+
+
+@pytest.fixture
+def hero(request: pytest.FixtureRequest, flavour: str) -> str:
+    """A uid: objects that are retained must not meet the rows of another class or database."""
+    return f"{request.cls.__name__.lower()}-{flavour}"
+
+
+def example(**changes: Any) -> dict[str, Any]:
+    """The example form's resources; `changes` go into its main Service."""
+    spec = example_document("form")["spec"]
+    services = [{**item, **(changes if item["id"] == "main-service" else {})} for item in spec["services"]]
+    return {**{kind: spec[kind] for kind in KINDS}, "services": services}
+
+
+def rests(stage: Stage, uid: str) -> None:
+    """The row rests; wait until its LynqNode is gone."""
+    since = stage.sql("UPDATE nodes SET is_active = 0 WHERE node_id = %s", uid)
+    gone = ("DELETED", "LynqNode", f"{uid}-{stage.form}")
+    stage.await_change(since, lambda c: (c.type, c.kind, c.name) == gone, "its LynqNode is deleted")
+
+
+def shrunk_before_the_move(changes: Iterable[Change], service: str, leaving: str) -> list[str]:
+    """Sizes that the Deployment `leaving` was lowered to while the Service still pointed at its color, in words."""
+    color, size = "", 0
+    found: list[str] = []
+    for change in ordered(changes):
+        gone = change.type == "DELETED"
+        if (change.kind, change.name) == ("Service", service):
+            color = "" if gone else selected_color(change.object)
+        elif (change.kind, change.name) == ("Deployment", leaving):
+            before, size = size, 0 if gone else int(change.object["spec"]["replicas"])
+            if size < before and leaving.endswith(color or "?"):
+                found.append(f"{leaving} from {before} to {size} at {change.object['metadata']['resourceVersion']}")
+    return found
+
+
+class TestEarlierLife:
+    """A node whose objects are all retained."""
+
+    RESOURCES: ClassVar = {
+        kind: [{**item, "deletionPolicy": "Retain"} for item in items] for kind, items in example().items()
+    }
+
+    def test_a_dry_run_of_a_new_node_tells_what_would_change_and_changes_nothing(self, stage: Stage, hero: str) -> None:
+        stage.insert(hero)
+        rests(stage, hero)
+        deployment = stage.get("Deployment", f"{hero}-green")
+        assert deployment["metadata"]["labels"][LABEL_ORPHANED] == "true"
+        stage.notes["uids"] = _uids(stage, hero)
+        before = stage.versions(hero)
+        _annotate(stage, {ANNOTATION_DRY_RUN: "true"})
+        stage.sql("UPDATE nodes SET is_active = 1, green_version = 'v9.0.0' WHERE node_id = %s", hero)
+        told = eventually(
+            lambda: _message(stage, hero) if "would" in _message(stage, hero) else "", "it says what would be done"
+        )
+        assert "would update Deployment" in told
+        assert "would create" not in told
+        assert {key: v for key, v in stage.versions(hero).items() if key[0] != "LynqNode"} == before
+
+    def test_traffic_stays_until_the_other_color_is_there(self, stage: Stage, hero: str) -> None:
+        stage.sql("UPDATE nodes SET active_color = 'green' WHERE node_id = %s", hero)
+        _annotate(stage, {ANNOTATION_DRY_RUN: None})
+        eventually(lambda: selected_color(stage.get("Service", f"{hero}-app")) == "green", "traffic goes to green")
+        stage.await_settled(hero)
+        assert colors(stage.recorder.changes, f"{hero}-app") == ["blue", "green"]
+        assert unserved(stage.recorder.changes, hero) == []
+        assert shrunk_before_the_move(stage.recorder.changes, f"{hero}-app", f"{hero}-blue") == []
+
+    def test_all_objects_are_the_same_ones(self, stage: Stage, hero: str) -> None:
+        assert _uids(stage, hero) == stage.notes["uids"]
+
+    def test_no_object_ever_showed_an_older_row_again(self, stage: Stage, hero: str) -> None:
+        assert steps_back(stage.recorder.changes) == []
+
+
+class TestLeftService:
+    """A node whose Service is retained and whose colors are not."""
+
+    RESOURCES: ClassVar = example(deletionPolicy="Retain")
+
+    def test_the_service_of_a_node_that_comes_back_is_not_torn_from_its_color(self, stage: Stage, hero: str) -> None:
+        """The row wants the other color while the objects are being made anew."""
+        stage.insert(hero)
+        front = stage.get("Service", f"{hero}-app")
+        rests(stage, hero)
+        eventually(lambda: not stage.recorder.object("Deployment", f"{hero}-blue"), "the colors are gone")
+        since = stage.sql("UPDATE nodes SET is_active = 1 WHERE node_id = %s", hero)
+        deployment = ("Deployment", f"{hero}-blue")
+        stage.await_change(since, lambda c: (c.kind, c.name) == deployment, "blue is made anew")
+        stage.sql("UPDATE nodes SET active_color = 'green' WHERE node_id = %s", hero)
+        eventually(lambda: selected_color(stage.get("Service", f"{hero}-app")) == "green", "traffic goes to green")
+        stage.await_settled(hero)
+        history = stage.recorder.changes
+        assert stage.get("Service", f"{hero}-app")["metadata"]["uid"] == front["metadata"]["uid"]
+        assert colors(history, f"{hero}-app") == ["blue", "green"]
+        assert shrunk_before_the_move(history[since:], f"{hero}-app", f"{hero}-blue") == []
+        assert steps_back(history) == []
+
+
+class TestOneServiceForAll:
+    """Three rows whose form names one Service for all of them."""
+
+    RESOURCES: ClassVar = {**example(nameTemplate="shared-app"), "ingresses": []}
+
+    def test_the_first_has_it_and_the_others_say_whose_it_is(self, stage: Stage, hero: str) -> None:
+        stage.insert(hero)
+        for rival in RIVALS:
+            stage.sql("INSERT INTO nodes (node_id, domain) VALUES (%s, 'd.example.com')", rival)
+        for rival in RIVALS:
+            eventually(
+                lambda uid=rival: f"belongs to node {stage.namespace}/{hero}-{stage.form}" in _said(stage, uid),  # type: ignore[misc]  # a lambda's parameter has no type
+                f"{rival} says whose it is",
+                60.0,
+                lambda uid=rival: _said(stage, uid),  # type: ignore[misc]  # a lambda's parameter has no type
+            )
+        assert stage.get("Service", "shared-app")["spec"]["selector"] == {"app": hero, "color": "blue"}
+
+    def test_its_owner_switches_as_ever(self, stage: Stage, hero: str) -> None:
+        """The color that it serves shrank once, since another node had taken the Service for absent."""
+        stage.change(hero, "active_color = 'green'")
+        history = stage.recorder.changes
+        assert colors(history, "shared-app") == ["blue", "green"]
+        assert shrunk_before_the_move(history, "shared-app", f"{hero}-blue") == []
+        assert stage.get("Service", "shared-app")["spec"]["selector"] == {"app": hero, "color": "green"}
+
+    def test_when_its_owner_rests_one_of_the_others_has_it(self, stage: Stage, hero: str) -> None:
+        rests(stage, hero)
+
+        def heirs() -> list[str]:
+            front = stage.recorder.object("Service", "shared-app")
+            return [uid for uid in RIVALS if front and front["spec"]["selector"]["app"] == uid]
+
+        heir = eventually(heirs, "another node has it", 60.0)[0]
+        stage.await_settled(heir)
+        (other,) = (uid for uid in RIVALS if uid != heir)
+        told = f"belongs to node {stage.namespace}/{heir}-{stage.form}"
+        eventually(lambda: told in _said(stage, other), "the third says so", 60.0, lambda: _said(stage, other))
+
+
+def _annotate(stage: Stage, annotations: dict[str, str | None]) -> None:
+    stage.client.merge_patch(FORMS, stage.namespace, stage.form, {"metadata": {"annotations": annotations}})
+
+
+def _uids(stage: Stage, uid: str) -> dict[tuple[str, str], str]:
+    return {(kind, name): stage.get(kind, f"{uid}-{name}")["metadata"]["uid"] for kind, name in stage.children(uid)}
+
+
+def _message(stage: Stage, uid: str) -> str:
+    """What a node's `Ready` says."""
+    node = stage.recorder.object("LynqNode", f"{uid}-{stage.form}") or {}
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return next((str(c["message"]) for c in conditions if c["type"] == "Ready"), "")
+
+
+def _said(stage: Stage, uid: str) -> str:
+    """All that a node's conditions say."""
+    node = stage.recorder.object("LynqNode", f"{uid}-{stage.form}") or {}
+    return "; ".join(str(c["message"]) for c in (node.get("status") or {}).get("conditions") or ())
