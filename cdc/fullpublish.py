@@ -26,7 +26,7 @@ from cdc.live import MovedOn, Watch
 from cdc.tableread import FullPublisherParts, TableRead
 from shared.backoff import Backoff
 from shared.errors import InvalidError, SourceError
-from shared.model.position import Mode, Publish, TableId
+from shared.model.position import CaptureState, Mode, Publish, TableId, TableState
 
 __all__ = ["FullPublisher", "FullPublisherParts"]
 
@@ -98,17 +98,20 @@ class FullPublisher:
 
     # -- which table -----------------------------------------------------------------------------------------------
 
-    def _due(self) -> tuple[TableId, Watch] | None:
+    def _due(self) -> tuple[Watch, TableState] | None:
+        """What is read, and why: a wish that comes while the watch waits for the stream is for the read behind it."""
         now_s = self._parts.clock.monotonic_s()
         for table in self._parts.keeper.state.tables:
             if self._not_before_s.get(table, 0.0) > now_s or not self._wants(table, now_s):
                 continue
-            watch = self._watch(table)
-            if watch is None:
+            state = self._parts.keeper.state
+            known = state.tables.get(table)
+            watch = self._watch(table, known, state) if known is not None else None
+            if known is None or watch is None:
                 continue
-            state, spec = self._parts.keeper.state.tables[table], watch.spec
-            if (spec.topic, spec.uid_column, spec.columns) == (state.topic, state.uid_column, state.columns):
-                return table, watch
+            spec = watch.spec
+            if (spec.topic, spec.uid_column, spec.columns) == (known.topic, known.uid_column, known.columns):
+                return watch, known
             self._parts.live.unwatch(watch)
         return None
 
@@ -129,20 +132,19 @@ class FullPublisher:
             self._parts.keeper.change(lambda state: schedule.opened(state, table, reason))
         return bool(reason)
 
-    def _watch(self, table: TableId) -> Watch | None:
-        live, state = self._parts.live, self._parts.keeper.state
-        known = state.tables[table]
+    def _watch(self, table: TableId, known: TableState, state: CaptureState) -> Watch | None:
+        live = self._parts.live
         publishes_all = known.publish in (Publish.RUNNING, Publish.ROWS)
         if known.mode is Mode.STREAM:
             return live.watch(table, publishes_all=publishes_all)
         origin = Origin(self._parts.server, state.flavour, state.incarnation, state.epoch)
         return live.watch_polled(table, origin, publishes_all=publishes_all)
 
-    def _attempt(self, table: TableId, watch: Watch) -> None:
-        parts = self._parts
+    def _attempt(self, watch: Watch, why: TableState) -> None:
+        parts, table = self._parts, watch.table
         begun_s = parts.clock.monotonic_s()
         try:
-            trouble = TableRead(parts, watch).run()
+            trouble = TableRead(parts, watch, why).run()
         except MovedOn:
             log.info("read of a table starts over", table=str(table))
         except (SourceError, InvalidError) as error:

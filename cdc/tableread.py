@@ -82,13 +82,13 @@ class FullPublisherParts:
 
 
 class TableRead:
-    """One read of one table."""
+    """One read of one table, for the reason for which it is watched."""
 
-    def __init__(self, parts: FullPublisherParts, watch: Watch) -> None:
+    def __init__(self, parts: FullPublisherParts, watch: Watch, why: TableState) -> None:
         self._parts = parts
         self._watch = watch
         self._spec = watch.spec
-        self._begun: TableState = parts.keeper.state.tables[watch.table]
+        self._begun = why
         self._is_full = self._begun.publish is Publish.RUNNING
         self._is_picked = self._begun.publish is Publish.ROWS
         self._is_polled = watch.since is None

@@ -33,7 +33,11 @@ _FAMILIES: Final = (
         "Nodes of the hub that are to go, or to lose objects, and wait for a person: `rowplane approve hub/NAME`.",
         _HUB,
     ),
-    ("rowplane_hub_condition", "Conditions of the hub: 0 False, 1 True, 2 Unknown.", (*_HUB, "type")),
+    (
+        "rowplane_hub_condition",
+        "Conditions of the hub, with the reason that holds now: 0 False, 1 True, 2 Unknown.",
+        (*_HUB, "type", "reason"),
+    ),
     ("lynqform_rollout_updating_nodes", "Nodes of a form with `maxSkew` that are being updated.", _FORM),
     ("lynqform_rollout_phase", "Rollout: 0 Idle, 1 InProgress, 2 Failed, 3 Complete.", _FORM),
     ("lynqform_rollout_progress", "Updated and ready nodes, in percent.", _FORM),
@@ -79,7 +83,7 @@ def _add_hubs(families: Mapping[str, GaugeMetricFamily], hubs: Iterable[Hub]) ->
                 families[f"hub_{name}"].add_metric(who, value or 0)
         for condition in status.conditions:
             value = _VALUES.get(condition.status, 2)
-            families["rowplane_hub_condition"].add_metric((*who, condition.type), value)
+            families["rowplane_hub_condition"].add_metric((*who, condition.type, condition.reason), value)
 
 
 def _add_forms(families: Mapping[str, GaugeMetricFamily], forms: Iterable[Form]) -> None:

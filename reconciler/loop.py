@@ -6,6 +6,7 @@ writes to the cluster, or blocks on either.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -226,6 +227,8 @@ class Loop:
         reason = record.headers.get(HEADER_DEAD)
         if record.key is None or (record.value is None and reason is None):
             assigned.readers.named(named_readers(record), view.readers(record.partition.topic))
+            with contextlib.suppress(InvalidError):  # what comes behind a mark, and below it, is old
+                progress.admit(version_header(record.headers, HEADER_VERSION))
             progress.take(record.offset, 0)
             self._metrics.records.labels("control").inc()
             return

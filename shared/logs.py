@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from shared.settings import load_log_format
+from shared.settings import load_log
 
 __all__ = ["configure", "redact"]
 
@@ -29,10 +29,12 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 def configure(process: str) -> None:
     """Set up structlog and the standard library's root logger for `process` (bound to every line)."""
-    form, level = load_log_format()
-    number = logging.getLevelNamesMapping()[level.upper()]
+    settings = load_log()
+    number = logging.getLevelNamesMapping()[settings.level.upper()]
     renderer: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False) if form == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if settings.form == "json"
+        else structlog.dev.ConsoleRenderer()
     )
     structlog.configure(
         processors=[

@@ -17,11 +17,12 @@ from shared.errors import UsageError
 __all__ = [
     "KafkaSettings",
     "KubeSettings",
+    "LogSettings",
     "ProbeSettings",
     "WebhookSettings",
     "load_kafka",
     "load_kube",
-    "load_log_format",
+    "load_log",
     "load_probes",
     "load_webhook",
 ]
@@ -97,6 +98,16 @@ class ProbeSettings:
     """`ROWPLANE_METRICS_PORT`: port to listen on; 0 picks a free one."""
     host: str = "0.0.0.0"
     """`ROWPLANE_METRICS_HOST`: address to listen on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How every process writes its log to stderr."""
+
+    form: str = "json"
+    """`ROWPLANE_LOG_FORMAT`: json, or console for people."""
+    level: str = "info"
+    """`ROWPLANE_LOG_LEVEL`: debug, info, warning or error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +272,13 @@ def _is_base_url(text: str) -> bool:
     return url.scheme == "https" and bool(url.hostname) and has_port and plain
 
 
-def load_log_format(env: Mapping[str, str] = os.environ) -> tuple[str, str]:
-    """(`console` or `json` from `ROWPLANE_LOG_FORMAT`, level name from `ROWPLANE_LOG_LEVEL`). Raises UsageError."""
-    form, level = env.get("ROWPLANE_LOG_FORMAT") or "json", (env.get("ROWPLANE_LOG_LEVEL") or "info").lower()
+def load_log(env: Mapping[str, str] = os.environ) -> LogSettings:
+    """Raises UsageError."""
+    default = LogSettings()
+    form = env.get("ROWPLANE_LOG_FORMAT") or default.form
+    level = (env.get("ROWPLANE_LOG_LEVEL") or default.level).lower()
     if form not in ("json", "console"):
         raise UsageError(f"ROWPLANE_LOG_FORMAT is {form!r}", mend="Set it to json or console")
     if level not in ("debug", "info", "warning", "error"):
         raise UsageError(f"ROWPLANE_LOG_LEVEL is {level!r}", mend="Set it to debug, info, warning or error")
-    return form, level
+    return LogSettings(form, level)

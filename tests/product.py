@@ -71,6 +71,8 @@ class Product:
         self.kafka = KafkaSettings(
             tuple(endpoints.kafka_bootstrap_servers.split(",")), f"{TOPICS}{self.name}", group=f"{TOPICS}{self.name}"
         )
+        self.kubeconfigs: dict[str, Path] = {}
+        """Process → the kubeconfig of an account of its own; the others are the cluster's administrator."""
         self._processes = Processes(run)
         names = (CAPTURE, *MEMBERS)
         first = _FIRST_PORT + len(names) * (int(self.name, 16) % 800)  # a session's own: one that ends a process wants
@@ -89,7 +91,6 @@ class Product:
     def launch(self, *names: str) -> None:
         """Start these processes."""
         environ = os.environ | {
-            "KUBECONFIG": str(self.endpoints.kubeconfig),
             "ROWPLANE_KAFKA_BOOTSTRAP_SERVERS": self.endpoints.kafka_bootstrap_servers,
             "ROWPLANE_TOPIC_PREFIX": self.kafka.topic_prefix,
             "ROWPLANE_GROUP": self.kafka.group,
@@ -100,6 +101,7 @@ class Product:
         command = str(Path(sys.executable).with_name("rowplane"))
         for name in names:
             verb = "capture" if name == CAPTURE else "reconcile"
+            environ["KUBECONFIG"] = str(self.kubeconfigs.get(name, self.endpoints.kubeconfig))
             environ["ROWPLANE_METRICS_PORT"] = str(self._ports[name])
             self._processes.start(name, (command, verb), environ=environ)
 

@@ -175,13 +175,13 @@ def _place(consumer: Any, topic: str, offsets: Mapping[int, int]) -> None:
 
 def _own(record: Any, highest: dict[int, Version]) -> Ours | None:
     """What a record of ours says of its key; None for a control record or a repeat. Raises InvalidError."""
-    if record.key is None:
-        return None
     headers = dict(record.headers)
     version = version_header(headers, HEADER_VERSION)
     known = highest.get(record.partition)
     if known is not None and version <= known:
         return None
     highest[record.partition] = version
+    if record.key is None:
+        return None
     is_row = HEADER_DEAD in headers or (record.value is not None and decode(record.value).after is not None)
     return Ours(decode_key(record.key)[1], record.partition, version, is_row)

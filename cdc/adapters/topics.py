@@ -154,13 +154,13 @@ class KafkaTopicKeys:
         highest: dict[int, Version] = {}
         for record in self._read(topic):
             try:
-                if record.key is None:
-                    continue
                 headers = dict(record.headers)
                 version = version_header(headers, HEADER_VERSION)
                 if version <= highest.get(record.partition, version) and record.partition in highest:
                     continue
                 highest[record.partition] = version
+                if record.key is None:
+                    continue
                 uid = decode_key(record.key)[1]
                 yield Held(uid, None if record.value is None else decode(record.value).after, HEADER_DEAD in headers)
             except InvalidError as error:

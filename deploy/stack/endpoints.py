@@ -101,7 +101,8 @@ def shell_exports(endpoints: Endpoints, metrics_urls: Sequence[str] = ()) -> str
                 f"{prefix}_USER": database.user,
                 f"{prefix}_PASSWORD": database.password,
             }
-    values["KAFKA_BOOTSTRAP_SERVERS"] = endpoints.kafka_bootstrap_servers
+    for prefix in ("", "ROWPLANE_"):
+        values[f"{prefix}KAFKA_BOOTSTRAP_SERVERS"] = endpoints.kafka_bootstrap_servers
     values["METRICS_URLS"] = ",".join(metrics_urls)
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())
 

@@ -48,7 +48,8 @@ _RIGHTS: Final = (
     *_of(RECONCILER, GROUP, "lynqforms/finalizers", "update"),
     *_of(RECONCILER, GROUP, "lynqnodes/finalizers", "update"),
     *_of(RECONCILER, "apps", "controllerrevisions", "get list watch create patch delete"),
-    *_of(RECONCILER, "coordination.k8s.io", "leases", "get create update"),
+    *_of(RECONCILER, "coordination.k8s.io", "leases", "get list create update"),
+    *_of(RECONCILER, "", "namespaces", "get"),
     *_of(RECONCILER, "events.k8s.io", "events", "create patch"),
     *_of(RECONCILER, "apiextensions.k8s.io", "customresourcedefinitions", "get list watch"),
 )

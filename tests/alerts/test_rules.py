@@ -68,6 +68,16 @@ REFUSED: Final = f"rowplane_dead_letters_total{{{FORM}}}"
 THREAD: Final = 'rowplane_thread_failures_total{thread="catalog"}'
 DEAD: Final = 'rowplane_capture_dead_letters_total{topic="rowplane.dead"}'
 APPLIES: Final = 'apply_attempts_total{{kind="Service",result="{}",conflict_policy="Stuck"}}'
+SYNCED: Final = f'{HUB},type="Synced",reason="{{}}"'
+STOPPED: Final = f"rowplane_hub_condition{{{SYNCED.format('LogGone')}}}"
+INCOMPLETE: Final = f"rowplane_hub_condition{{{SYNCED.format('DeadLetters')}}}"
+LEADER: Final = 'rowplane_capture_leader{{server="{}",instance="1"}}'
+NOBODY: Final = {STOPPED: always(1)}
+LED: Final = {
+    'rowplane_capture_leader{server="a",instance="1"}': always(0),
+    'rowplane_capture_leader{server="a",instance="2"}': always(1),
+}
+"""A standby beside a leader."""
 READY: Final = f'{NODE},type="Ready"'
 SLOW: Final = {"30": 9, "60": 10, "+Inf": 10}
 FAILED: Final = {f"{n}{{{NODE}}}": always(v) for n, v in zip(RESOURCES, (2, 3, 1), strict=True)}
@@ -77,7 +87,12 @@ CASES: Final = [
     *around("LynqNodeNotReady", 15, *gauge("lynqnode_condition_status", READY, 0, 1)),
     *around("HubManyNodesFailure", 5, *gauge("hub_failed", HUB, 6, 5)),
     *around("HubManyNodesFailure", 5, *counts(*NODES[1:], labels=HUB, bad=(3, 2), good=(4, 2))),
-    *around("RowplaneCaptureStopped", 5, *gauge("rowplane_hub_condition", f'{HUB},type="Synced"', 0, 1)),
+    *around("RowplaneCaptureStopped", 5, *gauge("rowplane_hub_condition", SYNCED.format("Unreachable"), 0, 1)),
+    *around("RowplaneCaptureStopped", 5, {STOPPED: always(0)}, {INCOMPLETE: always(0)}),
+    *around("RowplaneHubIncomplete", 15, {INCOMPLETE: always(0)}, {STOPPED: always(0)}),
+    *around("RowplaneCaptureDown", 2, {LEADER.format("a"): always(0)}, {LEADER.format("a"): always(1)}),
+    *around("RowplaneCaptureDown", 2, NOBODY, {**NOBODY, LEADER.format("a"): always(1)}),
+    *around("RowplaneCaptureDown", 2, {**LED, LEADER.format("b"): always(0)}, LED),
     *around("RowplaneReconcilersDown", 2, *gauge("rowplane_coordinator", 'instance="a"', 0, 1)),
     *around("RowplaneChangesNotApplied", 5, *gauge("rowplane_oldest_unapplied_change_seconds", HUB, 61, 59)),
     *around("RowplaneDeletionHeld", 1, *gauge("rowplane_hub_condition", f'{HUB},type="DeletionHeld"', 1, 0)),

@@ -17,7 +17,7 @@ from cdc.core.schedule import BASELINE, COMPARISON
 from cdc.core.transaction import TransactionFold
 from cdc.fullpublish import FullPublisher, FullPublisherParts
 from cdc.keeper import Keeper
-from cdc.live import Live, MovedOn, Polled, Schedule
+from cdc.live import Live, MovedOn, Polled, Schedule, Watch
 from cdc.ports import Row
 from shared.errors import InvalidError, RowplaneError, SourceUnreachable
 from shared.model.envelope import encode_row
@@ -278,6 +278,47 @@ def test_a_table_that_is_asked_for_again_while_it_is_read_is_compared_behind_tha
     assert bench.results == [None, None]
     table = bench.keeper.state.tables[NODES]
     assert (table.publish, table.reason) == (Publish.DONE, "a partial image")
+
+
+def test_a_wish_for_all_rows_that_comes_while_a_comparison_waits_for_the_stream_is_not_taken_for_done() -> None:
+    """The comparison ran in its place and noted that all rows were published: a new form had none for a day."""
+    bench = Bench(state(Publish.DIFF), {"a": _row("a")}, a=_row("a"))
+    bench.results_wanted = 2
+    watch, wishes = bench.live.watch, [Publish.RUNNING]
+
+    def watch_late(table: TableId, *, publishes_all: bool) -> Watch | None:
+        if wishes:
+            wished = wishes.pop()
+            bench.keeper.change(
+                lambda known: known.with_table(
+                    table, replace(known.tables[table], publish=wished, reason="form is new")
+                )
+            )
+        return watch(table, publishes_all=publishes_all)
+
+    bench.live.watch = watch_late  # type: ignore[method-assign]  # the instant between two locks
+    with bench.running():
+        pass
+    assert bench.published() == [("a", "r")]
+    assert bench.results == [None, None]
+    assert bench.keeper.state.tables[NODES].publish is Publish.DONE
+
+
+def test_a_table_that_nobody_wants_any_more_is_not_watched() -> None:
+    """Its hub was deleted in the instant before; a KeyError ended the capture of the whole server."""
+    bench = Bench(state(Publish.DIFF), {"a": _row("a")})
+    wants = bench.publisher._wants
+
+    def wants_late(table: TableId, now_s: float) -> bool:
+        found = wants(table, now_s)
+        bench.keeper.change(lambda known: replace(known, tables={}))
+        bench.done.set()
+        return found
+
+    bench.publisher._wants = wants_late  # type: ignore[method-assign]  # the instant between two looks
+    with bench.running():
+        pass
+    assert bench.published() == []
 
 
 def test_a_broken_read_publishes_no_delete_and_is_told() -> None:

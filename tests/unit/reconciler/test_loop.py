@@ -237,6 +237,14 @@ def test_a_control_record_is_passed_over(rig: Rig) -> None:
     assert (rig.offset(), rig.counted("control"), rig.counted("unreadable")) == (1, 1.0, 0.0)
 
 
+def test_what_comes_behind_a_mark_and_below_it_is_old(rig: Rig) -> None:
+    """A capture that slept through a takeover appended a row that no database held any more, and it was applied."""
+    headers = {HEADER_CONTROL: b"incarnation", HEADER_VERSION: version(101).text().encode()}
+    rig.play(rig.assign(), [bare(SHARD, 0, headers), change(1)], [])
+    assert rig.registry.keys() == []
+    assert (rig.offset(), rig.counted("repeated")) == (2, 1.0)
+
+
 def test_a_row_that_lacks_a_mapped_column_is_not_handed_on(rig: Rig) -> None:
     row = example_row()
     del row["blue_version"]

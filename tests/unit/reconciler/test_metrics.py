@@ -138,7 +138,7 @@ def test_the_coordinator_tells_of_hubs_and_forms() -> None:
     hub, form = example_hub().metadata.name, example_form().metadata.name
     found = {name: sample(metrics, f"hub_{name}", hub=hub, namespace=SPACE) for name in ("desired", "ready", "failed")}
     assert found == {"desired": 5.0, "ready": 3.0, "failed": 2.0}
-    assert sample(metrics, "rowplane_hub_condition", hub=hub, namespace=SPACE, type="Synced") == 0.0
+    assert sample(metrics, "rowplane_hub_condition", hub=hub, namespace=SPACE, type="Synced", reason="Stopped") == 0.0
     rollout = {
         name: sample(metrics, f"lynqform_rollout_{name}", form=form, namespace=SPACE)
         for name in ("updating_nodes", "phase", "progress")

@@ -12,7 +12,7 @@ import structlog
 
 from shared.errors import UsageError
 from shared.logs import configure, redact
-from shared.settings import load_kafka, load_kube, load_log_format, load_probes
+from shared.settings import load_kafka, load_kube, load_log, load_probes
 
 SECRET = "hunter2-geheim"
 
@@ -59,7 +59,7 @@ def test_no_settings_object_prints_a_secret_of_the_environment() -> None:
         f"ROWPLANE_{name}": SECRET
         for name in ("MYSQL_PASSWORD", "KAFKA_PASSWORD", "KAFKA_SASL_PASSWORD", "TOKEN", "KUBE_TOKEN")
     }
-    settings = [load(env) for load in (load_kafka, load_kube, load_probes, load_log_format)]
+    settings = [load(env) for load in (load_kafka, load_kube, load_probes, load_log)]
     assert SECRET not in repr(settings) + str(settings)
 
 

@@ -12,9 +12,10 @@ from shared.errors import UsageError
 from shared.settings import (
     KafkaSettings,
     KubeSettings,
+    LogSettings,
     load_kafka,
     load_kube,
-    load_log_format,
+    load_log,
     load_probes,
     load_webhook,
 )
@@ -24,7 +25,7 @@ def test_without_variables_the_defaults_hold() -> None:
     assert load_kafka({}) == KafkaSettings(("localhost:9092",), "rowplane", 1, "rowplane")
     assert load_kube({}) == KubeSettings("", "")
     assert (load_probes({}).port, load_probes({}).host) == (8080, "0.0.0.0")
-    assert load_log_format({}) == ("json", "info")
+    assert load_log({}) == LogSettings("json", "info")
 
 
 def test_every_variable_is_read() -> None:
@@ -50,7 +51,9 @@ def test_every_variable_is_read() -> None:
     assert load_kube({"KUBECONFIG": "/k", "ROWPLANE_KUBE_CONTEXT": "prod"}) == KubeSettings("/k", "prod")
     probes = load_probes({"ROWPLANE_METRICS_PORT": "0", "ROWPLANE_METRICS_HOST": "127.0.0.1"})
     assert (probes.port, probes.host) == (0, "127.0.0.1")
-    assert load_log_format({"ROWPLANE_LOG_FORMAT": "console", "ROWPLANE_LOG_LEVEL": "DEBUG"}) == ("console", "debug")
+    assert load_log({"ROWPLANE_LOG_FORMAT": "console", "ROWPLANE_LOG_LEVEL": "DEBUG"}) == LogSettings(
+        "console", "debug"
+    )
 
 
 def test_an_empty_variable_is_no_variable() -> None:
@@ -68,7 +71,7 @@ def test_an_empty_variable_is_no_variable() -> None:
     empty = {f"ROWPLANE_{name}": "" for name in names} | {"ROWPLANE_LOG_FORMAT": "", "ROWPLANE_LOG_LEVEL": ""}
     assert load_kafka(empty) == load_kafka({})
     assert load_probes(empty) == load_probes({})
-    assert load_log_format(empty) == load_log_format({})
+    assert load_log(empty) == load_log({})
 
 
 @pytest.mark.parametrize(
@@ -84,8 +87,8 @@ def test_an_empty_variable_is_no_variable() -> None:
         (load_kafka, "ROWPLANE_KAFKA_SASL_MECHANISM", "GSSAPI", "it to PLAIN or SCRAM"),
         (load_probes, "ROWPLANE_METRICS_PORT", "http", "whole number"),
         (load_probes, "ROWPLANE_METRICS_PORT", "65536", "at most 65535"),
-        (load_log_format, "ROWPLANE_LOG_FORMAT", "xml", "json or console"),
-        (load_log_format, "ROWPLANE_LOG_LEVEL", "loud", "debug, info"),
+        (load_log, "ROWPLANE_LOG_FORMAT", "xml", "json or console"),
+        (load_log, "ROWPLANE_LOG_LEVEL", "loud", "debug, info"),
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_mend(
@@ -127,7 +130,7 @@ def test_no_settings_object_prints_a_secret(tmp_path: Path) -> None:
     names = [f"ROWPLANE_KAFKA_{name}" for name in LOGIN] + ["ROWPLANE_KAFKA_SECURITY_PROTOCOL"]
     env = dict(zip(names, [*LOGIN.values(), "SASL_SSL"], strict=True))
     env |= {"ROWPLANE_KAFKA_PASSWORD_FILE": str(file), "ROWPLANE_KAFKA_PASSWORD": secret, "KUBECONFIG": str(file)}
-    loaded = [load_kafka(env), load_kube(env), load_probes(env), load_webhook(env)]
+    loaded = [load_kafka(env), load_kube(env), load_log(env), load_probes(env), load_webhook(env)]
     assert {type(found) for found in loaded} == {
         value for name, value in vars(settings).items() if isinstance(value, type) and name.endswith("Settings")
     }
