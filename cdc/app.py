@@ -11,7 +11,8 @@ import os
 import random
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,6 +46,7 @@ from shared.errors import ClusterError, LogError, LogUnreachable, RowplaneError,
 from shared.kafka import connect_admin
 from shared.kube import KubeClient
 from shared.lease import Lease
+from shared.model.hub import Hub
 from shared.model.names import ANNOTATION_POSITION_ACCEPTED
 from shared.settings import KafkaSettings, KubeSettings
 
@@ -174,14 +176,14 @@ class Capture:
         return None
 
     def _open_log(self) -> Log:
-        producer = open_producer(self._kafka)
-        try:
+        with ExitStack() as begun:
+            producer = open_producer(self._kafka)
+            begun.callback(producer.close, 0)
             admin = connect_admin(self._kafka)
+            begun.callback(admin.close)
             store = KafkaStateStore(self._kafka, producer, admin, self._server)
             state = claim(store, Claim(uuid.uuid4().hex, _new_replica_id(), cluster_id(admin)))
-        except BaseException:
-            producer.close(0)
-            raise
+            begun.pop_all()
         log.info("epoch claimed", server=self._server, epoch=state.epoch, incarnation=state.incarnation)
         dead_letters = DeadLetters(admin, self._kafka, self._on_dead)
         change_log = KafkaChangeLog(
@@ -214,6 +216,7 @@ class Capture:
                 preflight=preflight,
                 topics=topics,
                 topic_keys=_TopicsAndNodes(topic_keys, self._nodes_incarnation),
+                nodes_incarnation=self._nodes_incarnation,
                 keeper=keeper,
                 live=live,
                 clock=self._clock,
@@ -298,11 +301,14 @@ class Capture:
             joined.keeper.change(lambda state: replace(state, replica_id=replica_id))
         control.on_stream(error)
 
-    def _nodes_incarnation(self) -> int:
-        """Asked until it is answered: records of a lower incarnation would all be dropped as old."""
+    def _nodes_incarnation(self, hubs: Iterable[Hub] | None = None) -> int:
+        """Asked until it is answered: records of a lower incarnation would all be dropped as old.
+
+        Of some hubs, or all of the server.
+        """
         while not self._stop.is_set():
             try:
-                return self._hubs.highest_incarnation(self._server)
+                return self._hubs.highest_incarnation(self._hubs.hubs(self._server) if hubs is None else hubs)
             except ClusterError as error:
                 log.warning("LynqNodes cannot be listed", error=str(error))
                 self._stop.wait(1.0)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from cdc.core.advice import Fitness
-from cdc.core.plan import Plan, TableSpec, anew_marks, in_mode, modes, next_state, plan_tables, table_of
+from cdc.core.plan import Plan, TableSpec, anew_marks, hub_table, in_mode, modes, newcomers, next_state, plan_tables
 from cdc.core.schedule import baseline_s
 from cdc.core.standing import Standing, report_of
 from cdc.keeper import Keeper
@@ -26,7 +26,7 @@ from cdc.ports import Hubs, Login, Logins, TopicFacts, TopicKeys, Topics
 from cdc.reporting import write_reports
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.errors import ClusterError, InvalidError, RowplaneError, SourceError, SourceUnreachable
+from shared.errors import ClusterError, InvalidError, LogRefused, RowplaneError, SourceError, SourceUnreachable
 from shared.model.hub import Hub
 from shared.model.names import dead_topic
 from shared.model.position import CaptureState, Mode, TableId, TableState
@@ -43,6 +43,8 @@ _ACCOUNT_REASONS = frozenset(("DatabaseRefused", "SecretMissing", "TlsRefused"))
 _SLOW_S = 4.0
 _POLLED_AGAIN_S = 15.0
 """How often a hub that is polled is checked: what kept it from being streamed may have been mended."""
+_TOPIC_AGAIN_S = 15.0
+"""How often a topic that Kafka refused is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class ControlParts:
     """(login, table, uid column, columns); raises SourceError when the table cannot be read."""
     topics: Topics
     topic_keys: TopicKeys
+    nodes_incarnation: Callable[[Iterable[Hub]], int]
+    """The highest of any row that LynqNodes of these hubs hold; 0: none. Raises LogError at the end of the process."""
     keeper: Keeper
     live: Live
     clock: Clock
@@ -109,6 +113,7 @@ class Control:
         self._recheck_all = False
         self._recheck: set[TableId] = set()
         self._topics: dict[str, TopicFacts] = {}
+        self._refusals: dict[str, tuple[InvalidError, float]] = {}  # topic to why there is none, and when to ask again
         self._modes: dict[TableId, Mode] = {}
         self._picks: dict[str, tuple[str, ...]] = {}
         self._backoff = Backoff(first_s=0.5, cap_s=15.0)
@@ -208,7 +213,7 @@ class Control:
             check = self._checks.get(hub.key)
             if check is None or check.mark != mark:
                 check = self._checks[hub.key] = _Check(mark)
-            elif not (recheck_all or _table(hub) in tables or self._is_due(hub, check, now_s)):
+            elif not (recheck_all or hub_table(hub) in tables or self._is_due(hub, check, now_s)):
                 continue
             due.append((hub, check))
         self._check_due(sorted(due, key=lambda found: found[1].again_at_s or 0.0))
@@ -234,13 +239,13 @@ class Control:
             return False
 
     def _check_one(self, hub: Hub, check: _Check) -> None:
-        source = hub.spec.source.mysql
-        if source is None:
+        table = hub_table(hub)
+        if table is None:
             return
         try:
             check.secrets = self._parts.logins.secrets_version(hub)  # before what they hold: a change is never missed
             login = self._parts.logins.login(hub)
-            fitness = self._parts.preflight(login, table_of(source), hub.spec.value_mappings.uid, hub.columns())
+            fitness = self._parts.preflight(login, table, hub.spec.value_mappings.uid, hub.columns())
         except RowplaneError as error:
             if not isinstance(error, SourceError | ClusterError):
                 raise
@@ -260,27 +265,45 @@ class Control:
     # -- plan ------------------------------------------------------------------------------------------------------
 
     def _with_topics(self, plan: Plan) -> Plan:
-        """Topics exist; a table whose topic was made with another partition count is refused."""
+        """Topics exist; a table that has none, or one that was made with another partition count, is refused."""
         refused = dict(plan.refused)
         tables: dict[TableId, TableSpec] = {}
         for table, spec in plan.tables.items():
-            if spec.topic not in self._topics:
-                self._topics[spec.topic] = self._parts.topics.ensure_table_topic(spec.topic, spec.partitions)
+            error = self._no_topic(spec)
             known = self._parts.keeper.state.tables.get(table)
-            count = self._topics[spec.topic].partitions
-            if known is not None and known.topic == spec.topic and known.partitions != count:
+            count = 0 if error else self._topics[spec.topic].partitions
+            if error is None and known is not None and known.topic == spec.topic and known.partitions != count:
                 error = InvalidError(
                     f"topic {spec.topic} has {count} partitions, capture wrote {known.partitions}",
                     mend="Restore the topic, or delete it: then it is made anew and all rows are published",
                     reason="PartitionsChanged",
                 )
+            if error is None:
+                tables[table] = spec
+            else:
                 refused |= dict.fromkeys(spec.hubs, error)
-                continue
-            tables[table] = spec
         return replace(plan, tables=tables, refused=refused)
 
+    def _no_topic(self, spec: TableSpec) -> InvalidError | None:
+        """Why Kafka refuses the table its topic, which is nothing to other tables. Raises LogUnreachable."""
+        if spec.topic in self._topics:
+            return None
+        now_s = self._parts.clock.monotonic_s()
+        known, again_at_s = self._refusals.get(spec.topic, (None, now_s))
+        if now_s < again_at_s:
+            return known
+        try:
+            self._topics[spec.topic] = self._parts.topics.ensure_table_topic(spec.topic, spec.partitions)
+        except LogRefused as refusal:
+            if known is None:
+                log.warning("table has no topic", table=str(spec.id), reason=refusal.reason, error=str(refusal))
+            error = InvalidError(refusal.text, mend=refusal.mend, reason=refusal.reason)
+            self._refusals[spec.topic] = error, now_s + _TOPIC_AGAIN_S
+            return error
+        return None
+
     def _store(self, plan: Plan, hubs: list[Hub]) -> None:
-        named = {table_of(hub.spec.source.mysql) for hub in hubs if hub.spec.source.mysql}
+        named = {table for hub in hubs if (table := hub_table(hub))}
         if not plan.tables and named:
             return
         known = self._parts.keeper.state
@@ -289,11 +312,14 @@ class Control:
             for table, spec in plan.tables.items()
             if known.floor is None or (table not in known.tables and self._modes[table] is Mode.POLL)
         }
-        self._parts.keeper.change(lambda state: self._next(state, plan, named, new))
+        came = newcomers(known, hubs)
+        held = self._parts.nodes_incarnation(came) if came and known.floor is not None else -1
+        self._parts.keeper.change(lambda state: self._next(state, plan, named, new, held))
 
     def _next(
-        self, state: CaptureState, plan: Plan, named: set[TableId], incarnations: dict[TableId, int]
+        self, state: CaptureState, plan: Plan, named: set[TableId], incarnations: dict[TableId, int], held: int
     ) -> CaptureState:
+        """`held`: incarnation of rows that LynqNodes of hubs hold which another server has served so far."""
         tables: dict[TableId, TableState] = {}
         for table, spec in plan.tables.items():
             facts = self._topics[spec.topic]
@@ -303,8 +329,10 @@ class Control:
         lowest = max(incarnations.values(), default=0) if state.floor is None else 0
         following = replace(state, tables=tables, incarnation=max(state.incarnation, lowest))
         known = {mark for table in state.tables.values() for mark in table.readers}
-        if set(anew_marks(_readers(plan))) - known:
+        if set(anew_marks(plan.readers)) - known:
             following = replace(following, incarnation=following.incarnation + 1, anew="it was asked for")
+        if held >= following.incarnation:
+            following = replace(following, incarnation=held + 1, anew="a hub came from another server")
         for table, mode in self._modes.items():
             following = in_mode(following, table, mode, state.tables.get(table), incarnations.get(table, 0))
         return following.republish(left_out, deletes=True)
@@ -330,7 +358,7 @@ class Control:
             return
         partitions = {table: self._topics[spec.topic].partitions for table, spec in streamed.items()}
         of_tables = {table: logins[table] for table in streamed}
-        live.assign(Assignment(login, streamed, partitions, of_tables, anew_marks(_readers(plan))))
+        live.assign(Assignment(login, streamed, partitions, of_tables, anew_marks(plan.readers)))
 
     def _in_mode(self, plan: Plan, mode: Mode) -> list[TableId]:
         return [table for table in plan.tables if self._modes[table] is mode]
@@ -349,7 +377,7 @@ class Control:
 
     def _standing(self, hub: Hub, plan: Plan, troubles: _Troubles) -> Standing:
         check, live = self._checks[hub.key], self._parts.live
-        table = _table(hub)
+        table = hub_table(hub)
         state = self._parts.keeper.state.tables.get(table) if table else None
         spec = plan.tables.get(table) if table else None
         return Standing(
@@ -367,11 +395,3 @@ class Control:
             lag_s=int(live.lag_s),
             last_gtid=live.last_gtid,
         )
-
-
-def _readers(plan: Plan) -> tuple[str, ...]:
-    return tuple(mark for spec in plan.tables.values() for mark in spec.readers)
-
-
-def _table(hub: Hub) -> TableId | None:
-    return table_of(hub.spec.source.mysql) if hub.spec.source.mysql else None

@@ -207,6 +207,8 @@ class Loop:
         gone = {p for p in partitions if self._assigned.pop(p, None) is not None}
         if not gone:
             return
+        with self._lock:  # when one of them is ours again, its records are read again, and counted anew
+            self._finished = [(p, offset) for p, offset in self._finished if p not in gone]
         self._holding.drop(gone)
         log.info("partitions revoked", partitions=_texts(gone), lost=lost)
         states = [s for s in self._registry.states() if s.partition in gone]

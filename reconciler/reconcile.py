@@ -19,10 +19,10 @@ from reconciler.core.catalog import NodeKey
 from reconciler.core.deletion import Cause, give_up, guard, is_approved
 from reconciler.core.drift import untouched
 from reconciler.core.events import Event, Subject, Told, news, standing
-from reconciler.core.goal import Goal, RowState, in_words_of_the_node
+from reconciler.core.goal import Goal, Outrun, RowState, in_words_of_the_node, name_taken, shard_elsewhere
 from reconciler.core.graph import order
 from reconciler.core.next import next_step
-from reconciler.core.objects import Absent, Desired, ObjectRef, Observed, ObservedObject, Step, WaitReason, Write
+from reconciler.core.objects import Absent, Desired, Look, ObjectRef, Observed, ObservedObject, Step, WaitReason, Write
 from reconciler.core.rails import hold_back, rail_of, switch_now
 from reconciler.core.record import Inventory, NodeRecord, ObservedNode, label_value, says
 from reconciler.core.render import Owner, render_node
@@ -37,16 +37,8 @@ from reconciler.status_writer import StatusWriter
 from reconciler.view import ViewHolder
 from reconciler.write import Writer
 from shared.clock import Clock, rfc3339
-from shared.errors import (
-    ObjectConflict,
-    ObjectNotFound,
-)
-from shared.model.names import (
-    ANNOTATION_APPROVED,
-    ANNOTATION_DEAD_LETTER,
-    API_VERSION,
-    shard_label,
-)
+from shared.errors import ObjectConflict, ObjectNotFound
+from shared.model.names import ANNOTATION_APPROVED, ANNOTATION_DEAD_LETTER, API_VERSION, shard_label
 
 __all__ = ["Outcome", "Reconciler"]
 
@@ -76,6 +68,8 @@ class Outcome:
     """The next run is for nothing but a status that was held back."""
     holds: bool = False
     """The LynqNode holds the row, or need not: whoever reads the log no more loses nothing."""
+    moved_to: Partition | None = None
+    """The shard whose node it is by now: nothing is written here, and no record is done yet."""
 
 
 class _Rendered(NamedTuple):
@@ -109,7 +103,10 @@ class Reconciler:
         """Told of what is worth a Kubernetes Event; returns at once."""
 
     def reconcile(self, key: NodeKey) -> Outcome:
-        """Bring one node as far as it can go now. Raises ClusterError when its LynqNode cannot be read or written."""
+        """Bring one node as far as it can go now. Raises ClusterError when its LynqNode cannot be read or written.
+
+        Objects of a newer row than the LynqNode's are a reason to look at it once more, and then to come back later.
+        """
         state = self._registry.state(key)
         if self._view.view.catalog.is_unclear(key):
             return Outcome(done=(), again_at_s=None)
@@ -118,10 +115,12 @@ class Reconciler:
         state.assumed.clear()
         state.doubt()
         rendered: _Rendered | None = None
+        is_outrun = False
         for _ in range(_MAX_ROUNDS + 2 * (len(state.node.inventory) if state.node else 0)):
-            goal = self._goal(state)
+            shard = self._elsewhere(state)
+            goal = self._goal(state) if shard is None else None
             if goal is None or (not goal.wanted and state.node is None):
-                return self._gone(state, goal.from_log if goal else None)
+                return self._gone(state, goal.from_log if goal else None, shard)
             if goal.unknown is not None:
                 self._view.look_for(key, goal.unknown)
                 return Outcome(done=(), again_at_s=self._clock.monotonic_s() + _UNKNOWN_PAUSE_S)
@@ -134,7 +133,8 @@ class Reconciler:
                 blind = blind_spots(desired, observed, state.unseen, now_s)
                 desired, seen = left_out(desired, observed, blind)
                 step = held(self._held_back(state, goal, next_step(desired, seen, now_s)), observed, blind)
-                state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
+                if not any(isinstance(action, Look) for action in step.writes):  # a look tells of no route
+                    state.held_since_s = {ref: state.held_since_s.get(ref, now_s) for ref in step.held}
                 if step.done and not step.writes and self._may_go(state, goal):
                     if state.node is not None and state.node.let_go:
                         return Outcome(done=(), again_at_s=None)  # finalizers of others keep it; its end is an event
@@ -143,7 +143,10 @@ class Reconciler:
                 if not self._writer.execute(state, self._record(state, goal, desired, step), step, goal.version):
                     self._note(state, desired, observed, step)
                     return self._finish(state, goal, desired, step)
-            except (ObjectConflict, ObjectNotFound):
+            except (ObjectConflict, ObjectNotFound) as error:
+                if is_outrun and isinstance(error, Outrun):
+                    raise
+                is_outrun = is_outrun or isinstance(error, Outrun)
                 state.node, state.node_known = None, False
                 self._ensure_node(state)
         log.warning("node does not settle, somebody else writes it too", node=str(key))
@@ -152,8 +155,29 @@ class Reconciler:
     # -- what is to be -------------------------------------------------------------------------------------------
 
     def _ensure_node(self, state: NodeState) -> None:
-        if not state.node_known:
-            self._registry.put_node(state, self._access.read(state).look_node(state.key.namespace, state.key.name))
+        """Look for the LynqNode unless it is known. Raises ObjectInvalid when another row has it, and ours wants one.
+
+        `{uid}-{form}` is one name for the uids `a-b` and `a` of the forms `c` and `b-c`.
+        """
+        if state.node_known and (state.node is None or state.node.is_named_by_key):
+            return
+        key, state.node, state.node_known = state.key, None, False
+        node = self._access.read(state).look_node(key.namespace, key.name)
+        if node is not None and node.key != key and node.is_named_by_key:
+            goal, holder, node = self._goal(state), node.key, None
+            if goal is not None and goal.wanted:
+                raise name_taken(key, holder)
+        self._registry.put_node(state, node)
+
+    def _elsewhere(self, state: NodeState) -> Partition | None:
+        """The shard that the LynqNode is of, if that is not ours and is not to be."""
+        if state.node is None or state.partition is None or state.node.shard == self._shard(state):
+            return None
+        view = self._view.view
+        hub = view.hub_of(state.key, state.node)
+        home = hub.topic(view.catalog.prefix) if hub else ""
+        found = shard_elsewhere(state.node, state.row, state.partition, home, view.topics)
+        return Partition(*found) if found else None
 
     def _goal(self, state: NodeState) -> Goal | None:
         """The newer of the log's row and the LynqNode's own; None when there is neither."""
@@ -302,7 +326,9 @@ class Reconciler:
     # -- the end of a run ----------------------------------------------------------------------------------------
 
     def _finish(self, state: NodeState, goal: Goal, desired: Desired, step: Step) -> Outcome:
-        known = {o.id for o in desired.objects} | {i for i, _ in (state.node.inventory if state.node else ())}
+        inventory: Inventory = state.node.inventory if state.node else ()
+        self._registry.release(state, {o.ref for o in desired.objects} | {ref for _, ref in inventory})
+        known = {o.id for o in desired.objects} | {i for i, _ in inventory}
         waiting = {o.ref for o in desired.objects if o.id not in step.ready}
         for ref in [r for r in state.applied_at_s if r not in waiting]:
             del state.applied_at_s[ref]
@@ -353,7 +379,10 @@ class Reconciler:
         state.node, state.node_known = None, False
         self._ensure_node(state)
 
-    def _gone(self, state: NodeState, upto: RowState | None) -> Outcome:
+    def _gone(self, state: NodeState, upto: RowState | None, shard: Partition | None = None) -> Outcome:
+        """From here; the worker knows whether the shard that it is of is ours."""
+        if shard is not None:
+            return Outcome(done=(), again_at_s=None, moved_to=shard)
         done = self._registry.take_offsets(state, upto)
         self._metrics.node_gone(state.key)
         return Outcome(done=done, again_at_s=None, gone=True, holds=True)

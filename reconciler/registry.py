@@ -142,9 +142,12 @@ class Registry:
             return state.row
 
     def take_offsets(self, state: NodeState, upto: RowState | None) -> list[tuple[Partition, int]]:
-        """Records that are done now that `upto` is taken over; none if a newer row has come meanwhile."""
+        """Records that are done now that `upto` is taken over; none if a newer row has come meanwhile.
+
+        None either if the shard has gone since the run began: when it is ours again, its records are counted anew.
+        """
         with self._lock:
-            if state.row is not upto:
+            if state.row is not upto or self._nodes.get(state.key) is not state:
                 return []
             done, state.offsets = state.offsets, []
             return done
@@ -155,6 +158,11 @@ class Registry:
         """The node's state; made if there is none."""
         with self._lock:
             return self._nodes.setdefault(key, NodeState(key))
+
+    def find(self, key: NodeKey) -> NodeState | None:
+        """The node's state, if there is one."""
+        with self._lock:
+            return self._nodes.get(key)
 
     def forget_node(self, key: NodeKey) -> None:
         """The node is gone from database and cluster."""
@@ -335,18 +343,33 @@ class Registry:
             kept = {(key.namespace, label_value(key.name)) for key in self._nodes}
             self._unclaimed = {node: refs for node, refs in self._unclaimed.items() if node in kept}
 
+    def release(self, state: NodeState, kept: Collection[ObjectRef]) -> None:
+        """Forget objects that the node has had under the names of older rows, all but `kept` and its strays."""
+        with self._lock:
+            claimed = self._claimed.get(state.key, set())
+            for ref in claimed.difference(kept, state.strays):
+                claimed.discard(ref)
+                self._let_go(state.key, ref)
+                state.settled.pop(ref, None)
+                state.repairs.pop(ref, None)
+
     def _drop(self, key: NodeKey) -> None:
         state = self._nodes.pop(key)
-        if state.node is not None:
-            self._by_name.pop((key.namespace, label_value(state.node.name)), None)
+        name = key.namespace, label_value(state.node.name if state.node else key.name)
+        if self._by_name.get(name) == key:
+            del self._by_name[name]
         for ref in self._claimed.pop(key, ()):
-            rivals = self._rivals.get(ref)
-            if rivals is not None:
-                self._yield(ref, key, rivals)
-            elif self._owner.get(ref) == key:
-                del self._owner[ref]
-                self._objects.pop(ref, None)
-                self._gone.pop(ref, None)
+            self._let_go(key, ref)
+
+    def _let_go(self, key: NodeKey, ref: ObjectRef) -> None:
+        """The node claims the object no longer; it is known as long as another one does."""
+        rivals = self._rivals.get(ref)
+        if rivals is not None:
+            self._yield(ref, key, rivals)
+        elif self._owner.get(ref) == key:
+            del self._owner[ref]
+            self._objects.pop(ref, None)
+            self._gone.pop(ref, None)
 
     def _yield(self, ref: ObjectRef, key: NodeKey, rivals: set[NodeKey]) -> None:
         """A node that wants an object with others does so no longer."""

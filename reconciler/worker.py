@@ -18,6 +18,7 @@ from reconciler.core.catalog import NodeKey
 from reconciler.core.goal import RowState
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
+from reconciler.ports import Partition
 from reconciler.queue import Lane, NodeQueue
 from reconciler.reconcile import Outcome
 from reconciler.registry import NodeState, Registry
@@ -25,6 +26,7 @@ from reconciler.write import RETRY
 from shared.backoff import Backoff
 from shared.clock import Clock, Deadline
 from shared.errors import ClusterError, InvalidError, LogError, NotOurs, ObjectInvalid, RowplaneError
+from shared.model.names import shard_label
 from shared.supervise import SUPERVISION
 
 __all__ = ["Workers"]
@@ -96,7 +98,10 @@ class Workers:
                 self._queue.release(key)
 
     def _one(self, key: NodeKey) -> None:
-        state = self._registry.state(key)
+        state = self._registry.find(key)
+        if state is None:  # a timer or an event of a node that was forgotten meanwhile
+            self._failures.pop(key, None)
+            return
         partition = state.partition
         if not self._loop.is_ready(partition):
             return
@@ -108,12 +113,11 @@ class Workers:
         try:
             outcome = self._reconcile(key)
             result = "partial_failure" if outcome.failed else "success"
-            self._after(state, outcome)
+            self._after(state, row, outcome)
         except (ObjectInvalid, InvalidError) as error:
             self._give_up(state, row, error)
         except NotOurs:
-            if self._loop.owns(partition):  # the group has not heard of us for a while; it will tell which it is
-                self._queue.offer_at(key, self._clock.monotonic_s() + _NOT_OURS_S)
+            self._come_back(state, self._clock.monotonic_s() + _NOT_OURS_S)  # the group will tell whose it is
         except ClusterError as error:
             log.warning("node is tried again", node=str(key), error=str(error))
             self._again(state)
@@ -127,19 +131,48 @@ class Workers:
             if not self._loop.owns(partition):
                 self._metrics.node_gone(key)  # the run may have set series of a node that is another member's by now
 
-    def _after(self, state: NodeState, outcome: Outcome) -> None:
+    def _after(self, state: NodeState, row: RowState | None, outcome: Outcome) -> None:
         key = state.key
         self._failures.pop(key, None)
+        if outcome.moved_to is not None:
+            self._hand_over(state, row, outcome.moved_to)
+            return
         if outcome.holds:
             self._loop.took_over(state.partition, key)
         self._loop.done(outcome.done)
         if outcome.gone:
             self._registry.forget_node(key)
         elif outcome.again_at_s is not None:
-            self._queue.offer_at(key, outcome.again_at_s, Lane.STATUS if outcome.status_only else Lane.EVENT)
+            self._come_back(state, outcome.again_at_s, Lane.STATUS if outcome.status_only else Lane.EVENT)
+
+    def _come_back(self, state: NodeState, at_s: float, lane: Lane = Lane.EVENT) -> None:
+        """Have the node worked on at a monotonic time, unless another member will."""
+        if self._loop.owns(state.partition):
+            self._queue.offer_at(state.key, at_s, lane)
+
+    def _hand_over(self, state: NodeState, row: RowState | None, shard: Partition) -> None:
+        """The node is of another shard: another member's, or ours too, if it was known here by its former shard.
+
+        A member that has it takes its rows over, so the records here are done, unless a newer one came meanwhile. If a
+        watch has told that the node is back, or that its LynqNode has ended, it is looked at once more.
+        """
+        key, node = state.key, state.node
+        if self._loop.owns(shard):
+            state.partition = shard
+            self._queue.offer(key, Lane.EVENT)
+            return
+        if node is None or state.partition is None or node.shard == shard_label(*state.partition):
+            self._queue.offer(key, Lane.EVENT)
+            return
+        self._loop.took_over(state.partition, key)
+        self._loop.done(self._registry.take_offsets(state, row))
+        self._registry.forget_node(key)
+        self._metrics.node_gone(key)
+        log.info("node is another shard's by now", node=str(key), shard=node.shard)
 
     def _give_up(self, state: NodeState, row: RowState | None, error: RowplaneError) -> None:
-        """A LynqNode that the API server will never take: the row is a dead letter, and its record is done."""
+        """A LynqNode that the API server will never take, or whose name is another row's: the row is a dead letter, and
+        its record is done."""
         log.error("node can not be written, it waits for another row", node=str(state.key), error=str(error))
         try:
             if row is not None and state.offsets:
@@ -186,7 +219,7 @@ class Workers:
         is_aside = self._loop.is_aside(state.partition, key)
         backoff, count = (_SLOWLY, max(0, failures - _REFUSED_TRIES)) if is_aside else (RETRY, failures)
         delay_s = backoff.delay_s(count, random.random())  # noqa: S311  # jitter
-        self._queue.offer_at(key, self._clock.monotonic_s() + delay_s)
+        self._come_back(state, self._clock.monotonic_s() + delay_s)
 
 
 def _is_refusal(error: ClusterError) -> bool:

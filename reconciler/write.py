@@ -15,7 +15,7 @@ from reconciler.access import Access
 from reconciler.core.adoption import adopts
 from reconciler.core.drift import remember
 from reconciler.core.objects import Delete, Failure, Look, ObjectRef, ObservedObject, Repair, Step, Write
-from reconciler.core.record import NodeRecord, says
+from reconciler.core.record import NodeRecord, annotation_bytes, says
 from reconciler.core.unseen import Unseen
 from reconciler.metrics import Metrics
 from reconciler.registry import NodeState, Registry
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 _FORBIDDEN = 403
 _SOON_S = 1.0
 """After which a conflict is tried again at the object's next change."""
+_BULKY_BYTES = 200 * 1024
+"""Annotations of a LynqNode that the API server may refuse: it takes 256 KiB, and others may add theirs meanwhile."""
 RETRY = Backoff(first_s=0.25, cap_s=30.0)
 """Between tries of a refused write, and of a node that could not be worked on at all."""
 
@@ -52,7 +54,8 @@ class Writer:
 
         A route that moves goes out alone: traffic does not share the API server with the rest. Then updates of
         objects, and the LynqNode behind them; together with what is made or deleted. A new node's goes first, its uid
-        is needed below it.
+        is needed below it, and so does one that may be refused for its size: objects that show a row which the LynqNode
+        never gets would hold every later run (`Goal.refuse_outrun`).
         """
         if record is not None and state.node is None:
             self._write_node(state, record)
@@ -65,6 +68,9 @@ class Writer:
         if state.assumed and any(isinstance(w, Delete) or (isinstance(w, Write) and w.base) for w in step.writes):
             _look_for_all(state)
             return True
+        if record is not None and annotation_bytes(state.node, record) > _BULKY_BYTES:
+            self._write_node(state, record)
+            record = None
         self._perform_all(state, [w for w in step.writes if _moves_traffic(w)], version)
         if record is not None and state.slow:
             self._write_node(state, record)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition  # type: ignore[import-untyped]  # ships no types
@@ -21,6 +21,7 @@ from kafka.errors import (  # type: ignore[import-untyped]  # ships no types
     UnknownTopicOrPartitionError,
     UnsupportedSaslMechanismError,
 )
+from kafka.net.compat import KafkaNetClient  # type: ignore[import-untyped]  # ships no types
 from kafka.net.manager import KafkaConnectionManager  # type: ignore[import-untyped]  # ships no types
 from kafka.net.sasl import register_sasl_mechanism  # type: ignore[import-untyped]  # ships no types
 from kafka.net.sasl.plain import SaslMechanismPlain  # type: ignore[import-untyped]  # ships no types
@@ -129,16 +130,31 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
 
 
 @contextmanager
-def _connecting(what: str, settings: KafkaSettings) -> Generator[None, None, None]:
-    """Errors of a first connection, with the cause of those that the client only calls a time-out."""
+def _connecting(what: str, settings: KafkaSettings) -> Generator[dict[str, Any], None, None]:
+    """Options of a first connection; its errors, with the cause of those that the client only calls a time-out.
+
+    kafka-python 3.0.12 starts its thread and opens its descriptors in the constructor, and lets them be when it then
+    finds no broker; nobody has the client by then, so what it is made of is made here, and ended here.
+    """
     check_files(settings)
-    try:
-        with translated(f"{what} {','.join(settings.bootstrap_servers)}"):
-            yield
-    except LogUnreachable as error:
-        if settings.security_protocol == "PLAINTEXT":
-            raise
-        raise (_refusal(settings) or error) from error
+    with ExitStack() as begun:
+
+        def network(**config: Any) -> Any:
+            net = NetworkSelector(**config)
+            begun.callback(net.close)
+            manager = KafkaConnectionManager(net, **config)
+            begun.callback(manager.close)
+            begun.callback(net.stop)  # comes first: then nobody works on what is closed
+            return KafkaNetClient(net, manager, **config)
+
+        try:
+            with translated(f"{what} {','.join(settings.bootstrap_servers)}"):
+                yield {**_common(settings), "kafka_client": network}
+        except LogUnreachable as error:
+            if settings.security_protocol == "PLAINTEXT":
+                raise
+            raise (_refusal(settings) or error) from error
+        begun.pop_all()
 
 
 def _refusal(settings: KafkaSettings) -> LogRefused | None:
@@ -179,9 +195,9 @@ def connect_producer(settings: KafkaSettings) -> Any:
     without the one before it. The library keeps at most one request of a partition in flight while it is idempotent,
     so a retry cannot be overtaken. The caller bounds what is in flight and ends the process at the first failed record.
     """
-    with _connecting("producer to", settings):
+    with _connecting("producer to", settings) as common:
         return KafkaProducer(
-            **_common(settings),
+            **common,
             enable_idempotence=True,
             acks="all",
             linger_ms=0,
@@ -197,8 +213,8 @@ def connect_producer(settings: KafkaSettings) -> Any:
 
 def connect_admin(settings: KafkaSettings) -> Any:
     """An admin client. Raises LogError, UsageError."""
-    with _connecting("admin of", settings):
-        return KafkaAdminClient(**_common(settings))
+    with _connecting("admin of", settings) as common:
+        return KafkaAdminClient(**common)
 
 
 def connect_consumer(settings: KafkaSettings, **options: Any) -> Any:
@@ -206,10 +222,10 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> Any:
 
     Raises LogError, UsageError.
     """
-    with _connecting("consumer of", settings):
+    with _connecting("consumer of", settings) as common:
         return KafkaConsumer(
             **{
-                **_common(settings),
+                **common,
                 "group_id": None,
                 "enable_auto_commit": False,
                 "auto_offset_reset": "none",

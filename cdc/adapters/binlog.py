@@ -33,7 +33,7 @@ from cdc.binlog.packets import PacketReader, ServerEnd, ServerError
 from cdc.binlog.rows import Wanted
 from cdc.core.events import Event, Statement
 from cdc.core.plan import TableSpec
-from cdc.core.statements import Role, affected, role_of
+from cdc.core.statements import Role, affected, plain, role_of
 from cdc.core.tagged import encode_set
 from cdc.ports import StreamOrder
 from shared.errors import InvalidError, SourceUnreachable
@@ -164,7 +164,8 @@ class BinlogStream:
         return {table: Wanted(spec.columns, spelled.get(table, {})) for table, spec in self._specs.items()}
 
     def _look_again(self, statement: Statement) -> None:
-        if role_of(statement.text) is Role.DDL and affected(statement.text, statement.database, self._specs):
+        text = plain(statement.text)
+        if role_of(text) is Role.DDL and affected(text, statement.database, self._specs):
             with connect(self._login) as connection:
                 self._decoder.set_tables(self._wanted(connection))
 

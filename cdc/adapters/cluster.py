@@ -6,7 +6,7 @@ Fed by: the API server. Feeds: the control thread and the supervisor; hub status
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import structlog
@@ -106,13 +106,13 @@ class ClusterHubs:
                 self._statuses[hub.key] = live.get("status") or {}
                 self._written_at_s[hub.key] = now_s
 
-    def highest_incarnation(self, server: str) -> int:
-        """Of any row that a LynqNode of the server's hubs holds; 0 when there is none. Raises ClusterError.
+    def highest_incarnation(self, of: Iterable[Hub]) -> int:
+        """Of any row that a LynqNode of these hubs holds; 0 when there is none. Raises ClusterError.
 
         Records that begin below it would be dropped as old.
         """
         names: dict[str, set[str]] = {}
-        for hub in self.hubs(server):
+        for hub in of:
             names.setdefault(hub.metadata.namespace, set()).add(hub.metadata.name)
         highest = 0
         for namespace, hubs in names.items():

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pymysql
 from pymysql import converters
+from pymysql.connections import TEXT_TYPES
 from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor
 
@@ -20,7 +21,17 @@ from cdc.ports import Login
 from shared.errors import SourceError, SourceRefused, SourceUnfit, SourceUnreachable
 from shared.model.position import file_number
 
-__all__ = ["Connection", "connect", "connection_settings", "log_end", "quoted", "server_uuid", "translated"]
+__all__ = [
+    "Connection",
+    "connect",
+    "connection_settings",
+    "execute_undecoded",
+    "log_end",
+    "no_text",
+    "quoted",
+    "server_uuid",
+    "translated",
+]
 
 Connection: TypeAlias = "pymysql.connections.Connection[Cursor]"
 
@@ -32,6 +43,8 @@ _ENCODERS: Any = {key: value for key, value in converters.conversions.items() if
 
 _UNREACHABLE = {1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 2002, 2003, 2005, 2006, 2013, 2014, 2055}
 ER_SECURE_TRANSPORT_REQUIRED = 3159
+_BINARY = 63
+"""Collation id of what is no text."""
 _REASONS = {
     1044: "DatabaseRefused",
     1045: "DatabaseRefused",
@@ -63,7 +76,10 @@ def connection_settings(login: Login) -> dict[str, Any]:
 
 @contextmanager
 def translated(login: Login) -> Generator[None, None, None]:
-    """Errors of the client library become SourceUnreachable, SourceRefused or SourceUnfit."""
+    """Errors of the client library become SourceUnreachable, SourceRefused or SourceUnfit.
+
+    It decodes what a server sends strictly, which not every text of MariaDB is fit for.
+    """
     server = f"database {login.host}:{login.port}"
     try:
         yield
@@ -74,6 +90,18 @@ def translated(login: Login) -> Generator[None, None, None]:
         raise _source_error(server, login, error) from error
     except OSError as error:
         raise SourceUnreachable(f"{server} cannot be reached: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SourceRefused(
+            f"{server} sent {no_text(error)}",
+            mend="Find the name or value that holds these bytes, and write it anew",
+            reason="TextUnreadable",
+        ) from error
+
+
+def no_text(error: UnicodeDecodeError) -> str:
+    """What was found in place of a text, in words."""
+    found = error.object[error.start : error.start + 4].hex(" ")
+    return f"a text that is not {error.encoding.upper()}: {found} at byte {error.start}"
 
 
 def _source_error(server: str, login: Login, error: pymysql.err.Error) -> SourceError:
@@ -128,6 +156,21 @@ def query(connection: Connection, sql: str, parameters: Sequence[object] = ()) -
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters or None)
         return list(cursor.fetchall())
+
+
+def execute_undecoded(cursor: Cursor, sql: str, parameters: Sequence[object] = ()) -> tuple[bool, ...]:
+    """Run a query whose cells are to come as bytes; which of its columns are text.
+
+    The library decodes strictly: a single cell that is no UTF-8 would keep all rows from being read.
+    """
+    connection = cursor.connection
+    connection.use_unicode = False
+    try:
+        cursor.execute(sql, list(parameters) or None)
+    finally:
+        connection.use_unicode = True
+    raw: Any = cursor  # the client library has no public way to the character set of a column
+    return tuple(field.type_code not in TEXT_TYPES or field.charsetnr != _BINARY for field in raw._result.fields)
 
 
 def quoted(name: str) -> str:

@@ -18,7 +18,7 @@ from cdc.core.advice import (
     check_uid,
     check_variables,
     missing_table,
-    view,
+    unstreamed,
 )
 from cdc.ports import Login
 from shared.errors import SourceRefused, SourceUnfit
@@ -34,18 +34,19 @@ def preflight(login: Login, table: TableId, uid_column: str, columns: Iterable[s
     """
     with connect(login) as connection:
         flavour = Flavour.MARIADB if is_mariadb(connection) else Flavour.MYSQL
-        is_view = _is_view(connection, table)
+        kind = _kind(connection, table)
+        unfit = unstreamed(table, kind)
         facts = _columns(connection, table)
         check_columns(table, facts.keys(), columns)
-        if not is_view:
+        if "VIEW" not in kind:
             check_uid(table, facts[uid_column])
         selected = ", ".join(quoted(column) for column in columns)
         query(connection, f"SELECT {selected} FROM {quoted(table.database)}.{quoted(table.table)} LIMIT 0")  # noqa: S608  # names are quoted
         try:
             _check_log(connection, login)
         except (SourceRefused, SourceUnfit) as obstacle:
-            return Fitness(flavour, obstacle, is_view=is_view)
-        return Fitness(flavour, view(table) if is_view else None, is_view=is_view)
+            return Fitness(flavour, obstacle, is_poll_only=unfit is not None)
+        return Fitness(flavour, unfit, is_poll_only=unfit is not None)
 
 
 def _check_log(connection: Connection, login: Login) -> None:
@@ -56,7 +57,7 @@ def _check_log(connection: Connection, login: Login) -> None:
     check_grants(login.user, (str(row[0]) for row in query(connection, "SHOW GRANTS")))
 
 
-def _is_view(connection: Connection, table: TableId) -> bool:
+def _kind(connection: Connection, table: TableId) -> str:
     rows = query(
         connection,
         "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s",
@@ -65,18 +66,33 @@ def _is_view(connection: Connection, table: TableId) -> bool:
     kinds = {str(name): str(kind) for name, kind in rows}
     if table.table not in kinds:
         raise missing_table(table, kinds.keys())
-    return "VIEW" in kinds[table.table]
+    return kinds[table.table]
 
 
 def unique_columns(connection: Connection, table: TableId) -> set[str]:
-    """Those with a unique index of their own; an index on a prefix of a column does not make it unique."""
-    rows = query(
+    """Those with a unique index of their own; an index on a prefix of a column does not make it unique.
+
+    A table with system versioning has in every unique index the column that says when a row ceased to hold, which is
+    the same in all rows of now. It counts for nothing; a server names it only where the table declares it.
+    """
+    ended = query(
         connection,
-        "SELECT MIN(column_name) FROM information_schema.statistics WHERE table_schema = %s AND table_name = %s"
-        " AND non_unique = 0 GROUP BY index_name HAVING COUNT(*) = 1 AND COUNT(sub_part) = 0",
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = %s AND table_name = %s AND generation_expression = 'ROW END'",
         tuple(table),
     )
-    return {str(row[0]) for row in rows}
+    parts = query(
+        connection,
+        "SELECT index_name, column_name, sub_part FROM information_schema.statistics"
+        " WHERE table_schema = %s AND table_name = %s AND non_unique = 0",
+        tuple(table),
+    )
+    ends = {str(row[0]) for row in ended}
+    indexes: dict[str, list[tuple[str, bool]]] = {}
+    for index, column, prefix in parts:
+        if str(column) not in ends:
+            indexes.setdefault(str(index), []).append((str(column), prefix is None))
+    return {held[0][0] for held in indexes.values() if len(held) == 1 and held[0][1]}
 
 
 def _columns(connection: Connection, table: TableId) -> dict[str, ColumnFacts]:

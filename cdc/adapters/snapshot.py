@@ -12,11 +12,22 @@ import base64
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TypeAlias
 
 import pymysql
 from pymysql.cursors import SSCursor
 
-from cdc.adapters.mysql import Connection, connect, is_mariadb, log_end, query, quoted, server_uuid
+from cdc.adapters.mysql import (
+    Connection,
+    connect,
+    execute_undecoded,
+    is_mariadb,
+    log_end,
+    no_text,
+    query,
+    quoted,
+    server_uuid,
+)
 from cdc.core.columns import declared
 from cdc.core.plan import TableSpec
 from cdc.core.values import Kind, from_select, key_text
@@ -28,6 +39,8 @@ __all__ = ["SqlTableReader", "SqlTables", "column_types", "expression"]
 
 _VISIBLE_TIMEOUT_S = 30.0
 _VISIBLE_STEP_S = 0.005
+_Cells: TypeAlias = Sequence[bytes | None]
+"""Of a row, as the server sent them."""
 _LOCK_TIMEOUT_S = 1
 """Writers of the rows of a chunk wait for us no longer than that; the read starts over later."""
 
@@ -60,11 +73,13 @@ class SqlTableReader:
             what = f"column {missing[0]} of {spec.id}" if known else f"table {spec.id}"
             raise SourceRefused(f"{what} does not exist", reason="ColumnMissing" if known else "TableMissing")
         self._types = {column: known[column] for column in spec.columns}
-        self._select = ", ".join(expression(column, self._types[column]) for column in spec.columns)
-        self._from = f"{quoted(spec.id.database)}.{quoted(spec.id.table)}"
         self._uid = quoted(spec.uid_column)
+        columns = ", ".join((self._uid, *(expression(column, self._types[column]) for column in spec.columns)))
+        self._select = f"SELECT {columns} FROM {quoted(spec.id.database)}.{quoted(spec.id.table)}"  # noqa: S608  # names are quoted
         self._uid_at = spec.columns.index(spec.uid_column)
         self._is_view = _is_view(connection, *spec.id)
+        self._is_text: tuple[bool, ...] = ()
+        """Of each column of a result: the key as it is compared, then the published ones."""
         self._cursor: SSCursor | None = None
         self._lock = ""
 
@@ -104,20 +119,24 @@ class SqlTableReader:
     def chunk(self, after: object | None, limit: int) -> tuple[Sequence[tuple[str, Row | InvalidError]], object | None]:
         """Up to `limit` (uid text, row) behind the key `after`, and the last key (None: nothing is left)."""
         if self._is_view:
-            raw: Sequence[Sequence[str | bytes | None]] = self._fetch(limit)
+            raw = self._fetch(limit)
         else:
-            where = f" WHERE {self._uid} > %s" if after is not None else ""
-            rest = f"{where} ORDER BY {self._uid} LIMIT {limit}{self._lock}"
-            sql = f"SELECT {self._uid}, {self._select} FROM {self._from}{rest}"  # noqa: S608  # names are quoted
-            raw = query(self._connection, sql, () if after is None else (after,))
+            key, keys = _literal(after)
+            where = f" WHERE {self._uid} > {key}" if after is not None else ""
+            raw = self._query(f"{where} ORDER BY {self._uid} LIMIT {limit}", keys)
         rows = [self._row(cells[1:]) for cells in raw]
-        return rows, raw[-1][0] if len(raw) == limit else None
+        return rows, _mark(raw[-1][0], is_text=self._is_text[0]) if len(raw) == limit else None
 
-    def _fetch(self, limit: int) -> Sequence[Sequence[str | bytes | None]]:
+    def _fetch(self, limit: int) -> Sequence[_Cells]:
         if self._cursor is None:
             self._cursor = SSCursor(self._connection)
-            self._cursor.execute(f"SELECT {self._uid}, {self._select} FROM {self._from}")  # noqa: S608  # names are quoted
-        return list(self._cursor.fetchmany(limit))
+            self._is_text = execute_undecoded(self._cursor, self._select)
+        return self._cursor.fetchmany(limit)
+
+    def _query(self, rest: str, parameters: Sequence[object]) -> Sequence[_Cells]:
+        with self._connection.cursor() as cursor:
+            self._is_text = execute_undecoded(cursor, f"{self._select}{rest}{self._lock}", parameters)
+            return cursor.fetchall()
 
     def close(self) -> None:
         """Let go of what was not fetched."""
@@ -133,20 +152,37 @@ class SqlTableReader:
             return []
         marks = ", ".join(["%s"] * len(keys))
         column = expression(self._spec.uid_column, kind)
-        sql = f"SELECT {self._select} FROM {self._from} WHERE {column} IN ({marks}){self._lock}"  # noqa: S608  # names are quoted
-        return [self._row(cells) for cells in query(self._connection, sql, keys)]
+        return [self._row(cells[1:]) for cells in self._query(f" WHERE {column} IN ({marks})", keys)]
 
     def log_end(self) -> tuple[int, int]:
         """(file number, offset) of the end of the server's log now."""
         return log_end(self._log_connection)
 
-    def _row(self, cells: Sequence[str | bytes | None]) -> tuple[str, Row | InvalidError]:
+    def _row(self, cells: _Cells) -> tuple[str, Row | InvalidError]:
         """Raises InvalidError when not even the key can be told."""
-        uid = key_text(from_select(self._types[self._spec.uid_column], cells[self._uid_at]))
         try:
-            return uid, dict(zip(self._types, map(from_select, self._types.values(), cells), strict=True))
+            texts = [
+                raw.decode() if is_text and raw is not None else raw
+                for raw, is_text in zip(cells, self._is_text[1:], strict=True)
+            ]
+        except UnicodeDecodeError as error:
+            return self._undecodable(cells, error)
+        uid = key_text(from_select(self._types[self._spec.uid_column], texts[self._uid_at]))
+        try:
+            return uid, dict(zip(self._types, map(from_select, self._types.values(), texts), strict=True))
         except InvalidError as error:
             return uid, error
+
+    def _undecodable(self, cells: _Cells, error: UnicodeDecodeError) -> tuple[str, InvalidError]:
+        """MariaDB stores, as UTF-8, halves of surrogate pairs. What is no text in a key is shown by its bytes."""
+        texts = self._is_text[1:]
+        key: str | bytes | None = cells[self._uid_at]
+        if isinstance(key, bytes) and texts[self._uid_at]:
+            key = key.decode("utf-8", "backslashreplace")
+        uid = key_text(from_select(self._types[self._spec.uid_column], key))
+        named = zip(self._types, cells, texts, strict=True)
+        column = next(name for name, raw, is_text in named if is_text and raw == error.object)
+        return uid, InvalidError(f"column {column} holds {no_text(error)}")
 
 
 class SqlTables:
@@ -190,6 +226,21 @@ def _native(kind: Kind, uids: Iterable[str]) -> Iterator[object]:
         with suppress(ValueError):
             uid.encode()
             yield _NATIVE.get(kind, str)(uid)
+
+
+def _mark(raw: bytes | None, *, is_text: bool) -> str | bytes | None:
+    """A key to go on behind; bytes that are no text are kept, as lone surrogates."""
+    return raw.decode("utf-8", "surrogateescape") if is_text and raw is not None else raw
+
+
+def _literal(after: object) -> tuple[str, tuple[object, ...]]:
+    """The key as it stands in a statement, and its parameter; as text, too, where its bytes are none."""
+    if isinstance(after, str):
+        try:
+            after.encode()
+        except UnicodeEncodeError:
+            return f"_utf8mb4 X'{after.encode('utf-8', 'surrogateescape').hex()}'", ()
+    return "%s", () if after is None else (after,)
 
 
 def expression(column: str, kind: Kind) -> str:

@@ -5,11 +5,17 @@ Fed by: the state keeper, the control thread, full publishes. Feeds: Kafka. Neve
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import structlog
+from kafka.errors import (  # type: ignore[import-untyped]  # ships no types
+    InvalidTopicError,
+    ThrottlingQuotaExceededError,
+    TopicAuthorizationFailedError,
+)
 
 from cdc.adapters.publisher import KafkaChangeLog, Producer
 from cdc.core.diff import Held
@@ -40,6 +46,13 @@ _FETCH_BYTES = 128 * 1024
 """Of a partition at a time: the client makes objects of all that it has fetched, which take ten times as much."""
 _STORE_TIMEOUT_S = 30.0
 _LOOK_S = 10.0
+_SAID: Final = re.compile(r"""error_message=(?:'(.+?)'|"(.+?)"),""")
+"""What the broker said, in the client's account of its whole answer."""
+_ALLOW: Final = "Let the brokers' rules (ACLs, policies, quotas) allow capture's account this topic, or make it by hand"
+_RENAME: Final = (
+    "Tables whose names differ only in where a . and a _ stand cannot both have a topic: rename one, or delete the"
+    " other topic if nobody needs it"
+)
 
 
 class KafkaTopics:
@@ -53,7 +66,20 @@ class KafkaTopics:
         self._ids: dict[str, str] = {}
 
     def ensure_table_topic(self, topic: str, partitions: int) -> TopicFacts:
-        """Create the topic unless it exists. Raises LogError."""
+        """Create the topic unless it exists. Raises LogError; LogRefused says nothing of other topics."""
+        try:
+            return self._ensured(topic, partitions)
+        except LogError as error:
+            refused = _refused(topic, error)
+            if refused is None:
+                raise
+            raise refused from error
+        except KeyError as error:  # who may not ask for the settings of a topic is answered, without them
+            raise LogRefused(
+                f"topic {topic} cannot be used: Kafka does not tell its settings", mend=_ALLOW, reason="TopicRefused"
+            ) from error
+
+    def _ensured(self, topic: str, partitions: int) -> TopicFacts:
         with self._lock:
             count = ensure_topic(
                 self._admin,
@@ -91,6 +117,26 @@ class KafkaTopics:
                     mend="The next start publishes all rows again",
                     reason="TopicDeleted",
                 )
+
+
+def _refused(topic: str, error: LogError) -> LogRefused | None:
+    """The error of this topic alone, in the broker's words; None for one that is of all topics.
+
+    A rate of creations that is used up, and a topic that was made and may not be looked at, pass for time-outs.
+    """
+    cause = error.__cause__
+    is_login = isinstance(error, LogRefused) and error.mend != ""
+    is_hidden = TopicAuthorizationFailedError.__name__ in error.text
+    if is_login or (error.retriable and not is_hidden and not isinstance(cause, ThrottlingQuotaExceededError)):
+        return None
+    said = _SAID.search(error.text)
+    words = [TopicAuthorizationFailedError.__name__ if is_hidden else type(cause).__name__]
+    words += [text for text in said.groups() if text] if said else []
+    return LogRefused(
+        f"topic {topic} cannot be used: Kafka refused: {': '.join(words)}",
+        mend=_RENAME if isinstance(cause, InvalidTopicError) else _ALLOW,
+        reason="TopicRefused",
+    )
 
 
 class KafkaStateStore:

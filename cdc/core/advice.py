@@ -15,6 +15,7 @@ from shared.errors import SourceError, SourceRefused, SourceUnfit
 from shared.model.position import Flavour, TableId
 
 __all__ = [
+    "VERSIONED",
     "WANTED_VARIABLES",
     "ColumnFacts",
     "Fitness",
@@ -23,8 +24,13 @@ __all__ = [
     "check_uid",
     "check_variables",
     "missing_table",
+    "unstreamed",
+    "versioned",
     "view",
 ]
+
+VERSIONED: Final = "SYSTEM VERSIONED"
+"""MariaDB's name for a table that keeps its history, in information_schema.tables.table_type."""
 
 WANTED_VARIABLES: Final = {
     "log_bin": "ON",
@@ -43,7 +49,7 @@ class Fitness:
     flavour: Flavour
     obstacle: SourceError | None = None
     """Why its changes cannot be streamed by this login; None when they can."""
-    is_view: bool = False
+    is_poll_only: bool = False
     """Whether no login can."""
 
 
@@ -124,6 +130,22 @@ def view(table: TableId) -> SourceError:
         mend="To have changes at once, name its base table in source.mysql.table",
         reason="BinlogUnfit",
     )
+
+
+def versioned(table: TableId) -> SourceError:
+    """Why a table with system versioning is not streamed."""
+    return SourceUnfit(
+        f"{table} is system-versioned, and in the binlog its history looks like its rows",
+        mend=f"To have changes at once, ALTER TABLE {table} DROP SYSTEM VERSIONING; its history is lost by that",
+        reason="BinlogUnfit",
+    )
+
+
+def unstreamed(table: TableId, kind: str) -> SourceError | None:
+    """Why no login can have a table of that table_type streamed; None when one can."""
+    if "VIEW" in kind:
+        return view(table)
+    return versioned(table) if kind == VERSIONED else None
 
 
 def missing_table(table: TableId, present: Collection[str]) -> SourceError:

@@ -17,7 +17,16 @@ from shared.errors import InvalidError
 from shared.model.form import Form
 from shared.model.hub import Hub, MysqlSource
 from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS, TABLE_PARTITIONS
-from shared.model.position import EMPTIED, CaptureState, Mode, Publish, TableId, TableState
+from shared.model.position import (
+    ACCEPTED,
+    EMPTIED,
+    TRUNCATED,
+    CaptureState,
+    Mode,
+    Publish,
+    TableId,
+    TableState,
+)
 
 __all__ = [
     "ASKED",
@@ -26,8 +35,10 @@ __all__ = [
     "anew_marks",
     "by_age",
     "followed_by",
+    "hub_table",
     "in_mode",
     "modes",
+    "newcomers",
     "next_state",
     "plan_tables",
     "reader_uids",
@@ -74,6 +85,11 @@ class Plan:
 
     tables: Mapping[TableId, TableSpec] = field(default_factory=dict)
     refused: Mapping[HubKey, InvalidError] = field(default_factory=dict)
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Marks of all that read any table."""
+        return tuple(mark for spec in self.tables.values() for mark in spec.readers)
 
 
 def table_of(source: MysqlSource) -> TableId:
@@ -156,7 +172,10 @@ def _seconds(duration: str) -> float:
 
 
 def next_state(spec: TableSpec, known: TableState | None, partitions: int, topic_id: str = "") -> TableState:
-    """The table's state under `spec`: read again when a reader is new or the columns or the topic differ."""
+    """The table's state under `spec`: read again when a reader is new or the columns or the topic differ.
+
+    A reason that lets an empty read delete stays until that read is done, whatever else asks for one meanwhile.
+    """
     if known is None:
         return TableState(
             topic=spec.topic,
@@ -188,6 +207,8 @@ def next_state(spec: TableSpec, known: TableState | None, partitions: int, topic
     if not reason:
         return current
     is_full = is_full or known.publish in (Publish.RUNNING, Publish.ROWS)
+    if known.publish is not Publish.DONE and known.reason.startswith((TRUNCATED, EMPTIED, ACCEPTED)):
+        reason = known.reason
     return replace(
         current, publish=Publish.RUNNING if is_full else Publish.DIFF, reason=reason, deletes=True, cursor=""
     )
@@ -220,6 +241,17 @@ def anew_marks(readers: Iterable[str]) -> tuple[str, ...]:
     return tuple(mark for mark in readers if mark.startswith("resync:") and _wish_of(mark).startswith("anew/"))
 
 
+def hub_table(hub: Hub) -> TableId | None:
+    """The table that the hub reads; None when its rows come from a topic."""
+    return table_of(hub.spec.source.mysql) if hub.spec.source.mysql else None
+
+
+def newcomers(state: CaptureState, hubs: Iterable[Hub]) -> list[Hub]:
+    """Hubs that read none of the server's tables so far: their LynqNodes, if any, hold rows of another server."""
+    known = {uid for table in state.tables.values() for uid in reader_uids(table.readers)}
+    return [hub for hub in hubs if hub.metadata.uid not in known]
+
+
 def reader_uids(readers: Iterable[str]) -> tuple[str, ...]:
     """The hubs and forms among the marks of who reads a table, by uid."""
     named = (mark.split(":") for mark in readers)
@@ -240,14 +272,16 @@ def resync_mark(hub: Hub) -> str:
 def modes(plan: Plan, fitness: Mapping[HubKey, Fitness]) -> tuple[dict[TableId, Mode], HubKey | None]:
     """How each table is followed, and the hub whose login streams: the first one that may.
 
-    One login is enough for all tables of a server; a view is polled whoever reads it.
+    One login is enough for all tables of a server; what none can have streamed is polled whoever reads it.
     """
     found = [(key, fitness[key]) for spec in plan.tables.values() for key in spec.hubs if key in fitness]
     streamer = next((key for key, fit in found if fit.obstacle is None), None)
-    views = {
-        table for table, spec in plan.tables.items() if any(fitness[key].is_view for key in spec.hubs if key in fitness)
+    unfit = {
+        table
+        for table, spec in plan.tables.items()
+        if any(fitness[key].is_poll_only for key in spec.hubs if key in fitness)
     }
-    polled = {table for table in plan.tables if streamer is None or table in views}
+    polled = {table for table in plan.tables if streamer is None or table in unfit}
     return {table: Mode.POLL if table in polled else Mode.STREAM for table in plan.tables}, streamer
 
 

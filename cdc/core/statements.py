@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from shared.model.position import TableId
 
-__all__ = ["Role", "affected", "role_of", "xa_id"]
+__all__ = ["Role", "affected", "plain", "role_of", "xa_id"]
 
 
 class Role(Enum):
@@ -34,7 +34,25 @@ class Role(Enum):
     """A change logged as a statement."""
 
 
-_COMMENT = re.compile(r"/\*(?![!M]).*?\*/", re.DOTALL)
+_MARK = re.compile(r"/\*|--|#")
+_QUOTED = r"""'[^'\\]*+' | "[^"\\]*+" | `[^`]*+`"""
+_TOKEN = re.compile(
+    rf"""
+    (?P<kept> {_QUOTED} | ['"`] .*+ )
+    | /\*M?!\d{{0,6}} | \*/
+    | /\*.*?\*/ | \#[^\n]*+ | --(?=[\x00-\x20]|\Z)[^\n]*+
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+"""What is quoted, to be kept; what frames code for some servers alone; and comments.
+
+Whether a backslash belongs to what is quoted, only the session's sql_mode could tell: from there on all is kept.
+"""
+_SETTINGS = re.compile(
+    rf"\s* SET \s+ STATEMENT \s (?: [^'\"`()] | {_QUOTED} )*? (?<![\w.@$]) FOR \s",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A value in parentheses may hold a FOR of its own."""
 _DATA_WORDS = {"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "CALL", "DO", "WITH", "SELECT"}
 _NEUTRAL_WORDS = {"SAVEPOINT", "RELEASE", "GRANT", "REVOKE", "FLUSH", "ANALYZE", "OPTIMIZE", "CHECK", "REPAIR", "SET"}
 _CONTROL = {
@@ -48,15 +66,29 @@ _CONTROL = {
     ("XA", "COMMIT"): Role.XA_COMMIT,
     ("XA", "ROLLBACK"): Role.XA_ROLLBACK,
     ("XA", "END"): Role.NEUTRAL,
+    ("SET", "STATEMENT"): Role.DATA,  # of which plain() could not tell what is set from what is done
 }
 _NEUTRAL_OBJECTS = {"USER", "ROLE", "SERVER", "RESOURCE", "EVENT"}
 
 
+def plain(text: str) -> str:
+    """A logged statement as it is to be judged: without comments, and without what is set for it alone.
+
+    What `/*! … */` frames is no comment: a server that does not run it logs it as one. MariaDB logs the settings of
+    `SET STATEMENT … FOR` with the statement; they stay where it cannot be told where they end.
+    """
+    if text.isalpha():
+        return text
+    code = _TOKEN.sub(lambda found: found["kept"] or " ", text) if _MARK.search(text) else text
+    settings = _SETTINGS.match(code)
+    return (code if settings is None else code[settings.end() :]).lstrip()
+
+
 def role_of(text: str) -> Role:
-    """The role by the first words."""
+    """The role of a plain statement, by its first words."""
     if text == "BEGIN":
         return Role.BEGIN
-    words = _COMMENT.sub(" ", text[:400]).upper().split(None, 3)
+    words = text[:400].upper().split(None, 3)
     first = words[0] if words else ""
     second = words[1] if len(words) > 1 else ""
     control = _CONTROL.get((first, second)) or _CONTROL.get((first, ""))
@@ -68,7 +100,7 @@ def role_of(text: str) -> Role:
 
 
 def affected(text: str, database: str, tables: Iterable[TableId]) -> tuple[TableId, ...]:
-    """The tables that DDL may concern, for a session whose default database is `database`.
+    """The tables that plain DDL may concern, for a session whose default database is `database`.
 
     A statement reaches a table by its name, and by its database's name or the default; names are compared in any case.
     """
@@ -85,6 +117,6 @@ def affected(text: str, database: str, tables: Iterable[TableId]) -> tuple[Table
 
 
 def xa_id(text: str) -> str:
-    """The identifier of an `XA COMMIT …` or `XA ROLLBACK …` statement as the server logs it, `X'61',X'',1`."""
+    """The identifier of a plain `XA COMMIT …` or `XA ROLLBACK …` statement as the server logs it, `X'61',X'',1`."""
     found = re.match(r"\s*XA\s+\w+\s+(\S+)", text, re.IGNORECASE)
     return found[1] if found else ""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from cdc.core.events import Begin, End, Event, Image, Prepare, Rows, Statement, Unreadable, Whole, new
-from cdc.core.statements import Role, affected, role_of, xa_id
+from cdc.core.statements import Role, affected, plain, role_of, xa_id
 from cdc.core.values import Value, key_text
 from shared.errors import InvalidError
 from shared.model.envelope import Op, Row
@@ -194,7 +194,8 @@ class TransactionFold:
     # -- statements ------------------------------------------------------------------------------------------------
 
     def _statement(self, event: Statement) -> Transaction | None:
-        role = role_of(event.text)
+        text = plain(event.text)
+        role = role_of(text)
         open_ = self._open
         if role is Role.BEGIN:
             if open_ is not None:
@@ -206,18 +207,18 @@ class TransactionFold:
             self._void("part of a transaction was rolled back in the log")
             return self._close(event.end) if role is Role.ROLLBACK else None
         if role is Role.XA_COMMIT:
-            known = self._prepared.pop(xa_id(event.text), None)
+            known = self._prepared.pop(xa_id(text), None)
             for table in self._tables if known is None else known:
                 self._mark(table, "an XA transaction was committed")
             return self._close(event.end)
         if role is Role.XA_ROLLBACK:
-            self._prepared.pop(xa_id(event.text), None)
+            self._prepared.pop(xa_id(text), None)
             return self._close(event.end)
         if role is Role.DATA:
             self._all_unread("a change was logged as a statement")
         elif role is Role.DDL:
-            for table in affected(event.text, event.database, self._tables):
-                self._mark(table, f"statement {' '.join(event.text.split(None, 2)[:2]).upper()} may concern the table")
+            for table in affected(text, event.database, self._tables):
+                self._mark(table, f"statement {' '.join(text.split(None, 2)[:2]).upper()} may concern the table")
         return None if open_ is not None and open_.is_block else self._close(event.end)
 
     def _prepare(self, event: Prepare) -> Transaction | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cdc.core.advice import ColumnFacts, check_columns, check_uid, missing_table
+from cdc.core.advice import VERSIONED, ColumnFacts, check_columns, check_uid, missing_table, versioned
 from cdc.operating.findings import Finding, Severity, failure, ok
 from shared.errors import SourceError
 from shared.model.position import TableId
@@ -40,7 +40,7 @@ class TableFacts:
     """namespace/name."""
     table: TableId
     kind: str
-    """`BASE TABLE`, `VIEW`, …; empty when the account sees no such table."""
+    """`BASE TABLE`, `VIEW`, `SYSTEM VERSIONED`, …; empty when the account sees no such table."""
     others: tuple[str, ...]
     """What it sees in that database."""
     uid_column: str
@@ -70,6 +70,9 @@ def _kind(subject: str, facts: TableFacts) -> Finding:
             text, mend = f"table {facts.table} is kept by {facts.engine}", f"ALTER TABLE {facts.table} ENGINE = InnoDB;"
             return Finding(Severity.WARNING, "EngineUnfit", subject, text, why, mend)
         return ok(subject, "TableFits", f"table {facts.table} is there")
+    if facts.kind == VERSIONED:
+        error, why = versioned(facts.table), f"all of it is read every {facts.sync_interval}"
+        return Finding(Severity.WARNING, "Polling", subject, error.text, why, error.mend)
     text = f"{facts.table} is a {facts.kind.lower()}"
     why = f"its changes are not in the binlog: all of it is read every {facts.sync_interval}"
     return Finding(
@@ -93,7 +96,7 @@ def _columns(subject: str, facts: TableFacts) -> Iterator[Finding]:
         yield ok(subject, "ColumnsFit", f"maps {len(facts.columns)} columns, and all can be read")
     uid = facts.present.get(facts.uid_column)
     if uid is not None:
-        if facts.kind == "BASE TABLE":
+        if facts.kind in ("BASE TABLE", VERSIONED):
             yield _unique(subject, facts.table, uid.facts)
         yield from _uid_type(subject, uid)
     yield from _types(subject, facts)

@@ -23,6 +23,7 @@ __all__ = ["DeadLetters"]
 
 _PARTITIONS: Final = 256
 _STORED_S: Final = 10.0
+_END_S: Final = 1.0
 
 
 class DeadLetters:
@@ -62,10 +63,15 @@ class DeadLetters:
                 raise log_error(f"topic {self._topic}", error) from error
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Close the connection, if there is one; a letter that is not stored by then is let go."""
         producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.close(timeout=1)
+        if producer is None:
+            return
+        try:
+            producer.close(timeout=_END_S)
+        except KafkaError:  # with letters left the library closes nothing; there is no public way to make it
+            producer._sender.force_close()
+            producer._sender.join(_END_S)
 
     def _connected(self) -> Any:
         if self._producer is None:

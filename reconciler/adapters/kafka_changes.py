@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
 from time import monotonic
@@ -146,20 +147,23 @@ class KafkaChanges:
         self._subscribed: frozenset[str] = frozenset()
         self._held: set[Partition] = set()
         self._look_at_s = 0.0
-        # Asking the consumer itself for topics changes its metadata, which makes it rejoin the group once more.
-        self._admin = connect_admin(settings)
         assignor = _Assignor()
-        self._consumer = connect_consumer(
-            settings,
-            client_id=client_id,
-            group_id=settings.group,
-            partition_assignment_strategy=(assignor,),
-            session_timeout_ms=int(_SESSION_S * 1000),
-            heartbeat_interval_ms=300,
-            max_poll_interval_ms=60_000,
-            max_poll_records=500,
-            metadata_max_age_ms=30_000,
-        )
+        with ExitStack() as begun:
+            # Asking the consumer itself for topics changes its metadata, which makes it rejoin the group once more.
+            self._admin = connect_admin(settings)
+            begun.callback(self._admin.close)
+            self._consumer = connect_consumer(
+                settings,
+                client_id=client_id,
+                group_id=settings.group,
+                partition_assignment_strategy=(assignor,),
+                session_timeout_ms=int(_SESSION_S * 1000),
+                heartbeat_interval_ms=300,
+                max_poll_interval_ms=60_000,
+                max_poll_records=500,
+                metadata_max_age_ms=30_000,
+            )
+            begun.pop_all()
         assignor.held = self._consumer.assignment
         self._pulse = _Pulse(self._consumer._coordinator)  # there is no public way to see this
         self._stalls: dict[TopicPartition, int] = {}
@@ -337,6 +341,7 @@ class KafkaChanges:
 
     def close(self) -> None:
         """Leave the group at once, so that the partitions move without waiting for the session time-out."""
-        with translated("consumer group"):
+        with translated("consumer group"), ExitStack() as ends:
+            ends.callback(self._admin.close)
+            ends.callback(self._consumer._client.close)  # its own close leaves that out when it cannot leave the group
             self._consumer.close(autocommit=False, timeout_ms=_LEAVE_MS)
-            self._admin.close()

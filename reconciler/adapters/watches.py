@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -22,7 +22,7 @@ from reconciler.core.slim import slim
 from reconciler.ports import Partition
 from reconciler.registry import Registry
 from reconciler.view import CatalogView
-from shared.errors import ClusterError, InvalidError
+from shared.errors import ClusterError, InvalidError, ObjectNotFound
 from shared.kube import NODES, KubeClient, ResourceType
 from shared.kube_watch import EventType, Reflector
 from shared.model.names import LABEL_SHARD, shard_label
@@ -33,6 +33,8 @@ __all__ = ["Watches"]
 log = structlog.get_logger(__name__)
 
 _NODES: Kind = (NODES.api_version, NODES.kind)
+_AGAIN_S: Final = 2.0
+"""How long after an answer that says nothing of a kind the API server is asked for it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class Watches:
         self._lock = threading.Lock()
         self._wish = self._granted = _Wish()
         self._running: dict[Kind, list[_Watch]] = {}
+        self._unknown = False
+        """Whether the API server could not say of a kind that is wanted what it is: it may well be served."""
+        self._told: dict[Kind, str] = {}
+        """Kinds without a watch, and what was logged of them."""
         self._wished = threading.Event()
         self._stop = threading.Event()
         self._thread = SUPERVISION.thread("watches", self._run, self._stop)
@@ -96,7 +102,7 @@ class Watches:
     def is_synced(self) -> bool:
         """Whether every watch that is wanted now has handed on its first list."""
         with self._lock:
-            if self._wish is not self._granted:
+            if self._wish is not self._granted or self._unknown:
                 return False
             return all(w.reflector.synced.is_set() for watches in self._running.values() for w in watches)
 
@@ -105,14 +111,15 @@ class Watches:
     def _run(self) -> None:
         self._wished.set()  # after a failure there may be a wish that was not granted
         while not self._stop.is_set():
-            self._wished.wait()
+            self._wished.wait(_AGAIN_S if self._unknown else None)
             self._wished.clear()
             with self._lock:
                 kinds = self._wish.kinds
-            types = {kind: found for kind in sorted({*kinds, _NODES}) if (found := self._type(kind)) is not None}
+            types, unknown = self._find(kinds)
             with self._lock:
                 if self._wish.kinds == kinds and not self._stop.is_set():
                     self._grant(types)
+                    self._unknown = unknown
 
     def _grant(self, types: Mapping[Kind, ResourceType]) -> None:
         shards = self._wish.shards or {}
@@ -136,14 +143,19 @@ class Watches:
             self._running[kind] = kept + fresh
         self._wish = self._granted = _Wish(self._wish.kinds, self._wish.types, shards)
 
-    def _type(self, kind: Kind) -> ResourceType | None:
-        if kind == _NODES:
-            return NODES
-        try:
-            return self._client.resource_type(*kind)
-        except ClusterError as error:
-            log.warning("kind cannot be watched", api_version=kind[0], kind=kind[1], error=str(error))
-            return None
+    def _find(self, kinds: Iterable[Kind]) -> tuple[Mapping[Kind, ResourceType], bool]:
+        """Those that are served, and whether there may be more: only a 404 says that a kind is not served."""
+        types, troubles, unknown = {_NODES: NODES}, {}, False
+        for kind in sorted({*kinds} - {_NODES}):
+            try:
+                types[kind] = self._client.resource_type(*kind)
+            except ClusterError as error:
+                unknown = unknown or not isinstance(error, ObjectNotFound)
+                troubles[kind] = str(error)
+                if troubles[kind] != self._told.get(kind):
+                    log.warning("kind cannot be watched", api_version=kind[0], kind=kind[1], error=str(error))
+        self._told = troubles
+        return types, unknown
 
 
 class _Watch:

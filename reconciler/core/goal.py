@@ -5,18 +5,25 @@ Fed by: the log, the LynqNode, the view. Feeds: reconcile.py. Never: performs I/
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from reconciler.core.catalog import NodeKey
 from reconciler.core.deletion import Cause, deletion_key, removal_key
 from reconciler.core.objects import Desired, Observed, ObservedObject, Step
 from reconciler.core.record import ObservedNode
 from reconciler.core.render import CompiledForm
 from reconciler.core.variables import NodeRow, is_active
-from shared.errors import ObjectConflict
+from shared.errors import ObjectConflict, ObjectInvalid
 from shared.model.hub import Hub
+from shared.model.names import shard_label
 from shared.model.version import Version
 
-__all__ = ["Goal", "RowState", "in_words_of_the_node"]
+__all__ = ["Goal", "Outrun", "RowState", "in_words_of_the_node", "name_taken", "shard_elsewhere"]
+
+
+class Outrun(ObjectConflict):
+    """An object shows a newer row than its node is known to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class Goal:
         return removal_key(self.generation(None), self.version.text()) if step.outgoing else ""
 
     def refuse_outrun(self, observed: Observed) -> None:
-        """Raise ObjectConflict when an object of the node shows a newer row than the goal: a successor was here.
+        """Raise Outrun when an object of the node shows a newer row than the goal: a successor was here.
 
         The fence alone would let a write pass: the watch has brought the successor's objects before the LynqNode or the
         loss of the partition was heard of, so the write would be computed from the newest objects and an older row.
@@ -102,7 +109,42 @@ class Goal:
             if not isinstance(seen, ObservedObject) or seen.node != observed.node or seen.row_version is None:
                 continue
             if seen.row_version > self.version:
-                raise ObjectConflict(f"{seen.ref} shows a newer row than {self.version.text()}", status=409)
+                raise Outrun(f"{seen.ref} shows a newer row than {self.version.text()}", status=409)
+
+
+def name_taken(key: NodeKey, holder: NodeKey) -> ObjectInvalid:
+    """The error of a node whose LynqNode is another's: `{uid}-{form}` can be one name for two."""
+    return ObjectInvalid(
+        f"{key} is not written for row {key.uid} of form {key.form}:"
+        f" row {holder.uid} of form {holder.form} has that name already",
+        mend="Give one of the rows another uid, or one of the forms another name",
+        reason="NameTaken",
+    )
+
+
+def shard_elsewhere(
+    node: ObservedNode, row: RowState | None, ours: tuple[str, int], home: str, topics: Iterable[str]
+) -> tuple[str, int] | None:
+    """The shard (topic, partition) that a LynqNode is of by its label, if it is to stay there; None while it is ours.
+
+    Two members may know one node: its rows have moved to another topic, and the first topic is still read for others.
+    Were the node both's, each would write its label over the other's for ever. `ours`: the shard that we know the node
+    by; `row`: what that has told; `home`: the topic of the form's hub, empty without one; `topics`: all that are read.
+    A label of a topic that nobody reads is nobody's, and whoever has the row takes the node. The row of `home` takes it
+    from other topics, whatever their versions, which do not compare; within one topic, of which the number of
+    partitions was changed, the newest row has it.
+    """
+    if node.shard in ("", shard_label(*ours)):
+        return None
+    number = node.shard.rpartition("-")[2]
+    topic = next((t for t in topics if number.isdecimal() and shard_label(t, int(number)) == node.shard), None)
+    if topic is None:
+        return None
+    if row is not None and ours[0] == home:
+        is_behind = node.row_version is not None and row.version < node.row_version
+        if topic != home or not is_behind:
+            return None
+    return topic, int(number)
 
 
 def in_words_of_the_node(desired: Desired, compiled: CompiledForm, uid: str) -> Desired:

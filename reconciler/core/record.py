@@ -42,6 +42,7 @@ __all__ = [
     "Inventory",
     "NodeRecord",
     "ObservedNode",
+    "annotation_bytes",
     "hub_name",
     "label_value",
     "observe_node",
@@ -168,6 +169,11 @@ class ObservedNode:
     """The record of a node that is to go; a later active row, a form or a hub that is back, take it back."""
 
     @property
+    def is_named_by_key(self) -> bool:
+        """Whether the name is that of its uid and form; if not, somebody has edited either."""
+        return self.key.name == self.name
+
+    @property
     def let_go(self) -> bool:
         """On its way out, and not kept by our finalizer."""
         return self.deleting and NODE_FINALIZER not in self.finalizers
@@ -236,11 +242,19 @@ def observe_node(raw: Mapping[str, Any]) -> ObservedNode:
     )
 
 
+def annotation_bytes(node: ObservedNode | None, record: NodeRecord) -> int:
+    """What the annotations of the LynqNode come to with the record, as the API server counts them."""
+    annotations: dict[str, str] = record.body()["metadata"]["annotations"]
+    told = {**(node.annotations if node else {}), **annotations}
+    return sum(len(text.encode("utf-8", "surrogatepass")) for item in told.items() for text in item)
+
+
 def says(node: ObservedNode, record: NodeRecord) -> bool:
     """Whether the live LynqNode holds the record already."""
     annotations = record.body()["metadata"]["annotations"]
     return (
-        node.inventory == record.inventory
+        node.key == record.key
+        and node.inventory == record.inventory
         and node.shard == record.shard
         and node.delete_requested == bool(record.delete_cause)
         and (ANNOTATION_REMOVAL_REQUESTED in node.annotations) == bool(record.removal)

@@ -145,7 +145,7 @@ def dead_topic(prefix: str) -> str:
 
 def partition_of(uid: str, count: int) -> int:
     """crc32 of the uid's UTF-8 bytes modulo `count`; computed here since client libraries disagree on partitioners."""
-    return zlib.crc32(uid.encode("utf-8", "surrogateescape")) % count
+    return zlib.crc32(uid.encode("utf-8", "surrogatepass")) % count
 
 
 def shard_label(topic: str, partition: int) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from shared.kafka import connect_admin
 from shared.kube import HUBS, SECRETS
-from tests.component.conftest import CaptureWorld
+from shared.model.names import table_topic
+from tests.component.conftest import COLUMNS, CaptureWorld
 
 pytestmark = pytest.mark.stack
 
@@ -83,6 +85,43 @@ def test_a_hub_whose_login_may_only_read_is_streamed_by_that_of_another(world: C
     world.wait_reason("Streaming", "reads")
     world.paint(["acme"], "green")
     world.wait_rows({"acme": "green"})
+
+
+def test_a_topic_that_kafka_refuses_is_its_own_hub_s_trouble(mysql_world: CaptureWorld) -> None:
+    """A name that collides with another topic's ended the process at each start: no hub of the server was served."""
+    world = mysql_world
+    other = f"{world.name}_nodes"
+    world.make_table("nodes_eu")
+    world.sql("INSERT INTO DB.nodes_eu VALUES ('acme', 1, 'blue', 0)", f"CREATE DATABASE {other}")
+    try:
+        world.sql(f"CREATE TABLE {other}.eu ({COLUMNS})")
+        world.make_hub("first", table="nodes_eu")
+        process = world.start()
+        world.wait_reason("Streaming", "first")
+        world.make_hub("second", database=other, table="eu")
+        told = _message(world, "TopicRefused", "second")
+        assert f"topic {table_topic(world.name, world.server_id, other, 'eu')} cannot be used" in told
+        assert "collides with existing topic" in told
+        assert "rename one" in told
+        world.sql("UPDATE DB.nodes_eu SET color = 'green'")
+        world.wait_rows({"acme": "green"}, table="nodes_eu")
+        assert world.conditions("first")["Synced"]["reason"] == "Streaming"
+
+        assert world.stop(process) == 0
+        again = world.start()
+        world.sql("UPDATE DB.nodes_eu SET color = 'red'")
+        world.wait_rows({"acme": "red"}, table="nodes_eu")
+        world.wait_reason("Streaming", "first")
+        _message(world, "TopicRefused", "second")
+
+        world.kube.delete(HUBS, world.name, "first")
+        admin = connect_admin(world.kafka)
+        admin.delete_topics([world.change_topic("nodes_eu")])
+        admin.close()
+        world.wait_reason("Streaming", "second", timeout_s=60.0)
+        assert again.poll() is None
+    finally:
+        world.sql(f"DROP DATABASE {other}")
 
 
 def test_equal_status_is_not_written_again(mysql_world: CaptureWorld) -> None:

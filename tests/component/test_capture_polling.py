@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.kube import HUBS, SECRETS
-from tests.component.conftest import CaptureWorld
+from tests.component.conftest import COLUMNS, CaptureWorld
 
 pytestmark = pytest.mark.stack
 
@@ -107,3 +107,56 @@ def test_a_view_with_a_key_twice_is_refused_in_words_and_deletes_nothing(mysql_w
     assert set(world.rows("twice")) == {"acme"}
     world.sql("UPDATE DB.nodes SET junk = 0, color = 'green'")
     world.wait_rows({"acme": "green"}, table="twice")
+
+
+@pytest.mark.parametrize("world", ["mariadb"], indirect=True)
+def test_a_table_with_system_versioning_is_polled_and_its_history_stays_out_of_the_topic(world: CaptureWorld) -> None:
+    """It was streamed: the old rows in the log took the place of updates, and DELETE HISTORY deleted a row of now."""
+    period = (
+        "begun TIMESTAMP(6) GENERATED ALWAYS AS ROW START INVISIBLE,"
+        " ended TIMESTAMP(6) GENERATED ALWAYS AS ROW END INVISIBLE, PERIOD FOR SYSTEM_TIME (begun, ended)"
+    )
+    world.sql(
+        f"CREATE TABLE DB.nodes ({COLUMNS}) WITH SYSTEM VERSIONING",
+        f"CREATE TABLE DB.dated ({COLUMNS}, {period}) WITH SYSTEM VERSIONING",
+        "INSERT INTO DB.dated (node_id, active, color, junk) VALUES ('acme', 1, 'blue', 0)",
+    )
+    world.fill(["acme", "bolt"])
+    world.make_hub(sync_interval="1s")
+    world.make_hub("dated", table="dated", sync_interval="1s")
+    world.start()
+    polled = world.wait_reason("Polling")["Synced"]
+    assert polled["status"] == "True"
+    assert "is system-versioned" in polled["message"]
+    assert world.kube.get(HUBS, world.name, "hub")["status"]["mode"] == "Polling"
+    world.wait_rows({"acme": "blue", "bolt": "blue"})
+    world.paint(["acme"], "green")
+    world.sql("DELETE FROM DB.nodes WHERE node_id = 'bolt'")
+    world.wait_rows({"acme": "green"})
+    world.sql("DELETE HISTORY FROM DB.nodes")
+    world.paint(["acme"], "red")
+    world.wait_rows({"acme": "red"})
+    assert [record.key for record in world.records() if record.op == "d"] == [{"node_id": "bolt"}]
+
+    world.wait_reason("Polling", "dated")  # its unique index names the column that says when a row ended
+    world.sql("UPDATE DB.dated SET color = 'green'")
+    world.wait_rows({"acme": "green"}, table="dated")
+
+
+@pytest.mark.parametrize("world", ["mariadb"], indirect=True)
+def test_a_table_that_is_streamed_is_polled_while_it_has_system_versioning(world: CaptureWorld) -> None:
+    """Whether a table keeps its history was asked by nobody, neither at first nor after an ALTER."""
+    world.make_table()
+    world.fill(["acme", "bolt"])
+    world.make_hub(sync_interval="1s")
+    world.start()
+    world.wait_reason("Streaming")
+    world.sql("ALTER TABLE DB.nodes ADD SYSTEM VERSIONING")
+    world.wait_reason("Polling")
+    world.paint(["acme"], "green")
+    world.sql("DELETE FROM DB.nodes WHERE node_id = 'bolt'")
+    world.wait_rows({"acme": "green"})
+    world.sql("ALTER TABLE DB.nodes DROP SYSTEM VERSIONING")
+    world.wait_reason("Streaming")
+    world.paint(["acme"], "blue")
+    world.wait_rows({"acme": "blue"})

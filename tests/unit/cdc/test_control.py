@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import pytest
+
 from cdc.control import Control, ControlParts
-from cdc.core.advice import Fitness, view
+from cdc.core.advice import Fitness, versioned, view
 from cdc.core.conditions import Facts, Report, Verdict
 from cdc.keeper import Keeper
 from cdc.live import Live
@@ -17,7 +19,7 @@ from shared.model.api import parse_object
 from shared.model.form import Form
 from shared.model.hub import Hub
 from shared.model.position import CaptureState, Flavour, Mode, Publish, TableId
-from tests.unit.cdc.fakes import ManualClock, MemoryKeys, MemoryStore
+from tests.unit.cdc.fakes import ManualClock, MemoryKeys, MemoryStore, position
 
 GOOD, BAD = TableId("shop", "good"), TableId("shop", "bad")
 
@@ -58,6 +60,8 @@ class Bench:
         self.partitions = 8
         self.asked_partitions: list[int] = []
         self.topic_id = "one"
+        self.held: dict[str, int] = {}
+        """Hub → the highest incarnation of its LynqNodes' rows."""
         self.clock = ManualClock()
         self.store = MemoryStore()
         self.live = Live()
@@ -71,6 +75,7 @@ class Bench:
                 preflight=self._preflight,
                 topics=self,
                 topic_keys=MemoryKeys(),
+                nodes_incarnation=lambda hubs: max((self.held.get(hub.metadata.name, 0) for hub in hubs), default=0),
                 keeper=self.keeper,
                 live=self.live,
                 clock=self.clock,
@@ -256,9 +261,53 @@ def test_a_change_of_mode_begins_the_log_anew_in_another_incarnation() -> None:
 
 def test_a_view_is_polled_beside_a_table_that_is_streamed() -> None:
     bench = Bench(_hub("good"), _hub("bad"))
-    bench.fitness[BAD] = Fitness(Flavour.MYSQL, view(BAD), is_view=True)
+    bench.fitness[BAD] = Fitness(Flavour.MYSQL, view(BAD), is_poll_only=True)
     bench.look()
     assert (bench.wanted(), set(bench.live._polled)) == ({GOOD}, {BAD})
+
+
+def test_a_table_that_becomes_versioned_while_it_is_streamed_is_polled() -> None:
+    """Its history was streamed as rows of now: updates were lost, and a DELETE HISTORY deleted a row that was there."""
+    bench = Bench(_hub("good"), _hub("bad"))
+    bench.look()
+    assert bench.wanted() == {GOOD, BAD}
+    _all_done(bench)
+    streamed = bench.keeper.state
+    bench.fitness[BAD] = Fitness(Flavour.MARIADB, versioned(BAD), is_poll_only=True)
+    bench.control.on_republish()  # as the ALTER in the log does
+    bench.look()
+    assert (bench.wanted(), set(bench.live._polled)) == ({GOOD}, {BAD})
+    state = bench.keeper.state
+    assert (state.tables[BAD].mode, state.tables[BAD].publish) == (Mode.POLL, Publish.DIFF)
+    assert state.incarnation == streamed.incarnation + 1
+    _all_done(bench)
+    bench.look()
+    synced = bench.status["bad"]["Synced"]
+    assert (synced.status, synced.reason) == (True, "Polling")
+    assert "DROP SYSTEM VERSIONING;" in synced.message
+    bench.fitness.clear()
+    bench.clock.now_s += 60
+    bench.look()
+    assert bench.wanted() == {GOOD, BAD}
+
+
+@pytest.mark.parametrize(("held", "incarnation"), [(0, 1), (1, 2), (3, 4)])
+def test_a_hub_that_comes_from_another_server_is_told_rows_that_its_nodes_take(held: int, incarnation: int) -> None:
+    """Its LynqNodes held rows of a later incarnation of that server, and every row of this one was dropped as old."""
+    bench = Bench(_hub("good"))
+    bench.look()
+    _all_done(bench)
+    bench.keeper.change(lambda state: replace(state, floor=position(5), incarnation=1))
+    bench.held = {"good": 1, "bad": held}
+    bench.look()
+    assert bench.keeper.state.incarnation == 1, "a hub that has been here all the time"
+    bench.cluster.append(_hub("bad"))
+    bench.look()
+    state = bench.keeper.state
+    assert (state.incarnation, state.tables[BAD].publish) == (incarnation, Publish.RUNNING)
+    _all_done(bench)
+    bench.look()
+    assert bench.keeper.state.incarnation == incarnation
 
 
 def test_one_login_that_may_stream_is_enough() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cdc.core.events import Beat, Begin, End, Event, Image, Prepare, Rotate, Rows, Statement, Unreadable, Whole
 from cdc.core.transaction import LARGEST_ROWS, Change, Transaction, TransactionFold
 from shared.model.envelope import Op, Row
-from shared.model.position import TableId
+from shared.model.position import TRUNCATED, TableId
 
 NODES, OTHER = TableId("db", "nodes"), TableId("db", "other")
 BEGIN = Begin(gtid="g:1", file="binlog.000001", offset=100, end=180, ts_s=7, opens_block=False)
@@ -132,6 +132,28 @@ def test_ddl_ends_its_own_transaction() -> None:
     assert unrelated.unread == {}
     (database,) = _feed(_fold(), [BEGIN, Statement("", "drop database `db`", 300)])
     assert set(database.unread) == {NODES, OTHER}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/* ApplicationName=DBeaver */ TRUNCATE TABLE nodes",
+        "-- clean up\nTRUNCATE/**/TABLE nodes",
+        "/*!40000 TRUNCATE TABLE nodes */",
+        "SET STATEMENT max_statement_time=10 FOR TRUNCATE TABLE nodes",
+    ],
+)
+def test_a_truncate_is_told_whatever_stands_before_it(text: str) -> None:
+    """The reason began with the comment of a client, so the read that found the table empty deleted nothing."""
+    (transaction,) = _feed(_fold(), [BEGIN, Statement("db", text, 300)])
+    assert transaction.unread == {NODES: "statement TRUNCATE TABLE may concern the table"}
+    assert transaction.unread[NODES].startswith(TRUNCATED)
+
+
+def test_a_database_that_is_dropped_behind_a_comment_takes_its_tables_along() -> None:
+    """The comment hid the DROP DATABASE, and no table was read."""
+    (transaction,) = _feed(_fold(), [BEGIN, Statement("", "/* bye */ DROP DATABASE `db`", 300)])
+    assert set(transaction.unread) == {NODES, OTHER}
 
 
 def test_a_compressed_transaction_ends_at_its_payload() -> None:

@@ -361,6 +361,36 @@ def test_one_partition_that_lags_does_not_hold_the_other(rig: Rig) -> None:
 # -- rebalances and views ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("told", ["before it is lost", "after it is back"])
+def test_what_a_run_of_an_earlier_assignment_has_done_does_not_count_in_the_next(told: str) -> None:
+    """A record of two forms was committed when one had taken it twice and the other not once: a kill lost a change."""
+    second = example_form().model_copy(
+        update={"metadata": example_form().metadata.model_copy(update={"name": "another"})}
+    )
+    rig = Rig(example_form(), second)
+    rig.play(rig.assign(), [change(0)])
+    state = rig.registry.state(KEY)
+    row = state.row
+
+    def tell() -> None:
+        rig.loop.done(rig.registry.take_offsets(state, row))
+
+    def lose() -> None:
+        if told == "before it is lost":
+            tell()
+        rig.loop.revoked([SHARD], lost=True)
+
+    rig.play(lose, rig.assign(), [change(0)])
+    if told == "after it is back":
+        tell()
+    rig.finish(KEY)
+    rig.play([])
+    assert rig.offset() is None
+    rig.finish(NodeKey(SPACE, "another", KEY.uid))
+    rig.play([])
+    assert rig.offset() == 1
+
+
 def test_revoked_partitions_are_forgotten(rig: Rig) -> None:
     rig.play(rig.assign({SHARD: Standing(0, 0), OTHER: Standing(0, 0)}), [change(0), change(0, OTHER, node_id="beta")])
     assert set(rig.shards.partitions) == {SHARD, OTHER}

@@ -52,6 +52,23 @@ def node(resource_version: int, key: NodeKey = KEY, *refs: ObjectRef) -> Observe
     return ObservedNode(key, key.name, "u", str(resource_version), "s", version(1), 1, "", {}, inventory, "hub")
 
 
+def test_objects_of_older_names_are_let_go_and_a_rival_keeps_what_it_claims(world: World) -> None:
+    """A name that holds a version left an entry behind with each row, as long as the node lived."""
+    old, shared = ObjectRef("batch/v1", "Job", SPACE, "acme-1"), ObjectRef("batch/v1", "Job", SPACE, "shared")
+    state = world.registry.state(KEY)
+    world.registry.claim(KEY, [old, shared])
+    world.registry.claim(OTHER, [shared])
+    for ref in (REF, old, shared):
+        world.registry.put(seen(1, ref))
+        state.settled[ref] = "hash", "managed"
+    world.registry.release(state, {REF})
+    assert set(world.registry.snapshot([REF, old, shared])) == {REF, shared}
+    assert set(state.settled) == {REF}
+    world.woken.clear()
+    world.registry.object_seen(seen(2, shared), gone=False)
+    assert world.woken == [OTHER]
+
+
 # -- objects ----------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.core.catalog import NodeKey
 from reconciler.core.goal import RowState
+from reconciler.core.record import NodeRecord, observe_node
 from reconciler.loop import Loop
 from reconciler.metrics import Metrics
 from reconciler.ports import Partition, Standing
@@ -25,10 +26,12 @@ from shared.errors import (
     NotOurs,
     ObjectInvalid,
 )
+from shared.model.names import shard_label
 from tests.builders import KEY, HandClock, node_row_of, row_state, version
 from tests.unit.reconciler.rig import BrokerInMemory, ShardsInMemory
 
 SHARD = Partition("rowplane.db.nodes", 3)
+AWAY = Partition("rowplane.db.nodes_v2", 5)
 OTHER = KEY._replace(uid="beta")
 LAST = KEY._replace(uid="last")
 """Offered in the coldest lane: when it runs, a single worker is through with all that was due."""
@@ -312,3 +315,79 @@ def test_a_node_that_is_gone_is_forgotten(shop: Shop) -> None:
     shop.offer()
     shop.settle()
     assert shop.registry.keys() == [LAST]
+
+
+def test_a_timer_of_a_node_that_is_forgotten_makes_no_node_of_it(shop: Shop) -> None:
+    """It made an empty one, of no partition, which nothing removed: the member's count of nodes only grew."""
+    shop.reconcile = lambda _key: Outcome(done=(), again_at_s=shop.clock.now_s + 5.0)
+    shop.offer()
+    shop.settle()
+    state = shop.registry.state(KEY)
+    shop.registry.take_offsets(state, state.row)
+    shop.registry.forget_node(KEY)
+    shop.clock.advance(5.0)
+    shop.settle()
+    assert shop.runs == [KEY]
+    assert shop.registry.keys() == [LAST]
+
+
+@pytest.mark.parametrize("error", [None, ClusterUnreachable("no answer")], ids=["a timer", "a failure"])
+def test_a_run_whose_partition_goes_meanwhile_asks_for_no_other(shop: Shop, error: Exception | None) -> None:
+    """Its timer outlived the partition, and ran the node of whoever had it next, out of turn."""
+
+    def reconcile(_key: NodeKey) -> Outcome:
+        shop.loop.revoked([AWAY], lost=False)
+        if error is not None:
+            raise error
+        return Outcome(done=(), again_at_s=shop.clock.now_s + 5.0)
+
+    shop.turn(lambda: shop.loop.assigned({AWAY: Standing(0, 0)}), lambda: None)
+    shop.reconcile = reconcile
+    shop.offer(partition=AWAY)
+    shop.settle()
+    shop.turn(lambda: shop.loop.assigned({AWAY: Standing(0, 0)}), lambda: None)
+    shop.registry.offer_row(KEY, row_state(100, node_row_of()), AWAY, 0)
+    shop.clock.advance(60.0)
+    shop.settle()
+    assert shop.runs == [KEY]
+
+
+def moved(shop: Shop, label: str) -> Reconcile:
+    """A run that finds the LynqNode with the label of AWAY, and then perhaps hears of another."""
+
+    def reconcile(key: NodeKey) -> Outcome:
+        state = shop.registry.state(key)
+        record = NodeRecord(key, node_row_of(), version(300), "", "hub", 1, label)
+        state.node, state.node_known = observe_node(record.body()), True
+        return Outcome(done=(), again_at_s=None, moved_to=AWAY if len(shop.runs) == 1 else None)
+
+    return reconcile
+
+
+def test_a_node_that_is_another_member_s_by_now_is_forgotten_with_its_record(shop: Shop) -> None:
+    """Its rows come through another topic: kept here, it was written back for ever."""
+    shop.reconcile = moved(shop, shard_label(*AWAY))
+    shop.offer()
+    state = shop.registry.state(KEY)
+    shop.settle()
+    assert (shop.registry.keys(), state.offsets) == ([LAST], [])
+
+
+def test_a_node_of_another_shard_of_ours_goes_on_there_and_its_record_stays(shop: Shop) -> None:
+    """A watch of the former shard told its end last: it is no reason to leave the node to nobody."""
+    shop.turn(lambda: shop.loop.assigned({AWAY: Standing(0, 0)}), lambda: None)
+    shop.reconcile = moved(shop, shard_label(*AWAY))
+    shop.offer()
+    shop.settle()
+    state = shop.registry.state(KEY)
+    assert shop.runs == [KEY, KEY]
+    assert (state.partition, state.offsets) == (AWAY, [(SHARD, 0)])
+
+
+def test_a_node_that_is_back_before_it_was_forgotten_stays(shop: Shop) -> None:
+    """The watch told so while its run ended, and would not have told it again."""
+    shop.reconcile = moved(shop, shard_label(*SHARD))
+    shop.offer()
+    shop.settle()
+    assert shop.runs == [KEY, KEY]
+    assert shop.registry.state(KEY).offsets == [(SHARD, 0)]

@@ -6,7 +6,7 @@ import re
 import zlib
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from shared.model.names import (
@@ -96,10 +96,11 @@ def test_a_partition_is_one_of_those_that_exist(uid: str, count: int) -> None:
     assert 0 <= partition_of(uid, count) < count
 
 
-@given(st.binary(max_size=8), st.integers(1, 256))
-def test_a_uid_that_is_no_text_has_a_partition_too(raw: bytes, count: int) -> None:
-    uid = raw.decode("utf-8", "surrogateescape")
-    assert partition_of(uid, count) == zlib.crc32(raw) % count
+@given(st.text(st.characters(codec=None), max_size=8), st.integers(1, 256))
+@example("\ud83d", 8)
+def test_a_uid_that_is_no_text_has_a_partition_too(uid: str, count: int) -> None:
+    """A dead row of a Debezium topic whose uid was half of a surrogate pair ended the process, at each start again."""
+    assert partition_of(uid, count) == zlib.crc32(uid.encode("utf-8", "surrogatepass")) % count
 
 
 def test_the_partition_of_a_uid_never_changes() -> None:

@@ -213,6 +213,7 @@ def column(type_: str, *, null: bool = False, unique: bool = True, collation: st
     ("changes", "severity", "reason"),
     [
         ({"kind": "VIEW"}, "warning", "Polling"),
+        ({"kind": "SYSTEM VERSIONED"}, "warning", "Polling"),
         ({"engine": "MyISAM"}, "warning", "EngineUnfit"),
         ({"kind": ""}, "error", "TableMissing"),
         ({"columns": ("id", "activ")}, "error", "ColumnMissing"),
@@ -228,6 +229,14 @@ def column(type_: str, *, null: bool = False, unique: bool = True, collation: st
 def test_a_table_that_does_not_fit(changes: dict[str, Any], severity: str, reason: str) -> None:
     assert troubles(judge_table(TABLE)) == []
     assert troubles(judge_table(replace(TABLE, **changes))) == [(severity, reason)]
+
+
+def test_a_table_with_system_versioning_needs_a_unique_uid_like_any_other() -> None:
+    """It is polled like a view, which has no index and is not asked for one."""
+    present = {**TABLE.present, "id": column("varchar(40)", unique=False)}
+    found = troubles(judge_table(replace(TABLE, kind="SYSTEM VERSIONED", present=present)))
+    assert found == [("warning", "Polling"), ("error", "UidNotUnique")]
+    assert troubles(judge_table(replace(TABLE, kind="VIEW", present=present))) == [("warning", "Polling")]
 
 
 def test_a_column_that_is_missing_has_the_nearest_one_as_its_mend() -> None:
