@@ -60,7 +60,7 @@ def label_value(text: str) -> str:
     if not text or _LABEL.fullmatch(text):
         return text
     head = _HEAD.sub("_", text[:54]).lstrip("-_.")
-    return f"{head}-{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}".lstrip("-")
+    return f"{head}-{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}".lstrip("-")
 
 
 def hub_name(metadata: Mapping[str, Any]) -> str:

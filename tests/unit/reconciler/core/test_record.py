@@ -122,6 +122,11 @@ def test_a_cut_label_value_is_legal_and_differs(text: str) -> None:
     assert label_value(text + "a") != label_value(text + "b")
 
 
+def test_half_of_a_surrogate_pair_has_a_label_value_too() -> None:
+    """JSON may hold one, and so may a uid of a Debezium topic: a member that lost its partition ended over it."""
+    assert re.fullmatch(r"acme_-[0-9a-f]{8}", label_value("acme\ud83d"))
+
+
 def test_tracking_labels_lead_back_to_the_node() -> None:
     assert tracking_labels(KEY, "s-1") == {
         "lynq.sh/node": "acme-corp-blue-green-app",
