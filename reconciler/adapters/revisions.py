@@ -86,16 +86,17 @@ class Revisions:
         with self._lock:
             found = {r.number: r for r in self._held.get(form.metadata.uid, {}).values()}
             lost = frozenset(self._lost.get((form.key, form.metadata.uid), ()))
-            mark = form.metadata.uid, form.metadata.generation, found.copy(), lost
+            mark = form.metadata.uid, form.metadata.generation, found, lost
             known = self._answers.get(form.key)
             if known is not None and known[0] == mark and form.key not in self._unwritten:
                 return known[1]
         answer = self._answer(form, found, lost)
         with self._lock:
-            self._answers[form.key] = mark, answer
+            self._answers[form.key] = mark, answer  # with the revision that was written now: it may go at once
         return answer
 
     def _answer(self, form: Form, found: dict[int, Revision], lost: frozenset[int]) -> _Answer:
+        """From what is `found`, to which a revision that had to be written is added."""
         current = newest(form, found.values())
         if current is None:
             current = self._written(form)

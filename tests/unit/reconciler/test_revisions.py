@@ -12,6 +12,7 @@ from reconciler.core.objects import ObjectRef
 from reconciler.core.revision import revision_name, revision_object
 from shared.errors import ClusterError, ClusterRefused, ClusterUnreachable, ObjectConflict
 from shared.kube import ResourceType
+from shared.kube_watch import EventType
 from tests.builders import KEY, SPACE, example_form
 from tests.unit.reconciler.memory_api import MemoryApi
 
@@ -66,6 +67,15 @@ def test_a_revision_is_written_once(api: Refusing) -> None:
     revisions = Revisions(api, lambda: None)
     for form in (FIRST, FIRST, SECOND, SECOND):
         revisions.of(form)
+    assert len(api.created) == 2
+
+
+def test_a_revision_that_goes_as_soon_as_it_is_written_is_written_again(api: Refusing) -> None:
+    """Its deletion was heard of before the next look, which found all as it had been before the first."""
+    revisions = Revisions(api, lambda: None)
+    revisions.of(FIRST)
+    revisions._on_revision(EventType.DELETED, revision_object(FIRST))
+    revisions.of(FIRST)
     assert len(api.created) == 2
 
 
