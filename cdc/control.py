@@ -312,7 +312,7 @@ class Control:
             for table, spec in plan.tables.items()
             if known.floor is None or (table not in known.tables and self._modes[table] is Mode.POLL)
         }
-        came = newcomers(known, hubs)
+        came = newcomers(known, plan, hubs)
         held = self._parts.nodes_incarnation(came) if came and known.floor is not None else -1
         self._parts.keeper.change(lambda state: self._next(state, plan, named, new, held))
 

@@ -33,9 +33,6 @@ from shared.errors import InvalidError, RowplaneError, SourceUnreachable
 from shared.model.envelope import encode_key
 from shared.model.names import HEADER_VERSION, partition_of
 from shared.model.position import (
-    ACCEPTED,
-    EMPTIED,
-    TRUNCATED,
     CaptureState,
     Position,
     Publish,
@@ -205,17 +202,13 @@ class TableRead:
     def _deletes(self, reader: TableReader) -> int:
         """Looked for by key before any is deleted: where almost all are gone, a person is asked first."""
         known = len(self._watch.image.keys)
-        if known and not self._reading.rows and not self._may_empty:
+        if known and not self._reading.rows and not self._begun.may_empty:
             return self._keep(known)
         absent = [gone for uids in self._missing() if (gone := self._absent(reader, uids))]
         number = sum(len(uids) for uids in absent)
-        if is_most(number, self._known) and not self._may_empty:
+        if is_most(number, self._known) and not self._begun.may_empty:
             return self._keep(number)
         return sum(self._delete(reader, uids) for uids in absent)
-
-    @property
-    def _may_empty(self) -> bool:
-        return self._begun.reason.startswith((TRUNCATED, EMPTIED, ACCEPTED))
 
     def _keep(self, number: int) -> int:
         metrics.SKIPPED.labels(str(self._spec.id), "most-gone").inc(number)

@@ -17,16 +17,7 @@ from shared.errors import InvalidError
 from shared.model.form import Form
 from shared.model.hub import Hub, MysqlSource
 from shared.model.names import ANNOTATION_RESYNC, ANNOTATION_RESYNC_ROWS, TABLE_PARTITIONS
-from shared.model.position import (
-    ACCEPTED,
-    EMPTIED,
-    TRUNCATED,
-    CaptureState,
-    Mode,
-    Publish,
-    TableId,
-    TableState,
-)
+from shared.model.position import EMPTIED, CaptureState, Mode, Publish, TableId, TableState
 
 __all__ = [
     "ASKED",
@@ -207,11 +198,8 @@ def next_state(spec: TableSpec, known: TableState | None, partitions: int, topic
     if not reason:
         return current
     is_full = is_full or known.publish in (Publish.RUNNING, Publish.ROWS)
-    if known.publish is not Publish.DONE and known.reason.startswith((TRUNCATED, EMPTIED, ACCEPTED)):
-        reason = known.reason
-    return replace(
-        current, publish=Publish.RUNNING if is_full else Publish.DIFF, reason=reason, deletes=True, cursor=""
-    )
+    publish = Publish.RUNNING if is_full else Publish.DIFF
+    return replace(current, publish=publish, reason=known.kept_reason(reason), deletes=True, cursor="")
 
 
 def _why_read(spec: TableSpec, known: TableState, topic_id: str) -> tuple[str, bool]:
@@ -246,10 +234,11 @@ def hub_table(hub: Hub) -> TableId | None:
     return table_of(hub.spec.source.mysql) if hub.spec.source.mysql else None
 
 
-def newcomers(state: CaptureState, hubs: Iterable[Hub]) -> list[Hub]:
-    """Hubs that read none of the server's tables so far: their LynqNodes, if any, hold rows of another server."""
+def newcomers(state: CaptureState, plan: Plan, hubs: Iterable[Hub]) -> list[Hub]:
+    """Hubs of the plan that read none of the server's tables so far: LynqNodes of theirs hold rows of another one."""
     known = {uid for table in state.tables.values() for uid in reader_uids(table.readers)}
-    return [hub for hub in hubs if hub.metadata.uid not in known]
+    joined = {key for spec in plan.tables.values() for key in spec.hubs}
+    return [hub for hub in hubs if hub.key in joined and hub.metadata.uid not in known]
 
 
 def reader_uids(readers: Iterable[str]) -> tuple[str, ...]:

@@ -141,6 +141,15 @@ class TableState:
     picked: str = ""
     """Mark of the request that is worked off while `publish` is ROWS."""
 
+    @property
+    def may_empty(self) -> bool:
+        """Whether its reason lets a read that finds almost nothing delete all the same."""
+        return self.reason.startswith((TRUNCATED, EMPTIED, ACCEPTED))
+
+    def kept_reason(self, reason: str) -> str:
+        """Why it is read when something else asks for it, too: a reason that lets it empty stays until that is done."""
+        return self.reason if self.publish is not Publish.DONE and self.may_empty else reason
+
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
@@ -314,7 +323,7 @@ def _again(state: TableState, reason: str, deletes: bool) -> TableState:
     return replace(
         state,
         publish=Publish.RUNNING if state.publish in (Publish.RUNNING, Publish.ROWS) else Publish.DIFF,
-        reason=state.reason if is_open and state.reason.startswith((TRUNCATED, EMPTIED, ACCEPTED)) else reason,
+        reason=state.kept_reason(reason),
         deletes=deletes or (is_open and state.deletes),
         cursor="",
     )

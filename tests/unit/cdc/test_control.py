@@ -310,6 +310,18 @@ def test_a_hub_that_comes_from_another_server_is_told_rows_that_its_nodes_take(h
     assert bench.keeper.state.incarnation == incarnation
 
 
+def test_nodes_of_a_hub_that_cannot_join_are_not_asked_for() -> None:
+    """They were listed in every round, and brought the other hubs a new incarnation that nobody needed."""
+    bench = Bench(_hub("good"))
+    bench.look()
+    _all_done(bench)
+    bench.keeper.change(lambda state: replace(state, floor=position(5), incarnation=1))
+    bench.held, bench.trouble[BAD] = {"bad": 7}, SourceRefused("table shop.bad does not exist")
+    bench.cluster.append(_hub("bad"))
+    bench.look()
+    assert (bench.keeper.state.incarnation, bench.wanted()) == (1, {GOOD})
+
+
 def test_one_login_that_may_stream_is_enough() -> None:
     bench = Bench(_hub("good"), _hub("bad"))
     bench.fitness[GOOD] = Fitness(Flavour.MYSQL, SourceRefused("user u lacks REPLICATION SLAVE"))
