@@ -1,7 +1,7 @@
 """The example's switch of many nodes by somebody who has nothing to find out: the same writes in the same order.
 
 Of each node both Deployments and the LynqNode at once, and the Service when a watch has told that the new color's pods
-are available; what the product does after the last Service is done there, too. No row is read, no record sent, nothing
+are available; the color that serves no more shrinks when all have moved. No row is read, no record sent, nothing
 is rendered, planned or guarded: the bodies are ready before the clock starts.
 Fed by: bodies of nodes that the product has made. Feeds: bursts.py. Never: is part of a figure of the product.
 """

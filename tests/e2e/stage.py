@@ -115,6 +115,11 @@ class Stage:
         """The node's LynqNode."""
         return self.get("LynqNode", f"{uid}-{form or self.form}")
 
+    def told(self, uid: str, form: str = "") -> dict[str, dict[str, Any]]:
+        """Condition type → condition of a node, as the watch has told it; none of a LynqNode that is not there."""
+        node = self.recorder.object("LynqNode", f"{uid}-{form or self.form}") or {}
+        return {c["type"]: c for c in (node.get("status") or {}).get("conditions") or ()}
+
     def children(self, uid: str) -> set[tuple[str, str]]:
         """(kind, name after the uid) of the objects of the blue/green form that exist."""
         return {(kind, name) for kind, name in CHILDREN if self.recorder.object(kind, f"{uid}-{name}") is not None}
@@ -159,12 +164,16 @@ class Stage:
             standing = (self.recorder.object("LynqNode", name) or {}).get("status")
             pytest.fail(f"LynqNode {name} did not settle: {json.dumps(standing)}", pytrace=False)
 
-    def await_gone(self, uid: str, since: int) -> None:
-        """Wait until the LynqNode is deleted, and the other watches have told that all it had of the form is, too."""
+    def await_node_gone(self, uid: str, since: int) -> None:
+        """Wait until the LynqNode is deleted."""
         name = f"{uid}-{self.form}"
         self.await_change(
             since, lambda c: (c.type, c.kind, c.name) == ("DELETED", "LynqNode", name), f"LynqNode {name} deleted"
         )
+
+    def await_gone(self, uid: str, since: int) -> None:
+        """Wait until the LynqNode is deleted, and the other watches have told that all it had of the form is, too."""
+        self.await_node_gone(uid, since)
         eventually(lambda: not self.children(uid), f"{uid} has nothing", PATIENCE_S, lambda: self.children(uid))
 
     def await_condition(self, kind: ResourceType, name: str, type_: str, status: str, reason: str = "") -> str:

@@ -37,9 +37,7 @@ def example(**changes: Any) -> dict[str, Any]:
 
 def rests(stage: Stage, uid: str) -> None:
     """The row rests; wait until its LynqNode is gone."""
-    since = stage.sql("UPDATE nodes SET is_active = 0 WHERE node_id = %s", uid)
-    gone = ("DELETED", "LynqNode", f"{uid}-{stage.form}")
-    stage.await_change(since, lambda c: (c.type, c.kind, c.name) == gone, "its LynqNode is deleted")
+    stage.await_node_gone(uid, stage.sql("UPDATE nodes SET is_active = 0 WHERE node_id = %s", uid))
 
 
 def shrunk_before_the_move(changes: Iterable[Change], service: str, leaving: str) -> list[str]:
@@ -170,12 +168,9 @@ def _uids(stage: Stage, uid: str) -> dict[tuple[str, str], str]:
 
 def _message(stage: Stage, uid: str) -> str:
     """What a node's `Ready` says."""
-    node = stage.recorder.object("LynqNode", f"{uid}-{stage.form}") or {}
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    return next((str(c["message"]) for c in conditions if c["type"] == "Ready"), "")
+    return str(stage.told(uid).get("Ready", {}).get("message", ""))
 
 
 def _said(stage: Stage, uid: str) -> str:
     """All that a node's conditions say."""
-    node = stage.recorder.object("LynqNode", f"{uid}-{stage.form}") or {}
-    return "; ".join(str(c["message"]) for c in (node.get("status") or {}).get("conditions") or ())
+    return "; ".join(str(c["message"]) for c in stage.told(uid).values())

@@ -114,9 +114,8 @@ def other_namespace(stage: Stage) -> Iterator[str]:
 
 def condition(stage: Stage, kind: str, form: str = "") -> tuple[str, str]:
     """(status, message) of a node's condition, as the watch has told it."""
-    node = stage.recorder.object("LynqNode", f"{UID}-{form or stage.form}") or {}
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    return next(((c["status"], c["message"]) for c in conditions if c["type"] == kind), ("", ""))
+    found = stage.told(UID, form).get(kind, {})
+    return found.get("status", ""), found.get("message", "")
 
 
 def written(changes: list[Change], kind: str, name: str) -> list[Change]:
