@@ -13,7 +13,7 @@ from shared.kube import FORMS
 from shared.model.names import ANNOTATION_DRY_RUN
 from tests.builders import example_document
 from tests.e2e.history import colors, ordered, selected_color, steps_back, unserved
-from tests.e2e.stage import Stage
+from tests.e2e.stage import ONE_SERVICE, Stage
 from tests.product import eventually
 
 pytestmark = pytest.mark.stack
@@ -156,6 +156,37 @@ class TestOneServiceForAll:
         (other,) = (uid for uid in RIVALS if uid != heir)
         told = f"belongs to node {stage.namespace}/{heir}-{stage.form}"
         eventually(lambda: told in _said(stage, other), "the third says so", 60.0, lambda: _said(stage, other))
+
+
+class TestOneName:
+    """Two rows, `a` of form `b-web` and `a-b` of form `web`, whose LynqNodes would have one name."""
+
+    RESOURCES: ClassVar = ONE_SERVICE
+    OWNERS: ClassVar = {"a": "b-web", "a-b": "web"}
+
+    def test_the_first_keeps_it_whatever_the_other_does(self, stage: Stage) -> None:
+        """Each took the other's objects away, one after the other."""
+        for form in self.OWNERS.values():
+            item = {**ONE_SERVICE["services"][0], "nameTemplate": f"{{{{ .uid }}}}-of-{form}"}
+            stage.apply_form(form, {"services": [item]})
+        stage.insert("a")
+        stage.await_settled("a", form="b-web")
+        stage.insert("a-b")
+        stage.change("a-b", "blue_version = 'v2.0.0'")
+        stage.change("a", "blue_version = 'v3.0.0'")
+        stage.await_settled("a", form="b-web")
+        nodes = [c for c in stage.recorder.changes if (c.kind, c.name) == ("LynqNode", "a-b-web")]
+        assert {(c.type == "DELETED", c.object["spec"]["uid"]) for c in nodes} == {(False, "a")}
+        assert stage.get("Service", "a-of-b-web")["metadata"]["labels"]["version"] == "v3.0.0"
+        assert not stage.recorder.object("Service", "a-b-of-web")
+
+    def test_when_the_first_rests_the_other_has_it_with_its_next_row(self, stage: Stage) -> None:
+        since = stage.sql("UPDATE nodes SET is_active = 0 WHERE node_id = 'a'")
+        gone = ("DELETED", "LynqNode", "a-b-web")
+        stage.await_change(since, lambda c: (c.type, c.kind, c.name) == gone, "the name is free")
+        stage.sql("UPDATE nodes SET blue_version = 'v4.0.0' WHERE node_id = 'a-b'")
+        eventually(lambda: stage.recorder.object("Service", "a-b-of-web"), "the other row has its Service", 60.0)
+        assert stage.get("LynqNode", "a-b-web")["spec"]["uid"] == "a-b"
 
 
 def _annotate(stage: Stage, annotations: dict[str, str | None]) -> None:
