@@ -1,4 +1,4 @@
-"""The duty of hubs: their counters and the condition `Ready`.
+"""The duty of hubs: their counters.
 
 Fed by: the view (hubs, forms), the fleet. Feeds: `LynqHub.status`, beside what capture writes there. Never: writes what
 the hub says already, or counters more often than once a second.
@@ -13,7 +13,6 @@ import structlog
 from reconciler.coordinator.driver import Changed, Office
 from reconciler.coordinator.fleet import Key
 from reconciler.core.hub_progress import hub_progress, says
-from shared.clock import rfc3339
 from shared.errors import ClusterError
 from shared.model.hub import Hub
 from shared.model.names import COORDINATOR_MANAGER
@@ -58,7 +57,7 @@ class Hubs:
     def _advance(self, hub: Hub, forms: int) -> None:
         """One hub. Raises ClusterError."""
         nodes = self._office.fleet.of_hub(hub.key).values()
-        status = hub_progress(hub, forms, nodes, rfc3339(self._office.clock.wall_s()))
+        status = hub_progress(hub, forms, nodes)
         if says(hub, status):
             return
         self._office.write_hub(hub, status, COORDINATOR_MANAGER)
