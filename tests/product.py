@@ -26,7 +26,6 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from deploy.stack import ports
 from deploy.stack.cluster import Cluster
 from deploy.stack.endpoints import Database, Endpoints
 from deploy.stack.paths import REPOSITORY, default_paths
@@ -36,6 +35,7 @@ from shared.kafka import connect_admin
 from shared.kube import NAMESPACES, KubeClient
 from shared.settings import KafkaSettings, KubeSettings
 from tests.cleaning import remove_namespace
+from tests.component.held_ports import HeldPorts
 
 CAPTURE: Final = "capture"
 MEMBERS: Final = ("reconciler-1", "reconciler-2", "reconciler-3", "reconciler-4")
@@ -75,8 +75,9 @@ class Product:
         """Process → the kubeconfig of an account of its own; the others are the cluster's administrator."""
         self._processes = Processes(run)
         names = (CAPTURE, *MEMBERS)
-        first = _FIRST_PORT + len(names) * (int(self.name, 16) % 800)  # a session's own: one that ends a process wants
-        self._ports = ports.choose({name: first + i for i, name in enumerate(names)}, {}, ())  # its port again
+        first = _FIRST_PORT + len(names) * (int(self.name, 16) % 800)
+        self._held = HeldPorts()  # whoever ends a process wants its port again
+        self._ports = {name: self._held.take(first + i) for i, name in enumerate(names)}
         for name in names:
             self._processes.stop(name)  # of a test session that was killed
             self._processes.log_path(name).unlink(missing_ok=True)
@@ -143,6 +144,11 @@ class Product:
         for name in (*MEMBERS, CAPTURE):
             self._processes.stop(name)
 
+    def close(self) -> None:
+        """Stop all, and let others have the ports."""
+        self.stop()
+        self._held.close()
+
     def capture_of(self, server: Database) -> int:
         """Process id of the capture of a server, as the supervisor has logged it."""
         name = f"{server.host}:{server.port}"
@@ -173,8 +179,10 @@ class Product:
         return "".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
 
     def samples(self, name: str) -> list[Sample]:
-        """Every sample of /metrics."""
-        text = self._get(name, "/metrics")[1]
+        """Every sample of /metrics; none while it does not answer."""
+        status, text = self._get(name, "/metrics")
+        if status != 200:
+            return []
         return [s for family in text_string_to_metric_families(text) for s in family.samples]
 
     def series(self, metric: str, **labels: str) -> list[float]:
@@ -319,7 +327,7 @@ def running(
             product.start(CAPTURE, *members)
             yield product
         finally:
-            product.stop()
+            product.close()
             sweep(endpoints, client, product.kafka, is_over)
 
 

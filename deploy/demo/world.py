@@ -23,6 +23,8 @@ from shared.kube import FORMS, HUBS, NAMESPACES, NODES, SECRETS, KubeClient, Res
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "blue-green"
 MANAGER: Final = "rowplane-demo"
+_COORDINATOR_S: Final = 15.0
+"""In which a coordinator, if there is one, takes its finalizer off a hub that has no nodes: twice its Lease's time."""
 
 
 def statements(name: str) -> list[str]:
@@ -120,6 +122,7 @@ class World:
         for node in self.nodes():
             self._delete(NODES, node["metadata"]["name"])
         wait_until(lambda: not self.nodes() and not self._children(), "the nodes' objects to go", 60.0)
+        self._let_hubs_go()
         with self.administrator() as connection, connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS `{self.database}`")
             cursor.execute(f"DROP USER IF EXISTS '{self.user}'@'%'")
@@ -130,10 +133,36 @@ class World:
         except ObjectNotFound:
             return
 
+    def _let_hubs_go(self) -> None:
+        """Wait until hubs and forms that were deleted are gone: what is applied onto one meanwhile goes with it."""
+        held_until_s = time.monotonic() + _COORDINATOR_S
+
+        def are_gone() -> bool:
+            hubs, forms = self._leaving(HUBS), self._leaving(FORMS)
+            if time.monotonic() > held_until_s:
+                for name in hubs:
+                    self._let_go(name)
+            return not hubs and not forms
+
+        wait_until(are_gone, "hubs and forms to go", 2 * _COORDINATOR_S)
+
+    def _let_go(self, hub: str) -> None:
+        try:
+            self.client.merge_patch(HUBS, self.namespace, hub, {"metadata": {"finalizers": None}})
+        except ObjectNotFound:
+            return
+
+    def _leaving(self, kind: ResourceType) -> list[str]:
+        """Names of objects that were deleted and are not gone."""
+        return [i["metadata"]["name"] for i in self._items(kind) if "deletionTimestamp" in i["metadata"]]
+
     def nodes(self) -> list[dict[str, Any]]:
         """The LynqNodes of the namespace."""
+        return self._items(NODES)
+
+    def _items(self, kind: ResourceType) -> list[dict[str, Any]]:
         try:
-            return self.client.list(NODES, self.namespace)[0]
+            return self.client.list(kind, self.namespace)[0]
         except ObjectNotFound:
             return []
 

@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from deploy.stack import ports, toolchains
+from deploy.stack import toolchains
 from deploy.stack.kafka import LOGGING, answers
 from deploy.stack.paths import default_paths
 from shared.settings import KafkaSettings
+from tests.component.held_ports import held_ports
 from tests.component.tcp_proxy import TcpProxy
 
 USER = "capture"
@@ -120,7 +121,7 @@ class Broker:
                 env={**os.environ, "LC_ALL": "C"},
             )
         deadline_s = time.monotonic() + START_S
-        while not answers(self.ports["direct"]):
+        while not answers(self.ports["direct"]) or self.process.poll() is not None:
             if self.process.poll() is not None or time.monotonic() > deadline_s:
                 log = (self.directory / "broker.log").read_text(encoding="utf-8", errors="replace")
                 pytest.fail(f"the test's broker does not start:\n{log[-2000:]}", pytrace=False)
@@ -169,18 +170,18 @@ def running_broker(directory: Path) -> Iterator[Broker]:
     if not (default_paths().cache / "kafka").is_dir():
         pytest.skip("needs the jars of Kafka, which the local stack fetches where it runs as plain processes")
     wanted = {"direct": 25092, "proxied": 25192, "secure": 25292, "mutual": 25392, "controller": 25492}
-    chosen = ports.choose(wanted, {}, ())
-    proxies = TcpProxy("127.0.0.1", chosen["proxied"]), TcpProxy("127.0.0.1", chosen["secure"])
-    broker = Broker(directory, chosen, *proxies)
-    try:
-        broker.format()
-        broker.start()
-        yield broker
-    finally:
-        if broker.process is not None and broker.process.poll() is None:
-            broker.kill()
-        for proxy in proxies:
-            proxy.close()
+    with held_ports(wanted) as ports:
+        proxies = TcpProxy("127.0.0.1", ports["proxied"]), TcpProxy("127.0.0.1", ports["secure"])
+        broker = Broker(directory, ports, *proxies)
+        try:
+            broker.format()
+            broker.start()
+            yield broker
+        finally:
+            if broker.process is not None and broker.process.poll() is None:
+                broker.kill()
+            for proxy in proxies:
+                proxy.close()
 
 
 # -- certificates ------------------------------------------------------------------------------------------------------

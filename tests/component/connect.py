@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from deploy.stack import mysql, ports, toolchains
+from deploy.stack import mysql, toolchains
 from deploy.stack.components import bring_up
 from deploy.stack.endpoints import Database
 from deploy.stack.errors import StackError
@@ -31,6 +31,7 @@ from deploy.stack.kafka import LOGGING
 from deploy.stack.parts import Part, is_current, make, remove, run
 from deploy.stack.paths import Paths, default_paths
 from deploy.stack.processes import Processes
+from tests.component.held_ports import held_ports
 from tests.database_data import prepare_data
 
 START_S = 90.0
@@ -135,7 +136,7 @@ class Connect:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # our own worker
+        with urllib.request.urlopen(request, timeout=START_S) as answer:  # noqa: S310  # our own worker
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -184,24 +185,23 @@ def connect_worker(directory: Path, kafka: str, heap: str = "320m") -> Iterator[
         java = toolchains.java(default_paths())
     except StackError as error:
         pytest.skip(f"no Kafka Connect here: {error}")
-    port = ports.choose({"connect": 26083}, {}, ())["connect"]
-    (directory / "worker.properties").write_text(
-        _WORKER.format(kafka=kafka, port=port, directory=directory), encoding="utf-8"
-    )
     (directory / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
     flags = [f"-Xmx{heap}", f"-Dlog4j2.configurationFile={directory / 'log4j2.properties'}", "-cp", f"{classes}/*"]
     main = ["org.apache.kafka.connect.cli.ConnectStandalone", str(directory / "worker.properties")]
-    with (directory / "connect.log").open("ab") as output:
+    with held_ports({"connect": 26083}) as ports, (directory / "connect.log").open("ab") as output:
+        (directory / "worker.properties").write_text(
+            _WORKER.format(kafka=kafka, port=ports["connect"], directory=directory), encoding="utf-8"
+        )
         process = subprocess.Popen(
             [str(java), *flags, *main], stdout=output, stderr=output, env={**os.environ, "LC_ALL": "C"}
         )
-    worker = Connect(directory, port, kafka, process)
-    try:
-        worker.await_answer()
-        yield worker
-    finally:
-        process.kill()
-        process.wait(20)
+        worker = Connect(directory, ports["connect"], kafka, process)
+        try:
+            worker.await_answer()
+            yield worker
+        finally:
+            process.kill()
+            process.wait(20)
 
 
 @contextmanager
@@ -213,11 +213,12 @@ def private_mysql(directory: Path) -> Iterator[Database]:
     paths = Paths(directory)
     paths.create()
     (directory / "mysql-root").symlink_to(program)
-    component, database = mysql.component(paths, ports.choose({"mysql": 27406}, {}, ()))
-    component = replace(component, prepare=partial(prepare_data, component, paths.data / "mysql"))
-    processes = Processes(paths.run)
-    try:
-        bring_up(component, processes)
-        yield database
-    finally:
-        processes.stop("mysql")
+    with held_ports({"mysql": 27406}) as ports:
+        component, database = mysql.component(paths, ports)
+        component = replace(component, prepare=partial(prepare_data, component, paths.data / "mysql"))
+        processes = Processes(paths.run)
+        try:
+            bring_up(component, processes)
+            yield database
+        finally:
+            processes.stop("mysql")

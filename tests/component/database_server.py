@@ -18,11 +18,12 @@ from typing import Any
 import pymysql
 import pytest
 
-from deploy.stack import databases, mariadb, mysql, ports
+from deploy.stack import databases, mariadb, mysql
 from deploy.stack.components import Component, bring_up
 from deploy.stack.endpoints import Database
 from deploy.stack.paths import Paths, default_paths
 from deploy.stack.processes import Processes
+from tests.component.held_ports import held_ports
 from tests.database_data import prepare_data
 
 _DEFAULT_PORTS = {"mysql": 26306, "mariadb": 26307}
@@ -88,12 +89,13 @@ def running_server(flavour: str, directory: Path, *flags: str) -> Iterator[Datab
     paths.create()
     (directory / "mysql-root").symlink_to(shared.cache / "mysql-root")
     recipe = mysql if flavour == "mysql" else mariadb
-    component, database = recipe.component(paths, ports.choose({flavour: _DEFAULT_PORTS[flavour]}, {}, ()))
-    component = replace(component, prepare=partial(prepare_data, component, paths.data / flavour))
-    lock = databases.socket_path(paths.run, flavour).with_suffix(".sock.lock")
-    server = DatabaseServer(flavour, database, component, Processes(paths.run), lock)
-    try:
-        server.start(*flags)
-        yield server
-    finally:
-        server.stop()
+    with held_ports({flavour: _DEFAULT_PORTS[flavour]}) as ports:
+        component, database = recipe.component(paths, ports)
+        component = replace(component, prepare=partial(prepare_data, component, paths.data / flavour))
+        lock = databases.socket_path(paths.run, flavour).with_suffix(".sock.lock")
+        server = DatabaseServer(flavour, database, component, Processes(paths.run), lock)
+        try:
+            server.start(*flags)
+            yield server
+        finally:
+            server.stop()

@@ -12,20 +12,20 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kafka import KafkaProducer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 from kafka.admin import ConfigResource, ConfigResourceType  # type: ignore[import-untyped]  # as above
 
-from deploy.stack import ports
 from deploy.stack.endpoints import Endpoints
 from shared.kafka import connect_admin, connect_consumer, connect_producer, read_all
 from shared.kube import FORMS, HUBS, KubeClient
 from shared.model.names import API_VERSION, HEADER_DEAD, dead_topic, debezium_server_id, debezium_topic
 from tests.builders import CONFIG_MAPS
 from tests.component.conftest import CaptureWorld, make_world
+from tests.component.held_ports import HeldPorts
 
 __all__ = ["DebeziumWorld", "debezium_world", "envelope"]
 
@@ -35,6 +35,7 @@ class DebeziumWorld(CaptureWorld):
     """As CaptureWorld, with a Debezium topic in the database's place."""
 
     table: str = "nodes"
+    _ports: HeldPorts = field(default_factory=HeldPorts)
 
     @property
     def source_topic(self) -> str:
@@ -112,8 +113,7 @@ class DebeziumWorld(CaptureWorld):
 
     def start_product(self) -> None:
         """The supervisor of captures and a reconciler, as an installation runs them."""
-        chosen = ports.choose({"capture": 24840, "reconcile": 24841}, {}, ())
-        for verb, port in chosen.items():
+        for verb, first in (("capture", 24840), ("reconcile", 24841)):
             environment = {
                 **os.environ,
                 "KUBECONFIG": str(self.endpoints.kubeconfig),
@@ -121,7 +121,7 @@ class DebeziumWorld(CaptureWorld):
                 "ROWPLANE_TOPIC_PREFIX": self.name,
                 "ROWPLANE_GROUP": self.name,
                 "ROWPLANE_METRICS_HOST": "127.0.0.1",
-                "ROWPLANE_METRICS_PORT": str(port),
+                "ROWPLANE_METRICS_PORT": str(self._ports.take(first)),
                 "ROWPLANE_NAMESPACE": self.name,
             }
             command = [str(Path(sys.executable).with_name("rowplane")), verb]
@@ -175,6 +175,11 @@ class DebeziumWorld(CaptureWorld):
     def ops(self) -> list[tuple[str, str]]:
         """(op, uid) of every record of ours, in each partition in order."""
         return [(record.op, next(iter(record.key.values()))) for record in self.records()]
+
+    def close(self) -> None:
+        """End processes and remove everything that the test made."""
+        CaptureWorld.close(self)  # a class with slots is made anew, which `super()` does not know
+        self._ports.close()
 
 
 def envelope(op: str, uid: str, color: str = "blue", *, before: str | None = None, snapshot: str = "false") -> Any:

@@ -14,14 +14,16 @@ import pymysql
 import pytest
 
 from shared.kube import HUBS
+from shared.model.position import Publish
 from shared.model.version import Version
 from tests.component.conftest import CaptureWorld
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(420)]
 
 COLORS = ("blue", "green", "red")
 RUNS = int(os.environ.get("ROWPLANE_FAULT_RUNS") or 1)
 DURATION_S = 6.0 if RUNS == 1 else 60.0
+PATIENCE_S = 90.0
 
 
 def _write(world: CaptureWorld, dice: random.Random, end: threading.Event) -> None:
@@ -77,6 +79,20 @@ def _by_partition_guard(world: CaptureWorld) -> dict[str, Any]:
     return held
 
 
+def _epoch(world: CaptureWorld) -> int:
+    """Of the process that has claimed the server last; 0 before the first."""
+    state = world.state()
+    return state.epoch if state else 0
+
+
+def _has_read(world: CaptureWorld, ended: int) -> bool:
+    """Whether a process of an epoch above this one has no table left to read."""
+    state = world.state()
+    if state is None or state.epoch <= ended or not state.tables:
+        return False
+    return all(table.publish is Publish.DONE for table in state.tables.values())
+
+
 def test_consumers_hold_the_table_after_random_writes_and_faults(world: CaptureWorld) -> None:
     seed = secrets.randbits(32)
     dice = random.Random(seed)
@@ -88,7 +104,7 @@ def test_consumers_hold_the_table_after_random_writes_and_faults(world: CaptureW
     for writer in writers:
         writer.start()
     until_s = time.monotonic() + DURATION_S
-    number = 0
+    number = ended = 0
     while time.monotonic() < until_s:
         number += 1
         time.sleep(dice.uniform(0.3, 2.0))
@@ -96,6 +112,7 @@ def test_consumers_hold_the_table_after_random_writes_and_faults(world: CaptureW
         if fault == "kill":
             process.send_signal(signal.SIGKILL)
             process.wait()
+            ended = _epoch(world)
             process = world.start()
         elif fault == "cut":
             world.proxy.cut()
@@ -105,12 +122,17 @@ def test_consumers_hold_the_table_after_random_writes_and_faults(world: CaptureW
     end.set()
     for writer in writers:
         writer.join()
-    world.wait_reason("Streaming", timeout_s=60)
+    # The status and the last state may be those of a process that was killed.
+    world.eventually(lambda: _has_read(world, ended), "the table is read", PATIENCE_S, world.state)
+    world.wait_reason("Streaming", timeout_s=PATIENCE_S)
     table = dict(world.sql("SELECT node_id, color FROM DB.nodes"))
 
     def views() -> tuple[dict[str, Any], dict[str, Any]]:
         return {uid: row["color"] for uid, row in world.rows().items()}, _by_partition_guard(world)
 
     world.eventually(
-        lambda: views() == (table, table), f"both views are the table (seed {seed})", 30, lambda: (table, *views())
+        lambda: views() == (table, table),
+        f"both views are the table (seed {seed})",
+        PATIENCE_S,
+        lambda: (table, *views()),
     )

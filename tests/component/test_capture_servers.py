@@ -6,12 +6,15 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 import pymysql
 import pytest
 
+from cdc.core.events import Beat
 from deploy.stack.endpoints import Endpoints
 from shared.kube import HUBS, KubeClient
+from tests.component.binlog_source import BinlogSource
 from tests.component.conftest import CaptureWorld, make_world
 from tests.component.database_server import DatabaseServer, running_server
 
@@ -122,6 +125,14 @@ def test_a_server_that_is_stopped_is_noticed_and_followed_again(world: CaptureWo
     world.wait_reason("Streaming")
     assert [r.op for r in world.records()] == ["r", "u"]
     assert process.poll() is None
+
+
+def test_an_idle_server_is_heard(server: DatabaseServer) -> None:
+    source = BinlogSource(server.database)
+    with source.stream(source.order(("id",))) as stream:
+        beat = next(event for event in chain.from_iterable(stream) if isinstance(event, Beat))
+    source.close()
+    assert beat.end > 0
 
 
 def test_a_network_that_swallows_everything_is_noticed_and_crossed_again(world: CaptureWorld) -> None:

@@ -72,6 +72,14 @@ def poll_until(changes: KafkaChanges, owned: Owned, topics: set[str]) -> None:
         changes.poll(0.1)
 
 
+def poll_until_nothing_is_asked(changes: KafkaChanges) -> None:
+    """Poll, with all partitions paused, until what was asked of the broker has come back empty."""
+    deadline = time.monotonic() + PATIENCE_S
+    while changes._consumer._fetcher.in_flight_fetches():
+        assert time.monotonic() < deadline, "a fetch is under way"
+        assert not changes.poll(0.1)
+
+
 def test_partitions_of_a_topic_that_is_no_longer_wanted_are_given_up(
     settings: KafkaSettings, topics: tuple[str, str]
 ) -> None:
@@ -113,9 +121,8 @@ def test_an_offset_that_is_refused_while_reading_is_told_as_lost_and_reading_goe
         poll_until(changes, owned, {topic})
         send(producer, home, 5)
         assert read(changes, 5) == [0, 1, 2, 3, 4]
-        changes.pause([home])
-        for _ in range(2):
-            changes.poll(0.6)  # what was under way comes back empty
+        changes.pause(owned.partitions)
+        poll_until_nothing_is_asked(changes)
         send(producer, home, 5)
         admin = connect_admin(settings)
         admin.delete_records({TopicPartition(*home): 8})

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from kafka import TopicPartition  # type: ignore[import-untyped]  # ships no types
 from kafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]  # ships no types
 
 from shared.kafka import connect_consumer
+from shared.model.gtid import parse_gtids
 from shared.model.names import table_topic
+from shared.model.position import Flavour
 from tests.component.conftest import CaptureWorld
 from tests.component.operating import data, rowplane
 
@@ -35,6 +39,17 @@ def executed(world: CaptureWorld) -> str:
     return str(world.sql(f"SELECT {column}")[0][0]).replace("\n", "")
 
 
+def await_published(world: CaptureWorld, gtid: str) -> None:
+    """Wait until capture's stored position covers it."""
+    wanted: Any = parse_gtids(Flavour(world.flavour), gtid)
+
+    def is_covered() -> bool:
+        state = world.state()
+        return state is not None and state.floor is not None and state.floor.gtids.contains(wanted)
+
+    world.eventually(is_covered, f"{gtid} is published", 30.0, world.state)
+
+
 def test_it_returns_when_the_reconcilers_have_the_change_and_not_before(world: CaptureWorld) -> None:
     world.make_table()
     world.fill(["acme", "globex"])
@@ -46,6 +61,7 @@ def test_it_returns_when_the_reconcilers_have_the_change_and_not_before(world: C
     world.paint(["acme"], "green")
     gtid = executed(world)
     world.wait_rows({"acme": "green", "globex": "blue"})
+    await_published(world, gtid)
     early = rowplane(world, "wait", "--gtid", gtid, "--timeout", "1s", "-o", "json")
     assert early.returncode == 4
     assert "1 record in 1 partition not done" in data(early)["waitsFor"]

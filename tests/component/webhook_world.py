@@ -188,9 +188,11 @@ class World:
         return process.returncode, log.decode()
 
     def await_effect(self) -> None:
-        """Wait until the API server asks the webhook: it takes up configurations a moment after they are written."""
-        bad = self.hub(valueMappings={"uid": "", "activate": "a"})
-        eventually(lambda: "denied the request" in self.raw.create(bad, "?dryRun=All").message, "the webhook is asked")
+        """Wait until the API server asks the webhook: it takes up each configuration a moment after it is written."""
+        bad, bare = self.hub(valueMappings={"uid": "", "activate": "a"}), self.hub()
+        bare["spec"]["source"]["syncInterval"] = ""  # the schema alone refuses it
+        eventually(lambda: "denied the request" in self.raw.create(bad, "?dryRun=All").message, "the webhook judges")
+        eventually(lambda: self.raw.create(bare, "?dryRun=All").status == 201, "the webhook fills in")
 
     # -- objects -------------------------------------------------------------------------------------------------
 

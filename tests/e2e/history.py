@@ -61,6 +61,8 @@ def steps_back(changes: Iterable[Change]) -> list[str]:
     for change in ordered(changes):
         version = row_version(change.object)
         key = change.kind, change.name
+        if change.type == "DELETED" and not version:
+            continue  # an end that a list has found out is told without annotations
         if version < newest.get(key, ""):
             found.append(f"{change.kind} {change.name}: {newest[key]} was followed by {version}")
         newest[key] = max(version, newest.get(key, ""))

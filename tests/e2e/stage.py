@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 import pymysql
 import pytest
 
 from deploy.demo.measure import is_settled
-from deploy.demo.recorder import Change, Recorder
+from deploy.demo.recorder import KINDS, Change, Recorder
 from deploy.demo.world import World
 from deploy.stack.endpoints import Database, Endpoints
+from shared.errors import ObjectNotFound
 from shared.kafka import connect_consumer, read_all
 from shared.kube import FORMS, HUBS, NAMESPACES, KubeClient, ResourceType
 from shared.model.names import table_topic
@@ -106,8 +107,16 @@ class Stage:
     # -- cluster -------------------------------------------------------------------------------------------------
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """The newest state of an object; fails when there is none. Each kind has a watch, which may be behind."""
-        found = eventually(lambda: self.recorder.object(kind, name), f"{kind} {name} exists", _BEHIND_S)
+        """An object, asked now; fails when there is none for a while."""
+        type_ = next(type_ for type_ in self._kinds() if type_.kind == kind)
+
+        def look() -> dict[str, Any] | None:
+            try:
+                return self.client.get(type_, self.namespace, name)
+            except ObjectNotFound:
+                return None
+
+        found = eventually(look, f"{kind} {name} exists", _BEHIND_S)
         assert found is not None
         return found
 
@@ -121,17 +130,27 @@ class Stage:
         return {c["type"]: c for c in (node.get("status") or {}).get("conditions") or ()}
 
     def children(self, uid: str) -> set[tuple[str, str]]:
-        """(kind, name after the uid) of the objects of the blue/green form that exist."""
-        return {(kind, name) for kind, name in CHILDREN if self.recorder.object(kind, f"{uid}-{name}") is not None}
+        """(kind, name after the uid) of the objects of the blue/green form that exist, asked now."""
+        found = self.versions(uid)
+        return {(kind, name) for kind, name in CHILDREN if (kind, f"{uid}-{name}") in found}
 
     def of(self, uid: str, since: int = 0) -> list[Change]:
         """Changes of a node's objects and LynqNode."""
         return [c for c in self.recorder.changes[since:] if c.name.startswith(f"{uid}-")]
 
     def versions(self, *uids: str) -> dict[tuple[str, str], str]:
-        """resourceVersion of every object of these nodes, LynqNodes included."""
-        found = self.recorder.resource_versions("")
+        """resourceVersion of every object of these nodes, LynqNodes included, asked now: a watch may be behind."""
+        found = self._listed()
         return {key: v for key, v in found.items() if any(key[1].startswith(f"{uid}-") for uid in uids)}
+
+    def _kinds(self) -> list[ResourceType]:
+        """What the recorder watches."""
+        return [self.client.resource_type(*kind) for kind in KINDS]
+
+    def _listed(self) -> dict[tuple[str, str], str]:
+        """resourceVersion of every object of these kinds, asked now."""
+        found = [raw for kind in self._kinds() for raw in self.client.list(kind, self.namespace, metadata_only=True)[0]]
+        return {(raw["kind"], raw["metadata"]["name"]): raw["metadata"]["resourceVersion"] for raw in found}
 
     def conditions(self, kind: ResourceType, name: str) -> dict[str, dict[str, Any]]:
         """Condition type → condition of a hub or form, asked now."""
@@ -172,9 +191,19 @@ class Stage:
         )
 
     def await_gone(self, uid: str, since: int) -> None:
-        """Wait until the LynqNode is deleted, and the other watches have told that all it had of the form is, too."""
+        """Wait until the LynqNode is deleted, and all that it had of the form is, too."""
         self.await_node_gone(uid, since)
         eventually(lambda: not self.children(uid), f"{uid} has nothing", PATIENCE_S, lambda: self.children(uid))
+
+    def await_told(self) -> None:
+        """Wait until each watch has told of all that is there, and of nothing else: its history is complete so far."""
+
+        def behind() -> set[tuple[str, str]]:
+            listed, told = self._listed(), self.recorder.resource_versions("")
+            late = {key for key, version in listed.items() if int(told.get(key, 0)) < int(version)}
+            return late | (told.keys() - listed.keys())
+
+        eventually(lambda: not behind(), "the watches have told all", PATIENCE_S, behind)
 
     def await_condition(self, kind: ResourceType, name: str, type_: str, status: str, reason: str = "") -> str:
         """Wait until a hub or form has the condition; its message."""
@@ -279,7 +308,8 @@ def make_world(product: Product, client: KubeClient, name: str, flavour: str, fo
 def _remove_hubs(world: World) -> None:
     for kind in (FORMS, HUBS):
         for item in world.client.list(kind, world.namespace)[0]:
-            world.client.delete(kind, world.namespace, item["metadata"]["name"])
+            with suppress(ObjectNotFound):  # it was on its way out
+                world.client.delete(kind, world.namespace, item["metadata"]["name"])
 
 
 @contextmanager

@@ -100,9 +100,11 @@ class TestFiveSteps:
         assert images_and_replicas(stage) == {"blue": ("v2.0.0", 3), "green": ("v2.0.0", 1)}
 
     def test_the_service_moved_twice(self, stage: Stage) -> None:
+        stage.await_told()
         assert colors(stage.recorder.changes, f"{HERO}-app") == ["blue", "green", "blue"]
 
     def test_traffic_never_went_to_a_color_without_pods(self, stage: Stage) -> None:
+        stage.await_told()
         assert unserved(stage.recorder.changes, HERO) == []
 
     def test_no_object_ever_showed_an_older_row_again(self, stage: Stage) -> None:
@@ -188,4 +190,5 @@ class TestBrokenColor:
         assert moved.type == "MODIFIED"
 
     def test_traffic_never_went_to_a_color_without_pods(self, stage: Stage) -> None:
+        stage.await_told()
         assert unserved(stage.recorder.changes, HERO) == []

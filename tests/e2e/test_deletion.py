@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from deploy.demo.measure import is_settled
 from reconciler.core.deletion import approval_key
 from shared.kube import FORMS, HUBS, NODES, ResourceType
-from tests.e2e.stage import ONE_SERVICE, Stage
+from tests.e2e.stage import ONE_SERVICE, PATIENCE_S, Stage
 from tests.e2e.test_operator import rowplane
 from tests.product import CAPTURE, RECONCILERS, eventually
 
@@ -29,6 +30,7 @@ def asking(stage: Stage) -> list[str]:
 
 
 def services(stage: Stage) -> set[str]:
+    """Names of the Services, as the watch has told them."""
     return {name for (kind, name) in stage.recorder.resource_versions("") if kind == "Service"}
 
 
@@ -41,8 +43,27 @@ def insert_all(stage: Stage) -> None:
     stage.insert(*UIDS)
 
 
-def held(stage: Stage) -> str:
-    return stage.await_condition(HUBS, stage.world.hub["metadata"]["name"], "DeletionHeld", "True")
+def await_asking(stage: Stage, number: int) -> None:
+    eventually(lambda: len(asking(stage)) == number, f"{number} ask", shown=lambda: asking(stage))
+
+
+def await_held(stage: Stage, text: str) -> None:
+    """Wait until the hub says that deletions are held, for this reason: those before may have been held for another."""
+    hub = stage.world.hub["metadata"]["name"]
+
+    def told() -> dict[str, Any]:
+        return stage.conditions(HUBS, hub).get("DeletionHeld", {})
+
+    eventually(
+        lambda: told().get("status") == "True" and text in told()["message"],
+        f"deletions are held: {text}",
+        PATIENCE_S,
+        told,
+    )
+
+
+def await_none_held(stage: Stage) -> None:
+    stage.await_condition(HUBS, stage.world.hub["metadata"]["name"], "DeletionHeld", "False")
 
 
 class TestTruncate:
@@ -54,13 +75,13 @@ class TestTruncate:
         insert_all(stage)
         since = stage.sql("DELETE FROM nodes WHERE node_id = 'shop-29'")
         stage.await_gone("shop-29", since)
-        assert "shop-29-front" not in services(stage)
+        eventually(lambda: "shop-29-front" not in services(stage), "its Service is gone")
 
     def test_an_emptied_table_touches_nothing(self, stage: Stage) -> None:
         before = services_of(stage, *UIDS[:29])
         since = stage.sql("DELETE FROM nodes")
-        assert "all 29 rows of the hub are to go at once" in held(stage)
-        eventually(lambda: len(asking(stage)) == 29, "all ask", shown=lambda: len(asking(stage)))
+        await_held(stage, "all 29 rows of the hub are to go at once")
+        await_asking(stage, 29)
         after = stage.versions(*UIDS[:29])
         assert {k: v for k, v in after.items() if k[0] == "Service"} == {
             k: v for k, v in before.items() if k[0] == "Service"
@@ -73,15 +94,15 @@ class TestTruncate:
             product.end(name, signal.SIGKILL)
         since = stage.recorder.mark()
         product.start(*RECONCILERS)
-        eventually(lambda: len(asking(stage)) == 29, "all ask still")
-        assert "all 29 rows" in held(stage)
+        await_asking(stage, 29)
+        await_held(stage, "all 29 rows")
         assert [c for c in stage.recorder.changes[since:] if c.type == "DELETED"] == []
 
     def test_rows_that_are_back_are_served_by_the_objects_they_had(self, stage: Stage) -> None:
         before = services_of(stage, *UIDS[:20])
         marks = ", ".join(["(%s, 'a.example.com')"] * 20)
         stage.sql(f"INSERT INTO nodes (node_id, domain) VALUES {marks}", *UIDS[:20])  # noqa: S608  # marks only
-        eventually(lambda: len(asking(stage)) == 9, "twenty ask no more", shown=lambda: asking(stage))
+        await_asking(stage, 9)
         assert services_of(stage, *UIDS[:20]).keys() == before.keys()
 
     def test_the_others_go_when_a_person_says_so(self, stage: Stage) -> None:
@@ -92,11 +113,12 @@ class TestTruncate:
             "nine Services gone, twenty there",
             shown=lambda: len(services(stage)),
         )
-        stage.await_condition(HUBS, stage.world.hub["metadata"]["name"], "DeletionHeld", "False")
+        await_none_held(stage)
 
     def test_a_lynqnode_deleted_by_hand_is_made_again_from_its_row(self, stage: Stage) -> None:
         name = f"shop-1-{stage.form}"
         uid = stage.get("LynqNode", name)["metadata"]["uid"]
+        front = stage.get("Service", "shop-1-front")["metadata"]["uid"]
         since = stage.recorder.mark()
         stage.client.delete(NODES, stage.namespace, name)
 
@@ -104,26 +126,31 @@ class TestTruncate:
             return bool(change.kind == "LynqNode" and change.name == name and change.object["metadata"]["uid"] != uid)
 
         stage.await_change(since, is_new, "another LynqNode")
-        eventually(
-            lambda: "shop-1-front" in services(stage), "its Service is there again", shown=lambda: services(stage)
-        )
+
+        def made_again() -> bool:
+            found = stage.recorder.object("Service", "shop-1-front")
+            return found is not None and found["metadata"]["uid"] != front
+
+        eventually(made_again, "its Service is there again")
 
     def test_a_form_that_is_taken_away_by_mistake_takes_nothing_along(self, stage: Stage) -> None:
         since = stage.recorder.mark()
         stage.delete(FORMS, stage.form)
-        assert "form removed (20)" in held(stage)
+        await_held(stage, "form removed (20)")
         assert [c for c in stage.recorder.changes[since:] if c.type == "DELETED" and c.kind == "Service"] == []
         spec = stage.world.form["spec"]
         stage.apply_form(stage.form, {k: v for k, v in spec.items() if k != "hubId"})
-        eventually(lambda: asking(stage) == [], "nothing asks any more", shown=lambda: asking(stage))
-        stage.await_settled("shop-1", since=since)
+        await_asking(stage, 0)
+        eventually(lambda: is_settled(stage.node("shop-1")), "it is settled", shown=lambda: stage.node("shop-1"))
+        await_none_held(stage)
         assert [c for c in stage.recorder.changes[since:] if c.type == "DELETED" and c.kind == "Service"] == []
 
     def test_a_resource_that_leaves_the_form_waits_as_well(self, stage: Stage) -> None:
         spec = {"services": [{**ONE_SERVICE["services"][0], "nameTemplate": "{{ .uid }}-other"}]}
         stage.apply_form(stage.form, spec)
         eventually(lambda: "shop-1-other" in services(stage), "the new Services")
-        assert "objects no longer in the form" in held(stage)
+        await_held(stage, "objects no longer in the form (20)")
+        await_asking(stage, 20)
         assert {f"{uid}-front" for uid in UIDS[:20]} <= services(stage)
         code, _, _ = rowplane(stage, "approve", f"form/{stage.form}")
         assert code == 0
@@ -132,10 +159,12 @@ class TestTruncate:
             "only the new Services",
             shown=lambda: services(stage),
         )
+        await_none_held(stage)
 
     def test_a_hub_s_nodes_go_before_it_does(self, stage: Stage) -> None:
         stage.sql("DELETE FROM nodes WHERE node_id NOT IN ('shop-1', 'shop-2')")
-        held(stage)
+        await_held(stage, "row deleted (18)")
+        await_asking(stage, 18)
         rowplane(stage, "approve", f"hub/{stage.world.hub['metadata']['name']}")
         eventually(lambda: len(services(stage)) == 2, "two are left", shown=lambda: services(stage))
         stage.delete(HUBS, stage.world.hub["metadata"]["name"])

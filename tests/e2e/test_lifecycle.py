@@ -101,12 +101,16 @@ class TestQuiet:
         assert (stage.versions("quiet"), len(stage.published()) - records) == (before, 1)
 
     def test_a_mapped_column_that_no_template_names_writes_the_node_alone(self, stage: Stage) -> None:
-        changes = stage.change("quiet", "deployment_status = 'testing'")
-        assert {c.kind for c in changes} == {"LynqNode"}
+        since = stage.recorder.mark()
+        stage.change("quiet", "deployment_status = 'testing'")
+        stage.await_told()
+        assert {c.kind for c in stage.of("quiet", since)} == {"LynqNode"}
 
     def test_one_changed_template_value_is_one_write(self, stage: Stage) -> None:
-        changes = stage.change("quiet", "blue_version = 'v9.0.0'")
-        assert [_labels(c) for c in changes if c.kind == "Service"] == ["v9.0.0"]
+        since = stage.recorder.mark()
+        stage.change("quiet", "blue_version = 'v9.0.0'")
+        stage.await_told()
+        assert [_version(c) for c in stage.of("quiet", since) if c.kind == "Service"] == ["v9.0.0"]
 
     def test_null_is_empty_text(self, stage: Stage) -> None:
         stage.change("quiet", "active_color = NULL")
@@ -127,5 +131,5 @@ class TestQuiet:
         assert changed.object["metadata"]["labels"]["edited"] == "quiet"
 
 
-def _labels(change: Change) -> str:
+def _version(change: Change) -> str:
     return str(change.object["metadata"]["labels"]["version"])

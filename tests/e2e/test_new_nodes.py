@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any, ClassVar
 
 import pytest
 
 from deploy.demo.recorder import Change
+from reconciler.core.objects import WaitReason
 from reconciler.core.orphans import LABEL_ORPHANED
 from shared.kube import FORMS
-from shared.model.names import ANNOTATION_DRY_RUN
+from shared.model.names import ANNOTATION_DRY_RUN, TABLE_PARTITIONS, partition_of
 from tests.builders import example_document
-from tests.e2e.history import colors, ordered, selected_color, steps_back, unserved
+from tests.e2e.history import colors, ordered, row_version, selected_color, steps_back, unserved
 from tests.e2e.stage import ONE_SERVICE, Stage
 from tests.product import eventually
 
@@ -63,13 +65,14 @@ class TestEarlierLife:
     }
 
     def test_a_dry_run_of_a_new_node_tells_what_would_change_and_changes_nothing(self, stage: Stage, hero: str) -> None:
-        stage.insert(hero)
+        witness = _neighbour(hero)
+        stage.insert(hero, witness)
         rests(stage, hero)
-        deployment = stage.get("Deployment", f"{hero}-green")
-        assert deployment["metadata"]["labels"][LABEL_ORPHANED] == "true"
+        eventually(lambda: _left_and_seen(stage, hero), "its Deployments are marked, and their controller knows it")
         stage.notes["uids"] = _uids(stage, hero)
         before = stage.versions(hero)
         _annotate(stage, {ANNOTATION_DRY_RUN: "true"})
+        _await_dry(stage, witness)
         stage.sql("UPDATE nodes SET is_active = 1, green_version = 'v9.0.0' WHERE node_id = %s", hero)
         told = eventually(
             lambda: _message(stage, hero) if "would" in _message(stage, hero) else "", "it says what would be done"
@@ -79,10 +82,12 @@ class TestEarlierLife:
         assert {key: v for key, v in stage.versions(hero).items() if key[0] != "LynqNode"} == before
 
     def test_traffic_stays_until_the_other_color_is_there(self, stage: Stage, hero: str) -> None:
+        before = row_version(stage.node(hero))
         stage.sql("UPDATE nodes SET active_color = 'green' WHERE node_id = %s", hero)
         _annotate(stage, {ANNOTATION_DRY_RUN: None})
         eventually(lambda: selected_color(stage.get("Service", f"{hero}-app")) == "green", "traffic goes to green")
-        stage.await_settled(hero)
+        stage.await_settled(hero, newer_than=before)
+        stage.await_told()
         assert colors(stage.recorder.changes, f"{hero}-app") == ["blue", "green"]
         assert unserved(stage.recorder.changes, hero) == []
         assert shrunk_before_the_move(stage.recorder.changes, f"{hero}-app", f"{hero}-blue") == []
@@ -108,9 +113,11 @@ class TestLeftService:
         since = stage.sql("UPDATE nodes SET is_active = 1 WHERE node_id = %s", hero)
         deployment = ("Deployment", f"{hero}-blue")
         stage.await_change(since, lambda c: (c.kind, c.name) == deployment, "blue is made anew")
+        before = row_version(stage.node(hero))
         stage.sql("UPDATE nodes SET active_color = 'green' WHERE node_id = %s", hero)
         eventually(lambda: selected_color(stage.get("Service", f"{hero}-app")) == "green", "traffic goes to green")
-        stage.await_settled(hero)
+        stage.await_settled(hero, newer_than=before)
+        stage.await_told()
         history = stage.recorder.changes
         assert stage.get("Service", f"{hero}-app")["metadata"]["uid"] == front["metadata"]["uid"]
         assert colors(history, f"{hero}-app") == ["blue", "green"]
@@ -139,6 +146,7 @@ class TestOneServiceForAll:
     def test_its_owner_switches_as_ever(self, stage: Stage, hero: str) -> None:
         """The color that it serves shrank once, since another node had taken the Service for absent."""
         stage.change(hero, "active_color = 'green'")
+        stage.await_told()
         history = stage.recorder.changes
         assert colors(history, "shared-app") == ["blue", "green"]
         assert shrunk_before_the_move(history, "shared-app", f"{hero}-blue") == []
@@ -173,11 +181,14 @@ class TestOneName:
         stage.await_settled("a", form="b-web")
         stage.insert("a-b")
         stage.change("a-b", "blue_version = 'v2.0.0'")
+        before = row_version(stage.node("a", "b-web"))
         stage.change("a", "blue_version = 'v3.0.0'")
-        stage.await_settled("a", form="b-web")
+        stage.await_settled("a", form="b-web", newer_than=before)
+        eventually(  # all rows were published again for the two forms: it may have settled on its old one
+            lambda: stage.get("Service", "a-of-b-web")["metadata"]["labels"]["version"] == "v3.0.0", "v3.0.0 is shown"
+        )
         nodes = [c for c in stage.recorder.changes if (c.kind, c.name) == ("LynqNode", "a-b-web")]
         assert {(c.type == "DELETED", c.object["spec"]["uid"]) for c in nodes} == {(False, "a")}
-        assert stage.get("Service", "a-of-b-web")["metadata"]["labels"]["version"] == "v3.0.0"
         assert not stage.recorder.object("Service", "a-b-of-web")
 
     def test_when_the_first_rests_the_other_has_it_with_its_next_row(self, stage: Stage) -> None:
@@ -189,12 +200,39 @@ class TestOneName:
         assert stage.get("LynqNode", "a-b-web")["spec"]["uid"] == "a-b"
 
 
+def _neighbour(uid: str) -> str:
+    """Another uid, of the same partition: whoever works on the one works on the other."""
+    names = (f"witness-{number}-of-{uid}" for number in count())
+    return next(n for n in names if partition_of(n, TABLE_PARTITIONS) == partition_of(uid, TABLE_PARTITIONS))
+
+
+def _await_dry(stage: Stage, uid: str) -> None:
+    """Change a node's row until it is held back: from then on its reconciler knows that the form is tried dry."""
+    numbers = count(2)
+
+    def is_held_back() -> bool:
+        stage.sql("UPDATE nodes SET blue_version = %s WHERE node_id = %s", f"v{next(numbers)}.0.0", uid)
+        return bool(stage.told(uid)["Ready"]["reason"] == WaitReason.DRY_RUN)
+
+    eventually(is_held_back, f"{uid} is tried dry", shown=lambda: stage.told(uid))
+
+
 def _annotate(stage: Stage, annotations: dict[str, str | None]) -> None:
     stage.client.merge_patch(FORMS, stage.namespace, stage.form, {"metadata": {"annotations": annotations}})
 
 
 def _uids(stage: Stage, uid: str) -> dict[tuple[str, str], str]:
     return {(kind, name): stage.get(kind, f"{uid}-{name}")["metadata"]["uid"] for kind, name in stage.children(uid)}
+
+
+def _left_and_seen(stage: Stage, uid: str) -> bool:
+    """Both Deployments bear the orphan's mark, and their controller has answered: annotations count as a generation."""
+    both = [stage.get("Deployment", f"{uid}-{color}") for color in ("blue", "green")]
+    return all(
+        raw["metadata"]["labels"].get(LABEL_ORPHANED) == "true"
+        and raw["status"]["observedGeneration"] == raw["metadata"]["generation"]
+        for raw in both
+    )
 
 
 def _message(stage: Stage, uid: str) -> str:

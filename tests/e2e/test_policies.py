@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 import pytest
 
+from deploy.demo.measure import is_settled
 from deploy.demo.recorder import Change
 from shared.errors import ObjectNotFound
 from shared.kube import FORMS, NAMESPACES, ResourceType
 from shared.model.names import FIELD_MANAGER, LABEL_NODE, LABEL_NODE_NAMESPACE, LABEL_SHARD
 from tests.builders import CONFIG_MAPS
-from tests.e2e.history import ordered, steps_back
+from tests.e2e.history import ordered, row_version, steps_back
 from tests.e2e.stage import ONE_SERVICE, Stage
 from tests.product import MARK, RECONCILERS, eventually
 
@@ -118,6 +119,12 @@ def condition(stage: Stage, kind: str, form: str = "") -> tuple[str, str]:
     return found.get("status", ""), found.get("message", "")
 
 
+def has_followed(stage: Stage, form: str) -> bool:
+    """Whether the node of a form is settled, on what the form is now."""
+    node, now = stage.node(UID, form), stage.client.get(FORMS, stage.namespace, form)["metadata"]["generation"]
+    return is_settled(node) and node["status"]["templateGeneration"] == now
+
+
 def written(changes: list[Change], kind: str, name: str) -> list[Change]:
     """Changes of one object, in order."""
     return [c for c in ordered(changes) if (c.kind, c.name) == (kind, name)]
@@ -153,6 +160,7 @@ class TestPolicies:
         assert (labels[LABEL_NODE], labels[LABEL_NODE_NAMESPACE]) == (f"{UID}-{stage.form}", stage.namespace)
 
     def test_edits_by_hand_are_taken_back_at_once(self, stage: Stage, hand: Hand) -> None:
+        stage.await_told()
         since = stage.recorder.mark()
         hand.edit("settings", {"data": {"version": "edited"}})
         hand.edit("merged", {"data": {"version": None}})
@@ -202,8 +210,10 @@ class TestPolicies:
 
     def test_what_an_autoscaler_has_set_stays(self, stage: Stage, hand: Hand) -> None:
         hand.await_(lambda: hand.get("sized", DEPLOYMENTS)["spec"]["replicas"] == 4, "raised to 4 by the autoscaler")
+        stage.await_told()
         since = stage.recorder.mark()
         stage.change(UID, "blue_version = 'v3.0.0'")
+        stage.await_told()
         sizes = [
             c.object["spec"]["replicas"] for c in written(stage.recorder.changes[since:], "Deployment", f"{UID}-sized")
         ]
@@ -223,13 +233,14 @@ class TestPolicies:
     def test_a_field_that_another_manager_has_taken_before_stays_stuck_until_it_lets_go(
         self, stage: Stage, hand: Hand
     ) -> None:
+        before = row_version(stage.node(UID))
         stage.sql("UPDATE nodes SET blue_version = 'v4.0.0' WHERE node_id = %s", UID)
         told = "settings: manager kubectl-edit owns .data.version"
         hand.await_(lambda: told in condition(stage, "Conflicted")[1], told)
         assert hand.data("settings")["version"] == "fight"
         hand.edit("settings", {"data": {"version": None}})
         hand.await_(lambda: hand.data("settings").get("version") == "v4.0.0", "written")
-        stage.await_settled(UID, since=0)
+        stage.await_settled(UID, newer_than=before)
         hand.await_(lambda: condition(stage, "Conflicted")[0] == "False", "not Conflicted any more")
 
     def test_a_takeover_writes_nothing_but_what_was_edited_meanwhile(self, stage: Stage, hand: Hand) -> None:
@@ -286,7 +297,7 @@ class TestPolicies:
         renamed = config("far", {"k": "v"}) | {"id": "renamed"}
         stage.apply_form("far", {"configMaps": [renamed]})
         hand.await_(lambda: hand.inventory("far") == [("renamed", stage.namespace)], "renamed")
-        stage.await_settled(UID, form="far")
+        hand.await_(lambda: has_followed(stage, "far"), "ready as the form is now")
         assert hand.get("far")["metadata"]["uid"] == before["uid"]
 
     def test_of_two_forms_that_claim_one_object_the_first_keeps_it(self, stage: Stage, hand: Hand) -> None:

@@ -22,10 +22,11 @@ from typing import Any
 import pymysql
 import pytest
 
-from deploy.stack import mariadb, mysql, ports
+from deploy.stack import mariadb, mysql
 from deploy.stack.components import Component
 from deploy.stack.endpoints import Database
 from deploy.stack.paths import Paths, default_paths, write_private
+from tests.component.held_ports import HeldPorts
 from tests.database_data import prepare_data
 
 __all__ = ["PrivateServer", "Servers", "running_servers"]
@@ -70,7 +71,7 @@ class PrivateServer:
         with (self.directory / "server.log").open("ab") as output:
             self.process = subprocess.Popen(self.component.argv, stdout=output, stderr=output)
         deadline_s = time.monotonic() + _START_S
-        while not self.component.answers():
+        while not self.component.answers() or self.process.poll() is not None:
             if self.process.poll() is not None or time.monotonic() > deadline_s:
                 log = (self.directory / "server.log").read_text(encoding="utf-8", errors="replace")
                 pytest.fail(f"{self.component.name} does not start:\n{log[-3000:]}", pytrace=False)
@@ -193,6 +194,7 @@ class Servers:
 
     directory: Path
     _made: dict[str, PrivateServer] = field(default_factory=dict)
+    _ports: HeldPorts = field(default_factory=HeldPorts)
     _count: int = 0
     _password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
 
@@ -210,21 +212,23 @@ class Servers:
         """A server of that role with nothing in it, in place of the one that was there."""
         old = self._made.pop(f"{flavour}-{role}", None)
         if old is not None:
-            old.kill()
-            shutil.rmtree(old.directory.parent)
+            self._remove(old)
         return self.get(flavour, role)
 
     def keep(self, role: str) -> None:
         """End all but those of that role."""
         for name in [name for name in self._made if not name.endswith(f"-{role}")]:
-            server = self._made.pop(name)
-            server.kill()
-            shutil.rmtree(server.directory.parent)
+            self._remove(self._made.pop(name))
 
     def swap(self, flavour: str) -> None:
         """The replica is the primary from now on, and the other way round."""
         first, second = f"{flavour}-primary", f"{flavour}-replica"
         self._made[first], self._made[second] = self._made[second], self._made[first]
+
+    def _remove(self, server: PrivateServer) -> None:
+        server.kill()
+        self._ports.give_back(server.component.port)
+        shutil.rmtree(server.directory.parent)
 
     def _make(self, flavour: str, name: str, flags: tuple[str, ...]) -> PrivateServer:
         self._count += 1
@@ -233,9 +237,7 @@ class Servers:
         if flavour == "mysql":
             _link_programs(paths)
         write_private(paths.run / f"{flavour}.password", self._password)
-        taken = {server.component.port for server in self._made.values()}
-        first = next(port for port in range(_FIRST_PORT[flavour], 32000) if port not in taken and ports.is_free(port))
-        component, database = _RECIPES[flavour].component(paths, {flavour: first})
+        component, database = _RECIPES[flavour].component(paths, {flavour: self._ports.take(_FIRST_PORT[flavour])})
         if not Path(component.argv[0]).exists():
             pytest.skip(f"needs {component.argv[0]}, which the local stack installs where it runs as plain processes")
         own = (f"--server-id={100 + self._count}", "--local-infile=ON", *_SMALL[flavour], *flags)
@@ -249,6 +251,7 @@ class Servers:
         for server in self._made.values():
             server.kill()
             shutil.rmtree(server.directory, ignore_errors=True)
+        self._ports.close()
 
 
 def _link_programs(paths: Paths) -> None:

@@ -108,6 +108,7 @@ def test_sessions_that_log_otherwise_are_understood(world: CaptureWorld) -> None
         assert agree(world).twice == []
 
 
+@pytest.mark.timeout(120 + 120 * RUNS)
 @pytest.mark.parametrize("world", ["mysql"], indirect=True)
 def test_reads_end_although_every_change_asks_for_another(world: CaptureWorld) -> None:
     """An application whose sessions write partial images all day."""
@@ -119,7 +120,7 @@ def test_reads_end_although_every_change_asks_for_another(world: CaptureWorld) -
             color = f"seen{round_}"
             change = f"UPDATE DB.nodes SET color = '{color}', rev = {writer.revision()} WHERE node_id = 'row1500'"  # noqa: S608  # names of our own
             world.sql(*writer.session, change)
-            world.eventually(lambda c=color: world.rows()["row1500"]["color"] == c, "the row", 30.0)  # type: ignore[misc]  # a lambda's parameter has no type
+            world.eventually(lambda c=color: world.rows()["row1500"]["color"] == c, "the row", 90.0)  # type: ignore[misc]  # a lambda's parameter has no type
     assert agree(world).twice == []
 
 

@@ -16,9 +16,9 @@ from tests.component.conftest import CaptureWorld
 from tests.fault.capture import GuardConsumer, Load, Replica, capturing, check, missed, request_read, start_replica
 from tests.fault.stream import RUNS
 
-pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(120 + 60 * RUNS)]
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.timeout(180 + 120 * RUNS)]
 
-TAKEOVER_S = 20.0
+TAKEOVER_S = 60.0
 """Patience for what should take the Lease's 6 s, a look and a start."""
 
 

@@ -39,13 +39,13 @@ def of_the_switch(request: Request) -> bool:
 
 
 def owner(stage: Stage) -> str:
-    """The reconciler that works on the hero, once the group has come to rest."""
+    """The reconciler that works on the hero, once both have their share: one that starts is ready before it has one."""
 
     def found() -> str:
         known = {name: {s.name: s.value for s in stage.product.samples(name)} for name in RECONCILERS}
-        owned = sum(samples.get("rowplane_partitions_owned", 0.0) for samples in known.values())
+        shares = [samples.get("rowplane_partitions_owned", 0.0) for samples in known.values()]
         having = [name for name, samples in known.items() if samples.get("rowplane_nodes")]
-        return having[0] if owned == _PARTITIONS and len(having) == 1 else ""
+        return having[0] if all(shares) and sum(shares) == _PARTITIONS and len(having) == 1 else ""
 
     return eventually(found, "one reconciler owns the node", PATIENCE_S)
 

@@ -78,7 +78,7 @@ class TestCoordinatorKilled:
         target = edit(stage, "broken")
         told = await_phase(stage, "Failed", target, 120.0)
         assert "made no progress" in told["message"]
-        assert "RolloutFailed" in {e.get("reason") for e in _events(stage)}
+        eventually(lambda: "RolloutFailed" in {e.get("reason") for e in _events(stage)}, "its failure is told")
         message = stage.await_condition(FORMS, stage.form, "Progressing", "False", "ProgressDeadlineExceeded")
         assert f"lynq.sh/approved={target}" in message
         moved = [uid for uid in UIDS if generation(stage.node(uid)) == target]
