@@ -94,6 +94,7 @@ class TestReconcilerPaused:
         assert steps_back(stage.recorder.changes) == []
 
     def test_traffic_never_went_to_a_color_without_pods(self, stage: Stage) -> None:
+        stage.await_told()
         assert unserved(stage.recorder.changes, HERO) == []
 
     def test_the_node_has_one_series(self, stage: Stage) -> None:
@@ -122,6 +123,7 @@ def _pause_and_switch(stage: Stage, name: str) -> None:
                 lambda c: (c.kind, c.name) == ("Service", f"{HERO}-app") and selected_color(c.object) == after,
                 f"Service {HERO}-app on {after}",
             )
+        stage.await_told()
         woken = stage.recorder.mark()
     finally:
         stage.product.send(name, signal.SIGCONT)
@@ -169,7 +171,8 @@ class TestStopped:
             stage.notes["stream"] = Stream(stage)
         stage.notes["stream"].run(20)
         if name != CAPTURE:  # what is in hand for longer than an end may take is left to a successor, with a warning
-            stage.notes["stream"].await_arrival()
+            if stage.product.runs(CAPTURE):
+                stage.notes["stream"].await_arrival()
             _await_rest(stage, name)
         so_far = len(stage.product.log(name))
         code, _ = stage.product.end(name, timeout_s=10.0)

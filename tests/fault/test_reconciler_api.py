@@ -33,9 +33,9 @@ FAULTS: Final[dict[str, tuple[Callable[[Matches], Rule], str]]] = {
     "503": (lambda m: Answers(m, None, 503), "the proxy answers 503"),
     "cut": (lambda m: Cuts(m, None), "does not answer"),
     "lost": (lambda m: Loses(m, 2), ""),
-    "stall": (lambda m: Stalls(m, 1, STALL_S), "does not answer"),
+    "stall": (lambda m: Stalls(m, None, STALL_S), "does not answer"),
 }
-"""Name → (rule, what the node says)."""
+"""Name → (rule, what the node says). What is over after a few tries may be mended before it is told."""
 
 
 def says(stage: Stage, since: int, uid: str, text: str, form: str = "") -> str:

@@ -67,6 +67,7 @@ class TestSwitchInterrupted:
             _interrupt(stage, api, nth, done=done)
 
     def test_traffic_never_went_to_a_color_without_pods(self, stage: Stage) -> None:
+        stage.await_told()
         assert unserved(stage.recorder.changes, HERO) == []
 
     def test_no_object_ever_showed_an_older_row_again(self, stage: Stage) -> None:
