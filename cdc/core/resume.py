@@ -23,6 +23,8 @@ IN_FLIGHT_RECORDS: Final = 2_000
 """At most so many records has one writer on their way to Kafka: that many of an earlier writer can arrive late."""
 DEPTH_RECORDS: Final = 2 * IN_FLIGHT_RECORDS
 """What two earlier writers can append out of turn. A third that is late at the same failover is not reckoned with."""
+_STRAYS: Final = 3
+"""Writers of a log before the floor's may go on until their Leases tell them: so many times `DEPTH_RECORDS`."""
 _LOOK_RECORDS: Final = 100
 """Within one incarnation a highest version that is too low costs repeats, nothing else: a short look is enough."""
 
@@ -48,6 +50,7 @@ class Remembered:
         self._crossing = crossing
         self._depth = depth_records
         self._seen: dict[Partition, int] = {}
+        self._strays: dict[Partition, int] = {}
         self._highest: dict[Partition, Version] = {}
         self._last: Version | None = None
         self._transactions: dict[Partition, dict[str, tuple[int, int]]] = {}
@@ -63,18 +66,17 @@ class Remembered:
             self._last = max(version, self._last or version)
         crossing = self._crossing
         if crossing is None:
-            return self._count(partition) >= min(_LOOK_RECORDS, self._depth)
+            return _count(self._seen, partition) >= min(_LOOK_RECORDS, self._depth)
+        if version.incarnation < crossing.place.incarnation:
+            # of one who still follows the server before the one before: the floor's writer may be anywhere among these
+            return _count(self._strays, partition) > _STRAYS * self._depth
         if version <= crossing.place:
-            return self._count(partition) > self._depth
+            return _count(self._seen, partition) > self._depth
         is_earlier = version.incarnation < self._incarnation and version.kind == KIND_CHANGE
         if is_earlier and gtid and _has(crossing.executed, gtid):
             known = self._transactions.setdefault(partition, {})
             known[gtid] = max((version.a, version.b), known.get(gtid, (-1, 0)))
         return False
-
-    def _count(self, partition: Partition) -> int:
-        seen = self._seen[partition] = self._seen.get(partition, 0) + 1
-        return seen
 
     def holds(self, partition: Partition, version: Version, gtid: str) -> bool:
         """Whether the change is in the partition, under this version or under one of an earlier incarnation."""
@@ -94,6 +96,12 @@ class Remembered:
         for gtid in sorted({gtid for known in self._transactions.values() for gtid in known}, key=_number):
             found = found.add(gtid)
         return found
+
+
+def _count(seen: dict[Partition, int], partition: Partition) -> int:
+    """One more."""
+    count = seen[partition] = seen.get(partition, 0) + 1
+    return count
 
 
 def _has(gtids: MysqlGtids | MariadbGtids, gtid: str) -> bool:
