@@ -35,7 +35,7 @@ from shared.kafka import connect_admin
 from shared.kube import NAMESPACES, KubeClient
 from shared.settings import KafkaSettings, KubeSettings
 from tests.cleaning import remove_namespace
-from tests.component.held_ports import HeldPorts
+from tests.held_ports import HeldPorts
 
 CAPTURE: Final = "capture"
 MEMBERS: Final = ("reconciler-1", "reconciler-2", "reconciler-3", "reconciler-4")

@@ -26,8 +26,8 @@ from deploy.stack import toolchains
 from deploy.stack.kafka import LOGGING, answers
 from deploy.stack.paths import default_paths
 from shared.settings import KafkaSettings
-from tests.component.held_ports import held_ports
 from tests.component.tcp_proxy import TcpProxy
+from tests.held_ports import held_ports
 
 USER = "capture"
 PASSWORD = "right-and-long"

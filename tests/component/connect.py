@@ -31,8 +31,8 @@ from deploy.stack.kafka import LOGGING
 from deploy.stack.parts import Part, is_current, make, remove, run
 from deploy.stack.paths import Paths, default_paths
 from deploy.stack.processes import Processes
-from tests.component.held_ports import held_ports
 from tests.database_data import prepare_data
+from tests.held_ports import held_ports
 
 START_S = 90.0
 VERSION = "3.5.0.Final"

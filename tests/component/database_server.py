@@ -23,8 +23,8 @@ from deploy.stack.components import Component, bring_up
 from deploy.stack.endpoints import Database
 from deploy.stack.paths import Paths, default_paths
 from deploy.stack.processes import Processes
-from tests.component.held_ports import held_ports
 from tests.database_data import prepare_data
+from tests.held_ports import held_ports
 
 _DEFAULT_PORTS = {"mysql": 26306, "mariadb": 26307}
 _SMALL = {

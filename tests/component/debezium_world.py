@@ -25,7 +25,7 @@ from shared.kube import FORMS, HUBS, KubeClient
 from shared.model.names import API_VERSION, HEADER_DEAD, dead_topic, debezium_server_id, debezium_topic
 from tests.builders import CONFIG_MAPS
 from tests.component.conftest import CaptureWorld, make_world
-from tests.component.held_ports import HeldPorts
+from tests.held_ports import HeldPorts
 
 __all__ = ["DebeziumWorld", "debezium_world", "envelope"]
 

@@ -26,8 +26,8 @@ from deploy.stack import mariadb, mysql
 from deploy.stack.components import Component
 from deploy.stack.endpoints import Database
 from deploy.stack.paths import Paths, default_paths, write_private
-from tests.component.held_ports import HeldPorts
 from tests.database_data import prepare_data
+from tests.held_ports import HeldPorts
 
 __all__ = ["PrivateServer", "Servers", "running_servers"]
 
